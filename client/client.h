@@ -1,0 +1,46 @@
+/* A client of one coordinator, over the ports: requests out, outcomes back. Used by the command
+ * line, the benchmark and the simulator. One thread; nothing blocks. */
+#ifndef TROTH_CLIENT_CLIENT_H
+#define TROTH_CLIENT_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/ports.h"
+#include "core/transport.h"
+#include "wire.pb-c.h"
+
+struct client;
+
+struct client_events {
+    void *self;
+    void (*up)(void *self);
+    /* The session is gone: requests without an answer yet will get none. They are not repeated;
+     * whether one was carried out is not known, which is what idempotency keys are for. */
+    void (*down)(void *self, const char *reason);
+    void (*outcome)(void *self, const Wire__Outcome *outcome);
+    void (*answer)(void *self, const Wire__Answer *answer);
+    /* The coordinator refuses us; the client goes on trying. */
+    void (*refused)(void *self, const char *reason, const char *hint);
+};
+
+/* cluster may be NULL: any (a command line knows only the address). */
+struct client *client_new(const char *cluster, const char *name, const struct host_port *host,
+                          const struct link_port *link, const struct client_events *events);
+void client_free(struct client *client);
+void client_frame(struct client *client, const void *frame, size_t size);
+void client_broken(struct client *client);
+uint64_t client_settle(struct client *client);
+
+bool client_connected(const struct client *client);
+/* The coordinator's name, cluster and software once connected; valid while it is. */
+const char *client_coordinator(const struct client *client);
+/* False: not connected, or the queue is full; nothing was sent. request numbers are the caller's.
+ */
+bool client_submit(struct client *client, const Wire__Submit *submit);
+bool client_query(struct client *client, const Wire__Query *query);
+/* Everything sent was acknowledged. */
+bool client_idle(const struct client *client);
+
+#endif

@@ -1,0 +1,3 @@
+#include "core/crash.h"
+
+void (*crash_hook)(const char *point) = NULL;

@@ -1,0 +1,72 @@
+/* Every limit in one place, each with its reason. Sizes are bytes unless the name says otherwise.
+ */
+#ifndef TROTH_CORE_LIMITS_H
+#define TROTH_CORE_LIMITS_H
+
+/* PostgreSQL: GIDSIZE is 200 with the terminating zero, so a gid has at most 199 bytes. */
+#define LIMIT_GID_BYTES 199
+
+/* cluster, coordinator and participant names. A gid is
+ * "troth." cluster "." coordinator "." epoch "." seq "." branch: 6 + 2*(32+1) + 2*(20+1) + 3 = 117.
+ */
+#define LIMIT_NAME_BYTES  32
+#define LIMIT_GTRID_BYTES (2 * (LIMIT_NAME_BYTES + 1) + 20 + 1 + 20)
+_Static_assert(6 + LIMIT_GTRID_BYTES + 1 + 3 <= LIMIT_GID_BYTES, "a gid must fit PostgreSQL's");
+
+/* Operation and parameter names: PostgreSQL's NAMEDATALEN less one, so they may be column names. */
+#define LIMIT_WORD_BYTES 63
+
+/* Branches of a transaction: a person's purchase has 3; 64 keeps a COMMIT record under a batch. */
+#define LIMIT_BRANCHES 64
+
+/* Operations in one transaction, over all branches. */
+#define LIMIT_CALLS 256
+
+/* A client's frame. nanomsg kills the connection of a peer that sends more than NN_RCVMAXSIZE, so a
+ * sender checks before it sends. 64 KiB less room for the frame header and sealing. */
+#define LIMIT_CLIENT_FRAME_BYTES (64 * 1024)
+/* An agent's frame: several clients' messages are batched to it. */
+#define LIMIT_AGENT_FRAME_BYTES (256 * 1024)
+/* One message, so that any message fits into a frame of either kind. */
+#define LIMIT_MESSAGE_BYTES (60 * 1024)
+_Static_assert(LIMIT_MESSAGE_BYTES + 1024 <= LIMIT_CLIENT_FRAME_BYTES, "a message fits a frame");
+
+/* The results that one transaction returns, all operations together: they travel in one message. */
+#define LIMIT_RESULT_BYTES (32 * 1024)
+_Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a message");
+/* Results kept beside an idempotency key, for its duplicates; beyond it a duplicate is told so. */
+#define LIMIT_KEPT_RESULT_BYTES (4 * 1024)
+/* A client's idempotency key. */
+#define LIMIT_KEY_BYTES 200
+/* Keys remembered at once: about 300 bytes each without results. A new key is refused beyond it. */
+#define LIMIT_KEYS (1000 * 1000)
+
+/* The window of a session: what may be sent and not yet acknowledged. Four agent frames fill the
+ * 1 MiB that a loopback round trip never needs; it bounds what a slow peer can hold here. */
+#define LIMIT_WINDOW_BYTES  (1024 * 1024)
+#define LIMIT_WINDOW_FRAMES 256
+/* What may wait for the window, for one peer, before new work for it is refused as busy. */
+#define LIMIT_QUEUE_BYTES (64 * 1024 * 1024)
+/* Sessions at one coordinator. Each costs about 1 KiB when idle. */
+#define LIMIT_PEERS 4096
+
+/* Undecided transactions at a coordinator, and transactions not yet applied at one participant: the
+ * second keeps one participant that is down from using up the room of all. */
+#define LIMIT_IN_FLIGHT             20000
+#define LIMIT_IN_FLIGHT_PARTICIPANT 15000
+/* Arguments of all undecided transactions together. */
+#define LIMIT_IN_FLIGHT_BYTES (256 * 1024 * 1024)
+
+/* Finished transactions kept for `tx show` and `tx list`. */
+#define LIMIT_HISTORY 10000
+
+/* One journal record: a COMMIT with 64 branches, a key and its results. */
+#define LIMIT_RECORD_BYTES (64 * 1024)
+/* One batch frame of the journal. A bigger batch is split over several frames. */
+#define LIMIT_BATCH_BYTES (4 * 1024 * 1024)
+_Static_assert(LIMIT_RECORD_BYTES + 4096 <= LIMIT_BATCH_BYTES, "a record fits a batch");
+
+/* A configuration or submit file. */
+#define LIMIT_FILE_BYTES (1024 * 1024)
+
+#endif

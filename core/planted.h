@@ -1,0 +1,55 @@
+/* Protocol bugs, planted on purpose, that prove the simulator can see. Only the simulator's build
+ * defines TROTH_PLANTED; in every other build PLANTED(x) is a constant 0 and leaves no code.
+ *
+ * Use: `if (votes == needed || PLANTED(COMMIT_ON_MISSING_VOTE))`. Each has a line below that says
+ * which rule it breaks; tests/sim shows for each that some seed reports a violation. */
+#ifndef TROTH_CORE_PLANTED_H
+#define TROTH_CORE_PLANTED_H
+
+/* clang-format off */
+#define PLANTED_BUGS(BUG) \
+    /* coordinator */ \
+    BUG(COMMIT_BEFORE_DURABLE)      /* COMMIT is sent when the record is appended, not durable */ \
+    BUG(ANSWER_BEFORE_DURABLE)      /* the client hears committed before the record is durable */ \
+    BUG(COMMIT_ON_MISSING_VOTE)     /* one vote short is enough */ \
+    BUG(IGNORE_NO_VOTE)             /* a no is taken for read-only */ \
+    BUG(ABORT_WHILE_DECIDING)       /* the deadline aborts although the record was appended */ \
+    BUG(END_AT_FIRST_ACK)           /* ended when the first participant has applied */ \
+    BUG(PRESUME_COMMIT)             /* an unknown gid is judged commit */ \
+    BUG(REUSE_EPOCH)                /* a restart goes on in the old epoch from seq 1 */ \
+    BUG(KEEP_VOTE_OF_LOST_SESSION)  /* PREPARE is sent again to a new session */ \
+    BUG(FORGET_KEYS)                /* idempotency keys are not recovered */ \
+    BUG(APPLIED_WHEN_DECIDED)       /* the client hears applied before the acks */ \
+    BUG(NO_RECOVERY)                /* committed and not ended is not sent again */ \
+    BUG(CHECKPOINT_DROPS_LIVE)      /* a checkpoint leaves out what is not ended */ \
+    BUG(FORGET_RETAINED)            /* ended commits are not retained, yet not below low-water */ \
+    /* participant */ \
+    BUG(YES_WHEN_EXPECTATION_FAILED) /* prepared, but an expectation failed: still yes */ \
+    BUG(MISSING_IS_SUCCESS)         /* 42704 at COMMIT PREPARED is taken for applied */ \
+    BUG(ABORT_IN_DOUBT)             /* an in-doubt branch is rolled back when the session is lost */ \
+    BUG(NO_AND_STAY_PREPARED)       /* a lost prepare votes no and is never looked for again */ \
+    BUG(ACK_BEFORE_FINISH)          /* Finished goes out before the database answered */ \
+    BUG(NO_SCAN)                    /* prepared orphans are never inquired about */ \
+    BUG(GUESS_ONE_PHASE)            /* a connection lost in COMMIT is reported as no */ \
+    BUG(PREPARE_AFTER_ABORT)        /* an abort that overtakes queued work is forgotten */ \
+    /* sessions */ \
+    BUG(NO_DEDUPLICATION)           /* a frame sent again is delivered again */ \
+    BUG(DELIVER_GAPS)               /* a lost frame is skipped */
+/* clang-format on */
+
+enum planted_bug {
+    PLANTED_NONE,
+#define BUG(name) PLANTED_##name,
+    PLANTED_BUGS(BUG)
+#undef BUG
+        PLANTED_COUNT
+};
+
+#ifdef TROTH_PLANTED
+extern enum planted_bug planted_bug; /* the one that is planted now */
+#define PLANTED(name) (planted_bug == PLANTED_##name)
+#else
+#define PLANTED(name) 0
+#endif
+
+#endif

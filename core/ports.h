@@ -1,0 +1,171 @@
+/* The ports: everything that a runner (coordinator/server, participant/agent, client/client) can do
+ * to the world. The daemons bind them to io/; the simulator binds them to models on virtual time.
+ *
+ * Nothing here blocks. No port calls back into its runner from inside a call that the runner makes:
+ * answers come later, from the host's loop. Time is microseconds. */
+#ifndef TROTH_CORE_PORTS_H
+#define TROTH_CORE_PORTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- host: clock, random, log ------------------------------------------------------------- */
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
+
+struct host_port {
+    void *self;
+    uint64_t (*now_us)(void *self); /* monotonic; the same value within one turn of the loop */
+    int64_t (*wall_us)(void *self); /* since 1970, for people and records; may jump */
+    void (*random)(void *self, void *buffer, size_t size);
+    void (*log)(void *self, enum log_level level, const char *line); /* line is not kept */
+};
+
+/* host->log with printf's formats; lines longer than 1 KiB are cut. */
+void host_log(const struct host_port *host, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- journal ------------------------------------------------------------------------------ */
+
+/* An append-only log with group commit. Records come back in order at the next start, through the
+ * host, which calls the runner's replay function before it starts the runner. A port that can't
+ * write ends the process: it never reports a failure. */
+struct journal_port {
+    void *self;
+    /* Queues one record (copied) and returns its position: 1, 2, 3 ... within this run. The host
+     * reports the highest durable position through the runner's durable function. A record is made
+     * durable whether or not anybody waits; `urgent` false lets it wait for the next urgent one
+     * (bounded by some 100 ms) so that it costs no flush of its own. */
+    uint64_t (*append)(void *self, const void *record, size_t size, bool urgent);
+    /* True when enough was appended since the last checkpoint that the runner should write one. */
+    bool (*checkpoint_due)(void *self);
+    /* All appended between begin and end is a checkpoint: it replaces, atomically and in order with
+     * the other records, everything appended before begin. A crash before it is durable leaves the
+     * log as it was without it. Called within one turn. */
+    void (*checkpoint_begin)(void *self);
+    void (*checkpoint_end)(void *self);
+};
+
+/* ---- link: unreliable frames -------------------------------------------------------------- */
+
+/* A link loses, and after a reconnection can duplicate or reorder, frames; it never damages one.
+ * The acceptor's link has many routes: a route names a connection, never an identity. A connector's
+ * link has the one route 0. Frames come in through the runner's frame function. */
+struct link_port {
+    void *self;
+    /* Best effort; the bytes are copied. False: certainly not sent (full; try again later). */
+    bool (*send)(void *self, uint64_t route, const void *frame, size_t size);
+    /* Connector: throw the connection away and make a new one. Acceptor: NULL. */
+    void (*redial)(void *self);
+};
+
+/* ---- database: one participant's PostgreSQL ----------------------------------------------- */
+
+enum db_mode {
+    DB_PREPARE,   /* BEGIN; work; PREPARE TRANSACTION gid */
+    DB_ONE_PHASE, /* BEGIN; work; insert the gtrid into troth.barrier; COMMIT */
+    DB_READ_ONLY, /* BEGIN READ ONLY; work; COMMIT */
+};
+
+enum db_shape { DB_NO_RESULT, DB_ROW, DB_ROWS };
+
+/* One SQL statement with its values bound. Owned by the runner, unchanged until the completion. */
+struct db_statement {
+    const char *name; /* stable name: the port prepares the statement once a connection */
+    const char *sql;  /* with $1 ... $n */
+    int parameter_count;
+    const char *const *types;  /* PostgreSQL type names, one a parameter */
+    const char *const *values; /* text format; NULL is SQL's null */
+    int64_t expect_rows;       /* -1: any number */
+    const char *otherwise;     /* reason when the number of rows differs, e.g. insufficient_funds */
+    enum db_shape shape;
+    int call; /* index of the call this statement belongs to */
+};
+
+struct db_work {
+    enum db_mode mode;
+    const char *gid;   /* the prepared transaction's name; DB_PREPARE */
+    const char *gtrid; /* the barrier row's id; DB_ONE_PHASE */
+    const struct db_statement *statements;
+    int statement_count;
+    int call_count;
+    uint64_t timeout_us; /* what is left of the transaction's deadline, for statement_timeout */
+};
+
+enum db_outcome {
+    DB_PREPARED,  /* the gid is prepared. With failed_statement >= 0 an expectation failed though:
+                     the  branch must be rolled back, never voted yes */
+    DB_COMMITTED, /* DB_ONE_PHASE and DB_READ_ONLY: committed */
+    DB_FAILED,    /* certain: nothing remains */
+    DB_LOST,      /* the connection was lost after PREPARE or COMMIT may have been carried out */
+};
+
+struct db_worked {
+    enum db_outcome outcome;
+    uint64_t xid;         /* 64 bits, as pg_current_xact_id() gives it; DB_PREPARED */
+    int failed_statement; /* -1: none */
+    const char *sqlstate; /* "" when not an SQL error */
+    const char *reason;   /* insufficient_funds, an SQL error's text, why the connection failed */
+    const char *detail;   /* PostgreSQL's DETAIL/HINT or "" */
+    const char *const *results; /* call_count of them: JSON text or NULL */
+};
+
+enum db_finish {
+    DB_FINISHED,
+    DB_MISSING,   /* 42704: no prepared transaction of that gid. Never success by itself */
+    DB_UNFINISHED /* not carried out, or not known: lost connection, busy, no right; try again */
+};
+
+enum db_status {
+    DB_STATUS_COMMITTED,
+    DB_STATUS_ABORTED,
+    DB_STATUS_IN_PROGRESS,
+    DB_STATUS_UNKNOWN,
+    DB_STATUS_ERROR /* could not ask; try again */
+};
+
+enum db_found { DB_FOUND, DB_NOT_FOUND, DB_FOUND_ERROR };
+
+struct db_prepared {
+    const char *gid; /* any text: foreign ones too */
+    uint64_t xid;
+    int64_t prepared_at_us; /* wall clock of the database */
+};
+
+struct db_port {
+    void *self;
+    /* Each is answered exactly once through the handler below, with the same tag, also when the
+     * database is down. work: at most db_events.connections at once; the runner queues. */
+    void (*work)(void *self, const struct db_work *work, void *tag);
+    /* Asks the server to cancel what `tag` is doing; its completion still comes, either way. */
+    void (*cancel)(void *self, void *tag);
+    void (*finish)(void *self, const char *gid, bool commit, void *tag);
+    void (*status)(void *self, uint64_t xid, void *tag);
+    /* Is there a barrier row of that gtrid? The port answers only after the backend that may have
+     * been committing it is gone, so NOT_FOUND is final. */
+    void (*lookup)(void *self, const char *gtrid, void *tag);
+    /* All prepared transactions of this database, foreign ones too. */
+    void (*scan)(void *self, void *tag);
+    /* Deletes barrier rows older than age. Answered by nothing. */
+    void (*clean)(void *self, uint64_t age_us);
+};
+
+/* What the port calls, from the host's loop. Pointers in arguments live for the call only. */
+struct db_events {
+    void *self;
+    /* The database can be used: the server was checked, older sessions of this participant were
+     * ended. Also after each reconnection that followed `down`. */
+    void (*up)(void *self);
+    /* No connection works. reason is for a person. Pending answers come as FAILED, LOST, ... */
+    void (*down)(void *self, const char *reason);
+    void (*worked)(void *self, void *tag, const struct db_worked *worked);
+    void (*finished)(void *self, void *tag, enum db_finish result, const char *reason);
+    void (*status)(void *self, void *tag, enum db_status status);
+    void (*looked_up)(void *self, void *tag, enum db_found found);
+    /* ok false: could not ask (prepared is NULL). slots: max_prepared_transactions. */
+    void (*scanned)(void *self, void *tag, bool ok, const struct db_prepared *prepared, int count,
+                    int slots);
+};
+
+#endif

@@ -1,0 +1,33 @@
+/* Links over nanomsg: raw REP for the acceptor, raw REQ for a connector, tcp:// only. All the rules
+ * of docs/wire.md ("What nanomsg does to you") are kept here and nowhere else. */
+#ifndef TROTH_IO_NANO_H
+#define TROTH_IO_NANO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/ports.h"
+#include "io/loop.h"
+
+struct nano;
+
+struct nano_events {
+    void *self;
+    void (*frame)(void *self, uint64_t route, const void *frame, size_t size);
+    void (*broken)(void *self); /* connector: its connection broke; a new one is being made */
+};
+
+/* address: tcp://NUMERIC-HOST:PORT. NULL with an error: malformed, in use, not bindable. The events
+ * struct is copied. frame_bytes: the largest frame accepted. */
+struct nano *nano_listen(struct loop *loop, const char *address, size_t frame_bytes,
+                         const struct nano_events *events, struct error *error);
+struct nano *nano_connect(struct loop *loop, const char *address, size_t frame_bytes,
+                          const struct nano_events *events, struct error *error);
+const struct link_port *nano_link(struct nano *nano);
+/* Checks the text of an address without opening anything. */
+bool nano_address_check(const char *address, bool loopback_only, struct error *error);
+/* Ends sending, waits at most linger_ms for what is queued in the socket, and frees. */
+void nano_close(struct nano *nano, int linger_ms);
+
+#endif

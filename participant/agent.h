@@ -1,0 +1,46 @@
+/* The participant's runner: carries out the actions of the branch machine over the ports. One
+ * thread; the host calls in, and nothing here blocks. It keeps nothing durable of its own: what the
+ * database holds as prepared is the truth, and the coordinator's journal holds the decisions. */
+#ifndef TROTH_PARTICIPANT_AGENT_H
+#define TROTH_PARTICIPANT_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/ports.h"
+#include "participant/operation.h"
+
+struct agent;
+
+struct agent_config {
+    const char *cluster;
+    const char *participant;
+    const struct operation_set *operations; /* borrowed: outlives the agent */
+    int connections;                        /* work that may run at once: 16 */
+    uint64_t heartbeat_us;                  /* 500 ms */
+    uint64_t sweep_us;                      /* how often prepared gids are listed: 60 s */
+    uint64_t barrier_keep_us;               /* age at which barrier rows go: 7 days */
+};
+
+/* One link a coordinator, in the order of the configuration. Strings, ports and links are copied.
+ * free may be called at any moment (a crash in the simulator) and uses no port. */
+struct agent *agent_new(const struct agent_config *config, const struct host_port *host,
+                        const struct db_port *database, const struct link_port *links,
+                        int link_count);
+void agent_free(struct agent *agent);
+/* The handler that the database port calls. Valid as long as the agent. */
+const struct db_events *agent_db_events(struct agent *agent);
+
+void agent_frame(struct agent *agent, int link, const void *frame, size_t size);
+void agent_broken(struct agent *agent, int link); /* the link noticed a broken connection */
+uint64_t agent_settle(struct agent *agent);       /* as server_settle */
+
+/* Votes no to new work, lets what is running finish. In-doubt branches stay with the database. */
+void agent_drain(struct agent *agent);
+bool agent_drained(const struct agent *agent);
+/* Another process took over this participant's name: this one must end. */
+bool agent_replaced(const struct agent *agent);
+
+#endif
