@@ -1,0 +1,177 @@
+#include "io/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/check.h"
+#include "io/log.h"
+
+enum { SETTLE_MAX = 16 };
+
+struct settler {
+    uint64_t (*settle)(void *self);
+    void *self;
+};
+
+struct loop {
+    uv_loop_t uv;
+    uv_prepare_t prepare; /* runs the settle functions just before the loop sleeps */
+    uv_timer_t wake;
+    uv_signal_t terminate, interrupt;
+    struct host_port host;
+    struct settler settlers[SETTLE_MAX];
+    int settler_count;
+    void (*stop)(void *self);
+    void *stop_self;
+    bool stopping; /* a first signal came */
+    bool turning;  /* inside loop_run: the clock stands still within a turn */
+    bool clock_read;
+    uint64_t now_us;
+};
+
+static uint64_t now_us(void *self)
+{
+    struct loop *loop = self;
+    if (!loop->turning)
+        return uv_hrtime() / 1000;
+    if (!loop->clock_read) {
+        loop->now_us = uv_hrtime() / 1000;
+        loop->clock_read = true;
+    }
+    return loop->now_us;
+}
+
+static int64_t wall_us(void *self)
+{
+    (void)self;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void random_bytes(void *self, void *buffer, size_t size)
+{
+    (void)self;
+    for (char *at = buffer; size > 0;) {
+        ssize_t got = getrandom(at, size, 0);
+        CHECK(got >= 0 || errno == EINTR);
+        if (got > 0) {
+            at += got;
+            size -= (size_t)got;
+        }
+    }
+}
+
+static void log_to_stderr(void *self, enum log_level level, const char *line)
+{
+    (void)self;
+    log_line(level, line);
+}
+
+static void ignore_wake(uv_timer_t *timer)
+{
+    (void)timer; /* it only ends the sleep; the settle functions see what is due */
+}
+
+/* A settle function may give work to one that ran before it in this pass, so with several a second
+ * pass follows. What is left after it asks for an immediate turn by its return value. */
+static void settle_turn(uv_prepare_t *prepare)
+{
+    struct loop *loop = prepare->data;
+    uint64_t wake_us = UINT64_MAX;
+    for (int pass = 0; pass < (loop->settler_count > 1 ? 2 : 1); pass++) {
+        wake_us = UINT64_MAX;
+        for (int i = 0; i < loop->settler_count; i++) {
+            uint64_t at_us = loop->settlers[i].settle(loop->settlers[i].self);
+            if (at_us < wake_us)
+                wake_us = at_us;
+        }
+    }
+    loop->clock_read = false;
+    if (wake_us == UINT64_MAX) {
+        uv_timer_stop(&loop->wake);
+        return;
+    }
+    uv_update_time(&loop->uv);
+    uint64_t now = uv_hrtime() / 1000;
+    uint64_t sleep_ms = wake_us > now ? (wake_us - now + 999) / 1000 : 0;
+    CHECK(uv_timer_start(&loop->wake, ignore_wake, sleep_ms, 0) == 0);
+}
+
+struct loop *loop_new(void)
+{
+    struct loop *loop = xcalloc(1, sizeof(*loop));
+    CHECK(uv_loop_init(&loop->uv) == 0);
+    CHECK(uv_prepare_init(&loop->uv, &loop->prepare) == 0);
+    CHECK(uv_timer_init(&loop->uv, &loop->wake) == 0);
+    CHECK(uv_signal_init(&loop->uv, &loop->terminate) == 0);
+    CHECK(uv_signal_init(&loop->uv, &loop->interrupt) == 0);
+    loop->prepare.data = loop->terminate.data = loop->interrupt.data = loop;
+    CHECK(uv_prepare_start(&loop->prepare, settle_turn) == 0);
+    loop->host = (struct host_port){loop, now_us, wall_us, random_bytes, log_to_stderr};
+    /* A reader of our stderr that goes away must not end a coordinator. */
+    signal(SIGPIPE, SIG_IGN);
+    return loop;
+}
+
+void loop_free(struct loop *loop)
+{
+    uv_close((uv_handle_t *)&loop->prepare, NULL);
+    uv_close((uv_handle_t *)&loop->wake, NULL);
+    uv_close((uv_handle_t *)&loop->terminate, NULL);
+    uv_close((uv_handle_t *)&loop->interrupt, NULL);
+    uv_run(&loop->uv, UV_RUN_NOWAIT); /* close callbacks, also those of handles closed before */
+    CHECK(uv_loop_close(&loop->uv) == 0);
+    free(loop);
+}
+
+uv_loop_t *loop_uv(struct loop *loop)
+{
+    return &loop->uv;
+}
+
+const struct host_port *loop_host(struct loop *loop)
+{
+    return &loop->host;
+}
+
+void loop_on_settle(struct loop *loop, uint64_t (*settle)(void *self), void *self)
+{
+    CHECK(loop->settler_count < SETTLE_MAX);
+    loop->settlers[loop->settler_count++] = (struct settler){settle, self};
+}
+
+static void signalled(uv_signal_t *handle, int number)
+{
+    struct loop *loop = handle->data;
+    /* Somebody who asks twice does not want to wait; what is durable is safe, as after a crash. */
+    if (loop->stopping)
+        _exit(128 + number);
+    loop->stopping = true;
+    loop->stop(loop->stop_self);
+}
+
+void loop_on_stop(struct loop *loop, void (*stop)(void *self), void *self)
+{
+    loop->stop = stop;
+    loop->stop_self = self;
+    CHECK(uv_signal_start(&loop->terminate, signalled, SIGTERM) == 0);
+    CHECK(uv_signal_start(&loop->interrupt, signalled, SIGINT) == 0);
+}
+
+void loop_run(struct loop *loop)
+{
+    loop->turning = true;
+    loop->clock_read = false;
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    loop->turning = false;
+}
+
+void loop_stop(struct loop *loop)
+{
+    uv_stop(&loop->uv);
+}
