@@ -21,7 +21,7 @@ enum error_kind {
 struct error {
     enum error_kind kind;
     char message[320];
-    char detail[512];
+    char detail[2048];
     char hint[320];
 };
 

@@ -11,11 +11,13 @@
 struct yaml;      /* a loaded file, and the mistakes found in it */
 struct yaml_node; /* a value in it; NULL is "not there" and every reader below accepts it */
 
-/* Reads at most LIMIT_FILE_BYTES. NULL with an error: not readable, or not YAML (with its place).
- * Refuses a key twice in a map, aliases, and more than one document. */
+/* Reads at most LIMIT_FILE_BYTES. NULL with an error: not readable, empty, not UTF-8, or not YAML
+ * (with its place). A key twice in a map, an alias, a tag, a second document are noted as mistakes,
+ * which yaml_check tells together with those that the caller notes. */
 struct yaml *yaml_load(const char *path, struct error *error);
 struct yaml *yaml_load_text(const char *name, const char *text, size_t size, struct error *error);
-void yaml_free(struct yaml *yaml);
+/* Hidden, because libyaml exports an internal function of this name and would call ours. */
+__attribute__((visibility("hidden"))) void yaml_free(struct yaml *yaml); /* NULL is harmless */
 const struct yaml_node *yaml_root(const struct yaml *yaml);
 
 /* Notes a mistake at a node (NULL: at the file). */
@@ -39,6 +41,8 @@ int64_t yaml_integer(struct yaml *yaml, const struct yaml_node *node, int64_t lo
 bool yaml_boolean(struct yaml *yaml, const struct yaml_node *node, bool fallback);
 /* 250us 20ms 5s 3m 2h 7d, in us. A number without a unit is a mistake that says so. */
 uint64_t yaml_duration_us(struct yaml *yaml, const struct yaml_node *node, uint64_t fallback);
+/* The same, of a text: a command line's or an environment variable's. */
+bool duration_parse(const char *text, uint64_t *us);
 /* One of the words (ends with NULL): its index. */
 int yaml_word(struct yaml *yaml, const struct yaml_node *node, const char *const *words,
               int fallback);
@@ -53,8 +57,8 @@ bool yaml_is_sequence(const struct yaml_node *node);
 bool yaml_is_scalar(const struct yaml_node *node);
 int yaml_line(const struct yaml_node *node); /* from 1 */
 
-/* The value as JSON text (plain scalars by YAML's core schema: true, null, numbers as written;
- * quoted ones strings). The caller frees it. */
+/* The value as JSON text (plain scalars by YAML's core schema: true, null, numbers with the digits
+ * they were written in; quoted ones strings). The caller frees it. */
 char *yaml_to_json(const struct yaml_node *node);
 
 #endif
