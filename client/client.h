@@ -13,6 +13,7 @@
 
 struct client;
 
+/* A handler may be NULL: that event is ignored. */
 struct client_events {
     void *self;
     void (*up)(void *self);
@@ -25,7 +26,8 @@ struct client_events {
     void (*refused)(void *self, const char *reason, const char *hint);
 };
 
-/* cluster may be NULL: any (a command line knows only the address). */
+/* cluster may be NULL: any (a command line knows only the address). Strings, ports and events are
+ * copied. new/free: the heap; free may be called at any moment and uses no port. */
 struct client *client_new(const char *cluster, const char *name, const struct host_port *host,
                           const struct link_port *link, const struct client_events *events);
 void client_free(struct client *client);
@@ -34,10 +36,10 @@ void client_broken(struct client *client);
 uint64_t client_settle(struct client *client);
 
 bool client_connected(const struct client *client);
-/* The coordinator's name, cluster and software once connected; valid while it is. */
+/* The coordinator's name once connected, else NULL; valid while it is. */
 const char *client_coordinator(const struct client *client);
-/* False: not connected, or the queue is full; nothing was sent. request numbers are the caller's.
- */
+/* False: not connected, the queue is full, or larger than a message may be; nothing was sent.
+ * request numbers are the caller's. */
 bool client_submit(struct client *client, const Wire__Submit *submit);
 bool client_query(struct client *client, const Wire__Query *query);
 /* Everything sent was acknowledged. */
