@@ -1,11 +1,12 @@
 /* Sessions over a link: who is there, in-order delivery exactly once within a session, credit, and
  * the news that a peer is gone. Pure: time comes in, frames go out through the link port.
  *
- * A session starts with HELLO (connector) and WELCOME (acceptor) and ends for both when either
- * misses three beats, says BYE, or makes a new one; nothing survives its session, so what must is
- * sent again by the runner in the next. Within it each DATA frame has a number; the receiver takes
- * them in order, drops duplicates, and acknowledges the highest in every frame it sends; the sender
- * keeps at most LIMIT_WINDOW_* unacknowledged and sends them again when no acknowledgement comes.
+ * A session starts with HELLO (connector), WELCOME (acceptor) and the connector's first frame in
+ * it, which proves that the HELLO was no late copy; it ends for both when either misses three
+ * beats, says BYE, or makes a new one; nothing survives its session, so what must is sent again by
+ * the runner in the next. Within it each DATA frame has a number; the receiver takes them in order,
+ * drops duplicates, and acknowledges the highest in every frame it sends; the sender keeps at most
+ * LIMIT_WINDOW_* unacknowledged and sends them again when no acknowledgement comes.
  *
  * Messages given to peer_send are collected; transport_settle, called at the end of each turn,
  * sends what is there for a peer as one frame, as far as its window allows. */
@@ -23,6 +24,8 @@
 struct transport;
 struct peer;
 
+#define TRANSPORT_REPLACED "replaced"
+
 struct transport_events {
     void *self;
     /* Acceptor: may this peer come in? False with an error that is sent to it. NULL: all may. */
@@ -31,9 +34,12 @@ struct transport_events {
     void (*up)(void *self, struct peer *peer);
     /* message lives for the call only. The handler may send, and may close peers. */
     void (*message)(void *self, struct peer *peer, const Wire__Message *message);
-    /* The session ended; the peer is freed after the call. Not called for transport_free. */
+    /* The session ended; the peer is freed after the call. Not called for transport_free. A reason
+     * that starts with TRANSPORT_REPLACED: another process took over our name, and this transport
+     * says HELLO no more. */
     void (*down)(void *self, struct peer *peer, const char *reason);
-    /* Connector: the acceptor refused us (wrong cluster, unknown, replaced). It goes on trying. */
+    /* Connector: the acceptor refused us (wrong cluster, unknown, busy). It goes on trying, unless
+     * the reason starts with TRANSPORT_REPLACED. */
     void (*refused)(void *self, const char *reason, const char *hint);
 };
 
@@ -81,7 +87,8 @@ Wire__Role peer_role(const struct peer *peer);
 /* Acceptor's side: the connector's random id of this run of its process. Connector's side: the
  * acceptor's epoch. */
 uint64_t peer_boot(const struct peer *peer);
-/* Connector's side: the acceptor's cluster. */
+/* Connector's side: the acceptor's cluster. Acceptor's side: the one that the connector named. */
+const char *peer_cluster(const struct peer *peer);
 const char *peer_software(const struct peer *peer);
 uint64_t peer_since_us(const struct peer *peer);
 size_t peer_queued_bytes(const struct peer *peer);
