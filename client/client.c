@@ -119,6 +119,13 @@ bool client_query(struct client *client, const Wire__Query *query)
     return send_message(client, &message);
 }
 
+void client_leave(struct client *client)
+{
+    struct peer *peer = transport_peer(client->transport);
+    if (peer)
+        peer_close(peer, "the client is done");
+}
+
 bool client_idle(const struct client *client)
 {
     struct peer *peer = transport_peer(client->transport);

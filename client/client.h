@@ -42,6 +42,9 @@ const char *client_coordinator(const struct client *client);
  * request numbers are the caller's. */
 bool client_submit(struct client *client, const Wire__Submit *submit);
 bool client_query(struct client *client, const Wire__Query *query);
+/* Ends the session politely, so that the coordinator need not miss our beats: call it last, when no
+ * answer is awaited, then client_free. */
+void client_leave(struct client *client);
 /* Everything sent was acknowledged. */
 bool client_idle(const struct client *client);
 
