@@ -34,18 +34,21 @@ wait_until() {
 
 # ---- leaving ----------------------------------------------------------------------------------
 
-# Commands for the end, run last in, first out, whatever ends the script but kill -9.
+# Commands for the end, run last in, first out, whatever ends the script but kill -9. Each runs in a
+# shell of its own, so that one that fails does not keep the others from running; the script's own
+# status is in at_exit_status.
 at_exit_commands=()
 at_exit() { at_exit_commands+=("$1"); }
 
 at_exit_run() {
-    local status=$? i
+    at_exit_status=$?
+    local i
     trap '' INT TERM HUP
     set +e
     for ((i = ${#at_exit_commands[@]} - 1; i >= 0; i--)); do
-        eval "${at_exit_commands[i]}"
+        (eval "${at_exit_commands[i]}")
     done
-    exit "$status"
+    exit "$at_exit_status"
 }
 at_exit_setup() {
     trap at_exit_run EXIT

@@ -1,0 +1,90 @@
+# The shop of examples/shop on the three private clusters: its schemas and configurations in one
+# folder, and its four processes: trothd, orders, payments, inventory. Sourced after clusters.sh.
+# shellcheck shell=bash
+
+# shop_create FOLDER: schemas, services and configurations; clusters_start was before. Exports
+# PGSERVICEFILE, so that service=payments is a conninfo, and TROTH_COORDINATOR.
+shop_create() {
+    shop=$1
+    mkdir -p "$shop/log" "$shop/run"
+    export PGSERVICEFILE=$shop/pg_service.conf PSQLRC=/dev/null
+    shop_address "tcp://127.0.0.1:$(free_port)"
+    shop_services >"$PGSERVICEFILE"
+    clusters_each shop_database
+}
+
+# Each service owns its database, and no more than that.
+shop_services() {
+    local name
+    for name in "${clusters[@]}"; do
+        printf '[%s]\nhost=%s\ndbname=%s\nuser=%s\n' "$name" "$(cluster_data "$name")" "$name" "$name"
+    done
+}
+
+shop_database() {
+    cluster_sql "$1" "create role $1 login"
+    cluster_sql "$1" "alter database $1 owner to $1"
+    "$TROTH_TEST_PG_BIN/psql" -q -v ON_ERROR_STOP=1 -d "service=$1" -f "$TROTH_ROOT/examples/shop/$1.sql"
+}
+
+# Fills in the configurations for a coordinator at this address.
+shop_address() {
+    local name
+    export TROTH_COORDINATOR=$1
+    for name in trothd "${clusters[@]}"; do
+        sed -e "s|@ADDRESS@|$1|" -e "s|@FOLDER@|$shop|" "$TROTH_ROOT/examples/shop/$name.yaml" \
+            >"$shop/$name.yaml"
+    done
+}
+
+shop_pid() { cat "$shop/run/$1.pid" 2>/dev/null; }
+shop_running() { local pid; pid=$(shop_pid "$1") && ! process_gone "$pid"; }
+shop_gone() { ! shop_running "$1"; }
+
+# A command that the processes run under: valgrind and its options, or nothing.
+shop_under=()
+
+# shop_start NAME [CRASH_POINT]. A process of its own session: a Ctrl-C is for the script alone,
+# which then ends the shop in order.
+shop_start() {
+    local name=$1 program=$TROTH_ROOT/build/troth-participant
+    [[ $name != trothd ]] || program=$TROTH_ROOT/build/trothd
+    TROTH_CRASH_AT=${2-} setsid "${shop_under[@]}" "$program" --config "$shop/$name.yaml" \
+        >>"$shop/log/$name.log" 2>&1 </dev/null &
+    echo "$!" >"$shop/run/$name.pid"
+    disown
+}
+
+# shop_kill NAME: kill -9.
+shop_kill() {
+    local pid
+    pid=$(shop_pid "$1") || return 0
+    kill -9 "$pid" 2>/dev/null || true
+    wait_until 10 process_gone "$pid"
+}
+
+# shop_stop NAME: asks it to end, and insists after a while.
+shop_stop() {
+    local pid
+    pid=$(shop_pid "$1") || return 0
+    kill "$pid" 2>/dev/null || true
+    wait_until 15 process_gone "$pid" || shop_kill "$1"
+}
+
+shop_stop_all() {
+    local name
+    for name in trothd "${clusters[@]}"; do shop_stop "$name"; done
+}
+
+# The first start: somebody may have taken the port since it was looked for.
+shop_start_trothd() {
+    for _ in {1..5}; do
+        shop_start trothd
+        if wait_until 15 shop_answers_or_gone && shop_running trothd; then return; fi
+        shop_address "tcp://127.0.0.1:$(free_port)"
+    done
+    tail -n 20 "$shop/log/trothd.log" >&2
+    die "trothd did not start"
+}
+shop_answers() { "$TROTH_ROOT/build/troth" --timeout 1s tx list >/dev/null 2>&1; }
+shop_answers_or_gone() { shop_gone trothd || shop_answers; }
