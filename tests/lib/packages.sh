@@ -24,8 +24,8 @@ packages_need() {
         "This is not a Debian system (no apt-get): install them by its own means."
     local root=()
     if ((EUID != 0)); then
-        have sudo || die "these packages are missing: ${missing[*]}" \
-            "Neither root nor sudo is here to install them. As root:" \
+        { have sudo && sudo true; } || die "these packages are missing: ${missing[*]}" \
+            "You are not root, and sudo is not there or not for you. As root:" \
             "apt-get install --no-install-recommends ${missing[*]}"
         root=(sudo)
     fi
