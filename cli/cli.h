@@ -1,0 +1,40 @@
+/* What the commands of `troth` share. */
+#ifndef TROTH_CLI_CLI_H
+#define TROTH_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Exit codes: scripts rely on them. */
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_ABORTED = 1,     /* the transaction aborted, or nothing was begun and a retry may do */
+    EXIT_USAGE = 2,       /* the words or a file are wrong */
+    EXIT_UNREACHABLE = 3, /* nobody answers, and nothing was sent */
+    EXIT_REFUSED = 4,     /* no right to, or it would contradict what was decided */
+    EXIT_UNKNOWN = 5,     /* the outcome is not known, or can't be proved */
+};
+
+/* The options that every command takes. */
+struct options {
+    const char *coordinator; /* address, checked */
+    bool json;
+    uint64_t timeout_us; /* 0: not given */
+};
+
+/* One command. The words after its name come in as argc, argv. */
+struct command {
+    const char *name;    /* "submit", or a noun and a verb: "tx list" */
+    const char *usage;   /* what follows the name */
+    const char *summary; /* one line for the list of commands */
+    const char *help;    /* the rest: what it does, flags, examples; ends with a newline */
+    int (*run)(const struct command *self, int argc, char **argv);
+};
+
+extern const struct command submit_command;
+extern const struct command tx_list_command, tx_show_command;
+extern const struct command participant_list_command;
+extern const struct command doctor_command;
+extern const struct command journal_verify_command, journal_dump_command;
+
+#endif

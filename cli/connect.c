@@ -1,0 +1,257 @@
+#include "cli/connect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/print.h"
+#include "client/client.h"
+#include "core/check.h"
+#include "core/limits.h"
+#include "io/log.h"
+#include "io/loop.h"
+#include "io/nano.h"
+
+#define ANSWER_TIMEOUT_US (5 * 1000 * 1000ull)
+
+struct connection {
+    const char *address;
+    uint64_t timeout_us;
+    struct loop *loop;
+    struct nano *nano;
+    struct client *client;
+    uint64_t until_us; /* of what is being waited for now */
+    uint64_t request;  /* its number */
+    bool lost, refused, interrupted, timed_out;
+    char reason[300], hint[300]; /* of lost or refused */
+    Wire__Answer *answer;
+    Wire__Outcome *outcome;
+};
+
+static void on_up(void *self)
+{
+    struct connection *connection = self;
+    loop_stop(connection->loop);
+}
+
+static void on_down(void *self, const char *reason)
+{
+    struct connection *connection = self;
+    connection->lost = true;
+    snprintf(connection->reason, sizeof(connection->reason), "%s", reason);
+    loop_stop(connection->loop);
+}
+
+static void on_refused(void *self, const char *reason, const char *hint)
+{
+    struct connection *connection = self;
+    connection->refused = true;
+    snprintf(connection->reason, sizeof(connection->reason), "%s", reason);
+    snprintf(connection->hint, sizeof(connection->hint), "%s", hint);
+    loop_stop(connection->loop);
+}
+
+/* The message lives for the call only: it is copied through its bytes. */
+static void on_answer(void *self, const Wire__Answer *answer)
+{
+    struct connection *connection = self;
+    if (answer->request != connection->request || connection->answer)
+        return;
+    size_t size = wire__answer__get_packed_size(answer);
+    uint8_t *bytes = xmalloc(size + 1);
+    wire__answer__pack(answer, bytes);
+    connection->answer = wire__answer__unpack(NULL, size, bytes);
+    CHECK(connection->answer);
+    free(bytes);
+    loop_stop(connection->loop);
+}
+
+static void on_outcome(void *self, const Wire__Outcome *outcome)
+{
+    struct connection *connection = self;
+    if (outcome->request != connection->request || connection->outcome)
+        return;
+    size_t size = wire__outcome__get_packed_size(outcome);
+    uint8_t *bytes = xmalloc(size + 1);
+    wire__outcome__pack(outcome, bytes);
+    connection->outcome = wire__outcome__unpack(NULL, size, bytes);
+    CHECK(connection->outcome);
+    free(bytes);
+    loop_stop(connection->loop);
+}
+
+static void on_frame(void *self, uint64_t route, const void *frame, size_t size)
+{
+    struct connection *connection = self;
+    (void)route;
+    client_frame(connection->client, frame, size);
+}
+
+static void on_broken(void *self)
+{
+    struct connection *connection = self;
+    client_broken(connection->client);
+}
+
+static void on_stop(void *self)
+{
+    struct connection *connection = self;
+    connection->interrupted = true;
+    loop_stop(connection->loop);
+}
+
+static uint64_t settle(void *self)
+{
+    struct connection *connection = self;
+    uint64_t wake_us = client_settle(connection->client);
+    const struct host_port *host = loop_host(connection->loop);
+    if (host->now_us(host->self) >= connection->until_us) {
+        connection->timed_out = true;
+        loop_stop(connection->loop);
+    }
+    return wake_us < connection->until_us ? wake_us : connection->until_us;
+}
+
+/* Runs the loop until something above stops it. */
+static void wait(struct connection *connection, uint64_t wait_us)
+{
+    const struct host_port *host = loop_host(connection->loop);
+    connection->timed_out = false;
+    connection->until_us = wait_us ? host->now_us(host->self) + wait_us : UINT64_MAX;
+    loop_run(connection->loop);
+}
+
+static bool no_session(const struct connection *connection, struct error *error)
+{
+    if (connection->refused) {
+        error_set(error, ERROR_REFUSED, "the coordinator at %s refuses: %s", connection->address,
+                  connection->reason);
+        return error_hint(error, "%s", connection->hint);
+    }
+    if (connection->interrupted)
+        return error_set(error, ERROR_UNREACHABLE, "interrupted before %s answered",
+                         connection->address);
+    time_text age;
+    error_set(error, ERROR_UNREACHABLE, "nobody answers at %s", connection->address);
+    error_detail(error, "waited %s for a coordinator",
+                 age_format(age, (int64_t)connection->timeout_us));
+    return error_hint(error, "is trothd running there? --coordinator or TROTH_COORDINATOR names "
+                             "another address");
+}
+
+struct connection *connection_open(const struct options *options, struct error *error)
+{
+    struct connection *connection = xcalloc(1, sizeof(*connection));
+    connection->address = options->coordinator;
+    connection->timeout_us = options->timeout_us ? options->timeout_us : ANSWER_TIMEOUT_US;
+    log_setup("troth", LOG_TEXT, LOG_ERROR);
+    connection->loop = loop_new();
+    struct nano_events link_events = {connection, on_frame, on_broken};
+    connection->nano = nano_connect(connection->loop, connection->address, LIMIT_CLIENT_FRAME_BYTES,
+                                    &link_events, error);
+    if (!connection->nano) {
+        loop_free(connection->loop);
+        free(connection);
+        return NULL;
+    }
+    struct client_events events = {connection, on_up, on_down, on_outcome, on_answer, on_refused};
+    char name[32];
+    snprintf(name, sizeof(name), "cli-%d", (int)getpid());
+    connection->client =
+        client_new(NULL, name, loop_host(connection->loop), nano_link(connection->nano), &events);
+    loop_on_settle(connection->loop, settle, connection);
+    loop_on_stop(connection->loop, on_stop, connection);
+    wait(connection, connection->timeout_us);
+    if (client_connected(connection->client))
+        return connection;
+    no_session(connection, error);
+    connection_close(connection);
+    return NULL;
+}
+
+void connection_close(struct connection *connection)
+{
+    client_leave(connection->client);
+    client_free(connection->client);
+    nano_close(connection->nano, 100);
+    loop_free(connection->loop);
+    if (connection->answer)
+        wire__answer__free_unpacked(connection->answer, NULL);
+    if (connection->outcome)
+        wire__outcome__free_unpacked(connection->outcome, NULL);
+    free(connection);
+}
+
+const char *connection_coordinator(const struct connection *connection)
+{
+    const char *name = client_coordinator(connection->client);
+    return name ? name : "";
+}
+
+/* Why no answer came, once the request was sent. */
+static bool no_answer(const struct connection *connection, struct error *error)
+{
+    if (connection->interrupted)
+        return error_set(error, ERROR_UNREACHABLE, "interrupted before the answer came");
+    if (connection->lost)
+        return error_set(error, ERROR_UNREACHABLE,
+                         "the session with %s was lost before the answer came: %s",
+                         connection->address, connection->reason);
+    return error_set(error, ERROR_UNREACHABLE, "%s did not answer in time", connection->address);
+}
+
+Wire__Answer *connection_query(struct connection *connection, const Wire__Query *query,
+                               struct error *error)
+{
+    Wire__Query numbered = *query;
+    numbered.request = ++connection->request;
+    if (!client_query(connection->client, &numbered)) {
+        connection->lost = true;
+        no_answer(connection, error);
+        return NULL;
+    }
+    while (!connection->answer && !connection->lost && !connection->interrupted) {
+        wait(connection, connection->timeout_us);
+        if (connection->timed_out)
+            break;
+    }
+    Wire__Answer *answer = connection->answer;
+    connection->answer = NULL;
+    if (!answer)
+        no_answer(connection, error);
+    return answer;
+}
+
+Wire__Outcome *connection_submit(struct connection *connection, const Wire__Submit *submit,
+                                 uint64_t wait_us, bool *sent, struct error *error)
+{
+    Wire__Submit numbered = *submit;
+    numbered.request = ++connection->request;
+    *sent = client_submit(connection->client, &numbered);
+    if (!*sent) {
+        connection->lost = true;
+        no_answer(connection, error);
+        return NULL;
+    }
+    while (!connection->outcome && !connection->lost && !connection->interrupted) {
+        wait(connection, wait_us);
+        if (connection->timed_out)
+            break;
+    }
+    Wire__Outcome *outcome = connection->outcome;
+    connection->outcome = NULL;
+    if (!outcome)
+        no_answer(connection, error);
+    return outcome;
+}
+
+Wire__Answer *connect_and_query(const struct options *options, const Wire__Query *query,
+                                struct error *error)
+{
+    struct connection *connection = connection_open(options, error);
+    if (!connection)
+        return NULL;
+    Wire__Answer *answer = connection_query(connection, query, error);
+    connection_close(connection);
+    return answer;
+}

@@ -1,0 +1,32 @@
+/* A command's conversation with a coordinator: connect, ask, wait for the answer. Blocking. */
+#ifndef TROTH_CLI_CONNECT_H
+#define TROTH_CLI_CONNECT_H
+
+#include "cli/cli.h"
+#include "core/error.h"
+#include "wire.pb-c.h"
+
+struct connection;
+
+/* Waits for a session, at most --timeout (5 s when not given). NULL with an error: nobody answers
+ * (ERROR_UNREACHABLE), or the coordinator wants none of us (ERROR_REFUSED). */
+struct connection *connection_open(const struct options *options, struct error *error);
+void connection_close(struct connection *connection);
+/* The name of the coordinator. */
+const char *connection_coordinator(const struct connection *connection);
+
+/* NULL with an error. The caller frees the answer with wire__answer__free_unpacked. A problem that
+ * the coordinator reports is an answer, not an error. */
+Wire__Answer *connection_query(struct connection *connection, const Wire__Query *query,
+                               struct error *error);
+/* Waits wait_us for the outcome; 0: as long as the session lives. NULL with an error; the
+ * transaction may be committed or not when *sent is true. The caller frees the outcome with
+ * wire__outcome__free_unpacked. */
+Wire__Outcome *connection_submit(struct connection *connection, const Wire__Submit *submit,
+                                 uint64_t wait_us, bool *sent, struct error *error);
+
+/* For commands that ask one thing: opens, asks, closes. */
+Wire__Answer *connect_and_query(const struct options *options, const Wire__Query *query,
+                                struct error *error);
+
+#endif

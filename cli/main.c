@@ -1,0 +1,180 @@
+/* troth: the command line. Finds the command that the words name, and runs it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/arguments.h"
+#include "cli/cli.h"
+#include "cli/print.h"
+#include "core/check.h"
+
+static const struct command *const commands[] = {
+    &submit_command, &tx_list_command,        &tx_show_command,      &participant_list_command,
+    &doctor_command, &journal_verify_command, &journal_dump_command,
+};
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_commands(FILE *file, const char *noun)
+{
+    size_t size = noun ? strlen(noun) : 0;
+    for (int i = 0; i < COMMANDS; i++) {
+        const char *name = commands[i]->name;
+        if (!noun || (strncmp(name, noun, size) == 0 && name[size] == ' '))
+            fprintf(file, "  %-18s %s\n", name, commands[i]->summary);
+    }
+}
+
+static void short_help(FILE *file)
+{
+    fprintf(file, "Usage: troth COMMAND ...\n\n");
+    print_commands(file, NULL);
+    fprintf(file, "\ntroth --help tells more; troth COMMAND --help tells all of one command.\n");
+}
+
+static void long_help(void)
+{
+    printf("troth: one business action over several PostgreSQL databases, all or nothing.\n"
+           "\n"
+           "Usage: troth [flags] COMMAND ...\n"
+           "\n");
+    print_commands(stdout, NULL);
+    printf("\n"
+           "Flags, before or after a command:\n"
+           "  --coordinator ADDR   where trothd listens; else TROTH_COORDINATOR, else\n"
+           "                       tcp://127.0.0.1:7400\n"
+           "  --timeout DURATION   500ms, 30s, 5m: the deadline of a submit; how long the\n"
+           "                       other commands wait for an answer (default 5s)\n"
+           "  --json               print one JSON object instead of text\n"
+           "  -h, --help           of the command\n"
+           "  --version\n"
+           "\n"
+           "Exit codes:\n"
+           "  0  done\n"
+           "  1  the transaction aborted, or nothing was begun and a retry may do;\n"
+           "     doctor: it found something\n"
+           "  2  a mistake in the words or in a file\n"
+           "  3  nobody answers, and nothing was sent\n"
+           "  4  refused\n"
+           "  5  the outcome is unknown, or a hazard: it can't be proved\n"
+           "\n"
+           "Examples:\n"
+           "  troth submit payments.charge '{\"customer\": \"ada\", \"amount\": 10.50}'\n"
+           "  troth tx list --in-doubt\n"
+           "  troth doctor\n");
+}
+
+static bool is_noun(const char *word)
+{
+    size_t size = strlen(word);
+    for (int i = 0; i < COMMANDS; i++) {
+        if (strncmp(commands[i]->name, word, size) == 0 && commands[i]->name[size] == ' ')
+            return true;
+    }
+    return false;
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (int i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    }
+    return NULL;
+}
+
+/* Tells the nearest first word, or the nearest verb of the noun. */
+static int unknown_command(const char *noun, const char *word)
+{
+    char *firsts[COMMANDS];
+    const char *words[COMMANDS];
+    int count = 0;
+    for (int i = 0; i < COMMANDS; i++) {
+        const char *name = commands[i]->name, *space = strchr(name, ' ');
+        if (noun && !(space && strncmp(name, noun, strlen(noun)) == 0))
+            continue;
+        firsts[count] = noun ? xstrdup(space + 1) : xstrndup(name, strcspn(name, " "));
+        words[count] = firsts[count];
+        count++;
+    }
+    const char *near = error_nearest(word, words, count);
+    const char *prefix = noun ? noun : "", *space = noun ? " " : "";
+    char *hint = near ? xasprintf("; did you mean \"%s%s%s\"?", prefix, space, near) : xstrdup("");
+    fputs("troth: unknown command \"", stderr);
+    fprintf(stderr, "%s%s", prefix, space);
+    print_escaped(stderr, word);
+    fprintf(stderr, "\"%s\n  hint: troth %s%s--help lists the commands\n", hint, prefix, space);
+    free(hint);
+    for (int i = 0; i < count; i++)
+        free(firsts[i]);
+    return EXIT_USAGE;
+}
+
+static int noun_alone(const char *noun, bool help)
+{
+    FILE *file = help ? stdout : stderr;
+    if (!help)
+        fprintf(file, "troth: %s needs to know what to do\n\n", noun);
+    fprintf(file, "Usage: troth %s COMMAND ...\n\n", noun);
+    print_commands(file, noun);
+    fprintf(file, "\ntroth %s COMMAND --help tells all of one command.\n", noun);
+    return help ? EXIT_DONE : EXIT_USAGE;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    bool help = false, version = false;
+    int at = arguments_skip_globals(argc, argv, &help, &version);
+    if (at < 0)
+        return EXIT_USAGE;
+    if (version) {
+        printf("troth %s\n", TROTH_VERSION);
+        return EXIT_DONE;
+    }
+    if (at < argc && strcmp(argv[at], "help") == 0) { /* troth help tx list */
+        help = true;
+        at++;
+    }
+    if (at == argc && help) {
+        long_help();
+        return EXIT_DONE;
+    }
+    if (at == argc) {
+        short_help(stderr);
+        return EXIT_USAGE;
+    }
+    const char *word = argv[at++];
+    const struct command *command = find_command(word);
+    if (!command && !is_noun(word))
+        return unknown_command(NULL, word);
+    if (!command) {
+        int more = arguments_skip_globals(argc - at, argv + at, &help, &version);
+        if (more < 0)
+            return EXIT_USAGE;
+        at += more;
+        if (at == argc)
+            return noun_alone(word, help);
+        char *name = xasprintf("%s %s", word, argv[at]);
+        command = find_command(name);
+        free(name);
+        if (!command)
+            return unknown_command(word, argv[at]);
+        at++;
+    }
+    if (help) {
+        command_help(command);
+        return EXIT_DONE;
+    }
+    return command->run(command, argc - at, argv + at);
+}
+
+int main(int argc, char **argv)
+{
+    int code = dispatch(argc - 1, argv + 1);
+    errno = 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE) {
+        fprintf(stderr, "troth: the answer can't be written: %s\n", strerror(errno));
+        return code == EXIT_DONE ? EXIT_UNKNOWN : code;
+    }
+    return code;
+}

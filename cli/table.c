@@ -1,0 +1,156 @@
+#include "cli/table.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/print.h"
+#include "core/check.h"
+
+enum { GAP = 2 };
+
+int utf8_next(const char *text, uint32_t *point)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (at[0] < 0x80) {
+        *point = at[0];
+        return at[0] ? 1 : 0;
+    }
+    int size = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : at[0] >= 0xc0 ? 2 : 0;
+    if (size == 0 || at[0] > 0xf4)
+        return 0;
+    uint32_t value = at[0] & (0x7fu >> size);
+    for (int i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80) /* also stops at the end of the text */
+            return 0;
+        value = value << 6 | (at[i] & 0x3f);
+    }
+    if (value < least[size] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
+        return 0;
+    *point = value;
+    return size;
+}
+
+/* 0 for marks that join the character before, 2 for those of double width, else 1. */
+static int point_width(uint32_t point)
+{
+    static const uint32_t ranges[][3] = {
+        {0x0300, 0x036f, 0},   {0x200b, 0x200f, 0},   {0x20d0, 0x20ff, 0},   {0xfe00, 0xfe0f, 0},
+        {0x1100, 0x115f, 2},   {0x2e80, 0x303e, 2},   {0x3041, 0xa4cf, 2},   {0xac00, 0xd7a3, 2},
+        {0xf900, 0xfaff, 2},   {0xfe30, 0xfe6f, 2},   {0xff00, 0xff60, 2},   {0xffe0, 0xffe6, 2},
+        {0x1f300, 0x1f64f, 2}, {0x1f900, 0x1f9ff, 2}, {0x20000, 0x3fffd, 2},
+    };
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        if (point >= ranges[i][0] && point <= ranges[i][1])
+            return (int)ranges[i][2];
+    }
+    return 1;
+}
+
+int text_width(const char *text)
+{
+    int width = 0;
+    while (*text) {
+        uint32_t point = 0;
+        int bytes = utf8_next(text, &point);
+        width += bytes ? point_width(point) : 1;
+        text += bytes ? bytes : 1;
+    }
+    return width;
+}
+
+static void add_taken(struct table *table, char *text)
+{
+    if (table->cell_count == table->cell_room) {
+        table->cell_room = table->cell_room ? 2 * table->cell_room : 64;
+        table->cells = xrealloc(table->cells, (size_t)table->cell_room * sizeof(char *));
+    }
+    table->cells[table->cell_count++] = text;
+}
+
+void table_add(struct table *table, const char *text)
+{
+    add_taken(table, escaped(*text ? text : "-"));
+}
+
+void table_add_format(struct table *table, const char *format, ...)
+{
+    char text[1000];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof(text), format, list);
+    va_end(list);
+    table_add(table, text);
+}
+
+void table_begin(struct table *table, const char *const *headers)
+{
+    while (headers[table->columns])
+        table_add(table, headers[table->columns++]);
+    CHECK(table->columns > 0 && table->columns <= TABLE_COLUMNS);
+}
+
+static int terminal_width(FILE *file)
+{
+    struct winsize size;
+    int number = fileno(file);
+    if (!isatty(number))
+        return 0;
+    if (ioctl(number, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return 80;
+}
+
+/* The text, or as much of it as fits in room columns with an ellipsis. room 0: all of it. */
+static void print_cut(FILE *file, const char *text, int room)
+{
+    if (room == 0 || text_width(text) <= room) {
+        fputs(text, file);
+        return;
+    }
+    int width = 0;
+    while (*text) {
+        uint32_t point = 0;
+        int bytes = utf8_next(text, &point);
+        width += point_width(point);
+        if (width > room - 1)
+            break;
+        fwrite(text, 1, (size_t)(bytes ? bytes : 1), file);
+        text += bytes ? bytes : 1;
+    }
+    fputs("\u2026", file);
+}
+
+void table_end(struct table *table, FILE *file, int indent)
+{
+    int widths[TABLE_COLUMNS] = {0}, before = indent;
+    CHECK(table->cell_count % table->columns == 0);
+    for (int i = 0; i < table->cell_count; i++) {
+        int width = text_width(table->cells[i]);
+        if (width > widths[i % table->columns])
+            widths[i % table->columns] = width;
+    }
+    for (int i = 0; i + 1 < table->columns; i++)
+        before += widths[i] + GAP;
+    int room = terminal_width(file);
+    if (room > 0) /* keep a few columns even where the rest alone is too wide */
+        room = room - before > 8 ? room - before : 8;
+    for (int i = 0; i < table->cell_count; i++) {
+        int column = i % table->columns;
+        if (column == 0)
+            fprintf(file, "%*s", indent, "");
+        if (column + 1 < table->columns) {
+            fputs(table->cells[i], file);
+            fprintf(file, "%*s", widths[column] + GAP - text_width(table->cells[i]), "");
+        } else {
+            print_cut(file, table->cells[i], room);
+            fputc('\n', file);
+        }
+        free(table->cells[i]);
+    }
+    free(table->cells);
+    *table = (struct table){0};
+}

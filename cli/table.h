@@ -1,0 +1,32 @@
+/* A table of aligned columns, widths counted as a terminal shows them. */
+#ifndef TROTH_CLI_TABLE_H
+#define TROTH_CLI_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* The character at text and its bytes (1 to 4); 0 when there is no valid UTF-8 there. */
+int utf8_next(const char *text, uint32_t *point);
+/* Columns that a terminal uses for the text, which must hold no control characters. */
+int text_width(const char *text);
+
+enum { TABLE_COLUMNS = 10 };
+
+/* Zeros, then table_begin. Texts are copied, and escaped. */
+struct table {
+    int columns;
+    char **cells; /* columns a row; the first row is the header */
+    int cell_count, cell_room;
+};
+
+/* headers: NULL-ended. */
+void table_begin(struct table *table, const char *const *headers);
+void table_add(struct table *table, const char *text);
+void table_add_format(struct table *table, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Prints header and rows, with this indentation. On a terminal the last column is cut to fit its
+ * width; in a file or pipe nothing is cut. Frees what the table holds. */
+void table_end(struct table *table, FILE *file, int indent);
+
+#endif
