@@ -1,0 +1,484 @@
+/* The control connection: checks the server, ends older backends, and asks what the runner wants to
+ * know.
+ *
+ * The fence. A backend whose client is gone may still carry out what it has read: a PREPARE after
+ * the scan that should have found it, a COMMIT after the lookup that did not. So before the port is
+ * up every backend of this participant that another process opened is ended, and it is waited for
+ * until they are gone; the same holds for a connection of this process that was lost while it ran
+ * work (a ghost), before lookups and scans are answered. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/error.h"
+#include "io/pg_private.h"
+#include "io/pg_server.h"
+
+enum {
+    FENCE_LOW_MS = 10,
+    FENCE_HIGH_MS = 250,
+    SCAN_PATIENCE_US = 5000000, /* a scan need not wait for ever: another one follows it */
+    CLEAN_SLICE = 10000,        /* rows a delete, so that it does not hold up other requests */
+};
+
+struct pg_request {
+    struct pg_owed owed;
+    const char *sql;
+    int count;
+    char *values[3];
+    void *tag;
+    uint64_t serial; /* of the connection that a cancel is for */
+    bool scan;
+    bool answered;
+    /* result: NULL when it could not be asked; else of any status. Called once. */
+    void (*answer)(struct pg *pg, struct pg_request *request, const PGresult *result);
+};
+
+static struct pg_request *request_of(struct list *link)
+{
+    return CONTAINER(CONTAINER(link, struct pg_owed, link), struct pg_request, owed);
+}
+
+static void request_free(struct pg_request *request)
+{
+    for (int i = 0; i < request->count; i++)
+        free(request->values[i]);
+    free(request);
+}
+
+static void refuse(struct pg *pg, struct pg_owed *owed)
+{
+    struct pg_request *request = CONTAINER(owed, struct pg_request, owed);
+    list_remove(&owed->link);
+    if (!request->answered)
+        request->answer(pg, request, NULL);
+    request_free(request);
+}
+
+static struct pg_request *
+request_new(const char *sql, void (*answer)(struct pg *, struct pg_request *, const PGresult *),
+            void *tag)
+{
+    struct pg_request *request = xcalloc(1, sizeof(*request));
+    request->owed.refuse = refuse;
+    request->sql = sql;
+    request->answer = answer;
+    request->tag = tag;
+    return request;
+}
+
+static void value_add(struct pg_request *request, char *value)
+{
+    request->values[request->count++] = value;
+}
+
+static void request_send(struct pg *pg, struct pg_request *request)
+{
+    list_append(&pg->requests, &request->owed.link);
+    pg_connection_query(&pg->control, request->sql, request->count,
+                        (const char *const *)request->values);
+    pg_connection_sync(&pg->control);
+}
+
+static bool usable(const struct pg *pg)
+{
+    return pg->control_stage == PG_CONTROL_ON && pg_connection_ready(&pg->control);
+}
+
+static void ask(struct pg *pg, struct pg_request *request)
+{
+    if (usable(pg))
+        request_send(pg, request);
+    else
+        pg_later(pg, &request->owed);
+}
+
+/* As ask, but after the fence. */
+static void ask_fenced(struct pg *pg, struct pg_request *request)
+{
+    if (usable(pg) && pg->ghost_count > 0)
+        list_append(&pg->waiting, &request->owed.link);
+    else
+        ask(pg, request);
+}
+
+static const char *problem(const PGresult *result)
+{
+    const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    return message ? message : "the connection was lost";
+}
+
+/* ---- the fence ----------------------------------------------------------------------------- */
+
+static const char fence_sql[] =
+    "select pg_terminate_backend(pid) from pg_stat_activity"
+    " where datname = current_database() and pid <> pg_backend_pid()"
+    " and (starts_with(application_name, $1) and not starts_with(application_name, $2)"
+    "   or application_name = any($3::text[]))";
+
+static void fence(struct pg *pg);
+
+static void waiting_release(struct pg *pg, bool scans_only)
+{
+    struct list held;
+    list_init(&held);
+    while (!list_empty(&pg->waiting)) {
+        struct pg_request *request = request_of(pg->waiting.next);
+        list_remove(&request->owed.link);
+        if (scans_only && !request->scan)
+            list_append(&held, &request->owed.link);
+        else
+            ask(pg, request);
+    }
+    while (!list_empty(&held)) {
+        struct list *link = held.next;
+        list_remove(link);
+        list_append(&pg->waiting, link);
+    }
+}
+
+static void fence_done(struct pg *pg)
+{
+    pg->ghost_count -= pg->fence_ghosts;
+    memmove(pg->ghosts, pg->ghosts + pg->fence_ghosts,
+            (size_t)pg->ghost_count * sizeof(*pg->ghosts));
+    pg->fencing = false;
+    if (pg->ghost_count > 0) {
+        fence(pg);
+        return;
+    }
+    if (pg->control_stage == PG_CONTROL_FENCING) {
+        pg->control_stage = PG_CONTROL_ON;
+        pg_control_is_on(pg);
+    }
+    waiting_release(pg, false);
+}
+
+static void fence_send(struct pg *pg);
+
+static void on_fence_timer(uv_timer_t *timer)
+{
+    fence_send(timer->data);
+}
+
+static void fence_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+{
+    (void)request;
+    if (!result)
+        return; /* the connection is gone; the next one fences again */
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        char text[512];
+        snprintf(text, sizeof(text), "older sessions of this participant can't be ended: %s",
+                 problem(result));
+        pg_connection_fail(&pg->control, text);
+        return;
+    }
+    int left = PQntuples(result);
+    if (left == 0) {
+        fence_done(pg);
+        return;
+    }
+    if (pg->fence_rounds++ == 0)
+        host_log(pg->shared.host, LOG_INFO,
+                 "database: ending %d older session%s of this participant", left,
+                 left == 1 ? "" : "s");
+    if (pg->shared.host->now_us(pg->shared.host->self) - pg->fence_since_us > SCAN_PATIENCE_US &&
+        pg->control_stage == PG_CONTROL_ON)
+        waiting_release(pg, true);
+    uint64_t ms = (uint64_t)FENCE_LOW_MS * (uint64_t)pg->fence_rounds;
+    CHECK(uv_timer_start(pg->fence_timer, on_fence_timer, ms < FENCE_HIGH_MS ? ms : FENCE_HIGH_MS,
+                         0) == 0);
+}
+
+static void fence_send(struct pg *pg)
+{
+    struct pg_request *request = request_new(fence_sql, fence_answer, NULL);
+    size_t size = 3 + (size_t)pg->ghost_count * PG_NAME_BYTES;
+    char *ghosts = xmalloc(size), name[PG_NAME_BYTES];
+    size_t used = (size_t)snprintf(ghosts, size, "{");
+    for (int i = 0; i < pg->ghost_count; i++)
+        used += (size_t)snprintf(ghosts + used, size - used, "%s%s", i ? "," : "",
+                                 pg_connection_name(&pg->shared, pg->ghosts[i], name));
+    snprintf(ghosts + used, size - used, "}");
+    value_add(request, xstrdup(pg->older));
+    value_add(request, xstrdup(pg->shared.name));
+    value_add(request, ghosts);
+    pg->fence_ghosts = pg->ghost_count;
+    request_send(pg, request);
+}
+
+static void fence(struct pg *pg)
+{
+    if (pg->fencing)
+        return;
+    pg->fencing = true;
+    pg->fence_rounds = 0;
+    pg->fence_since_us = pg->shared.host->now_us(pg->shared.host->self);
+    fence_send(pg);
+}
+
+void pg_control_ghost(struct pg *pg, uint64_t serial)
+{
+    if (pg->ghost_count == pg->ghost_room) {
+        pg->ghost_room = pg->ghost_room ? pg->ghost_room * 2 : 16;
+        pg->ghosts = xrealloc(pg->ghosts, (size_t)pg->ghost_room * sizeof(*pg->ghosts));
+    }
+    pg->ghosts[pg->ghost_count++] = serial;
+    if (usable(pg))
+        fence(pg);
+}
+
+/* ---- the check ------------------------------------------------------------------------------- */
+
+static void facts_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+{
+    (void)request;
+    if (result && PQresultStatus(result) == PGRES_TUPLES_OK)
+        pg->facts = PQcopyResult(result, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
+    else if (result)
+        pg_connection_fail(&pg->control, problem(result));
+}
+
+static void version_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+{
+    (void)request;
+    if (!result || !pg->facts)
+        return;
+    struct error error;
+    bool readable = PQresultStatus(result) == PGRES_TUPLES_OK;
+    bool fit = pg_server_judge(pg->facts, readable ? result : NULL, &error);
+    PQclear(pg->facts);
+    pg->facts = NULL;
+    if (fit) {
+        pg->control_stage = PG_CONTROL_FENCING;
+        fence(pg);
+        return;
+    }
+    char text[sizeof(pg->trouble)];
+    int size = snprintf(text, sizeof(text), "%s", error.message);
+    if (error.hint[0] && size + 4 < (int)sizeof(text))
+        snprintf(text + size, sizeof(text) - (size_t)size, "; hint: %s", error.hint);
+    pg_connection_fail(&pg->control, text);
+}
+
+static void on_ready(struct pg_connection *connection)
+{
+    struct pg *pg = connection->self;
+    if (pg->phase == PG_UP) {
+        /* The others went on without it: the server is the one that was checked. */
+        pg->control_stage = PG_CONTROL_ON;
+        pg->trouble[0] = '\0';
+        if (pg->ghost_count > 0)
+            fence(pg);
+        return;
+    }
+    pg->control_stage = PG_CONTROL_CHECKING;
+    request_send(pg, request_new(pg_server_facts_sql, facts_answer, NULL));
+    request_send(pg, request_new(pg_server_version_sql, version_answer, NULL));
+}
+
+static void on_result(struct pg_connection *connection, PGresult *result)
+{
+    struct pg *pg = connection->self;
+    if (list_empty(&pg->requests)) {
+        pg_connection_fail(connection, "the server sent a result that nobody asked for");
+        return;
+    }
+    struct pg_request *request = request_of(pg->requests.next);
+    if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+        list_remove(&request->owed.link);
+        request_free(request);
+    } else if (!request->answered) {
+        const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR && !sqlstate)
+            return; /* libpq's own: the connection is lost, and the request refused with it */
+        request->answered = true;
+        request->answer(pg, request, result);
+    }
+}
+
+static void on_closed(struct pg_connection *connection, bool was_ready, const char *reason)
+{
+    struct pg *pg = connection->self;
+    (void)was_ready;
+    pg->control_stage = PG_CONTROL_OFF;
+    pg->fencing = false;
+    uv_timer_stop(pg->fence_timer);
+    PQclear(pg->facts);
+    pg->facts = NULL;
+    pg_refuse_all(pg, &pg->requests);
+    pg_refuse_all(pg, &pg->waiting);
+    pg_trouble(pg, reason);
+    pg_connection_open(connection);
+}
+
+static const struct pg_connection_owner owner = {on_ready, on_result, on_closed};
+
+/* ---- what the runner asks ------------------------------------------------------------------ */
+
+static void status_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+{
+    enum db_status status = DB_STATUS_ERROR;
+    const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    if (result && PQresultStatus(result) == PGRES_TUPLES_OK) {
+        const char *word = PQgetvalue(result, 0, 0);
+        status = strcmp(word, "committed") == 0     ? DB_STATUS_COMMITTED
+                 : strcmp(word, "aborted") == 0     ? DB_STATUS_ABORTED
+                 : strcmp(word, "in progress") == 0 ? DB_STATUS_IN_PROGRESS
+                                                    : DB_STATUS_UNKNOWN; /* null: too old */
+    } else if (sqlstate && strcmp(sqlstate, "22023") == 0) {
+        status = DB_STATUS_UNKNOWN; /* "transaction ID is in the future": not of this history */
+    }
+    pg->events.status(pg->events.self, request->tag, status);
+}
+
+void pg_status(void *self, uint64_t xid, void *tag)
+{
+    struct pg_request *request =
+        request_new("select pg_xact_status($1::text::xid8)", status_answer, tag);
+    value_add(request, xasprintf("%" PRIu64, xid));
+    ask(self, request);
+}
+
+static void lookup_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+{
+    enum db_found found = DB_FOUND_ERROR;
+    if (result && PQresultStatus(result) == PGRES_TUPLES_OK)
+        found = PQntuples(result) > 0 ? DB_FOUND : DB_NOT_FOUND;
+    pg->events.looked_up(pg->events.self, request->tag, found);
+}
+
+void pg_lookup(void *self, const char *gtrid, void *tag)
+{
+    struct pg_request *request =
+        request_new("select from troth.barrier where gtrid = $1", lookup_answer, tag);
+    value_add(request, xstrdup(gtrid));
+    ask_fenced(self, request);
+}
+
+/* One row even when nothing is prepared, for what is the same in all. */
+static const char scan_sql[] =
+    "select current_setting('max_prepared_transactions'),"
+    " pg_snapshot_xmax(pg_current_snapshot())::text, p.gid, p.transaction::text,"
+    " (extract(epoch from p.prepared) * 1000000)::bigint::text"
+    " from (values (1)) one left join pg_prepared_xacts p on p.database = current_database()";
+
+/* The 64 bits of an xid of 32: all xids in use lie within 2^31 of the next one. */
+static uint64_t xid_widen(uint32_t xid, uint64_t next)
+{
+    return next + (uint64_t)(int64_t)(int32_t)(xid - (uint32_t)next);
+}
+
+static void scan_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+{
+    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK) {
+        pg->events.scanned(pg->events.self, request->tag, false, NULL, 0, 0);
+        return;
+    }
+    int rows = PQntuples(result), count = 0;
+    struct db_prepared *prepared = xcalloc((size_t)rows + 1, sizeof(*prepared));
+    for (int row = 0; row < rows; row++) {
+        if (PQgetisnull(result, row, 2))
+            continue;
+        uint64_t next = strtoull(PQgetvalue(result, row, 1), NULL, 10);
+        uint32_t xid = (uint32_t)strtoul(PQgetvalue(result, row, 3), NULL, 10);
+        prepared[count++] = (struct db_prepared){
+            .gid = PQgetvalue(result, row, 2),
+            .xid = xid_widen(xid, next),
+            .prepared_at_us = strtoll(PQgetvalue(result, row, 4), NULL, 10),
+        };
+    }
+    int slots = rows > 0 ? atoi(PQgetvalue(result, 0, 0)) : 0;
+    pg->events.scanned(pg->events.self, request->tag, true, prepared, count, slots);
+    free(prepared);
+}
+
+void pg_scan(void *self, void *tag)
+{
+    struct pg_request *request = request_new(scan_sql, scan_answer, tag);
+    request->scan = true;
+    ask_fenced(self, request);
+}
+
+static void clean_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+{
+    if (!result)
+        return;
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        host_log(pg->shared.host, LOG_WARNING, "database: old rows of troth.barrier stay: %s",
+                 problem(result));
+    } else if (atoi(PQcmdTuples((PGresult *)result)) == CLEAN_SLICE) {
+        struct pg_request *next = request_new(request->sql, clean_answer, NULL);
+        value_add(next, xstrdup(request->values[0]));
+        value_add(next, xstrdup(request->values[1]));
+        ask(pg, next);
+    }
+}
+
+void pg_clean(void *self, uint64_t age_us)
+{
+    struct pg_request *request =
+        request_new("delete from troth.barrier where gtrid in (select gtrid from troth.barrier"
+                    " where at < now() - $1 * interval '1 microsecond' limit $2::bigint)",
+                    clean_answer, NULL);
+    value_add(request, xasprintf("%" PRIu64, age_us));
+    value_add(request, xasprintf("%d", CLEAN_SLICE));
+    ask(self, request);
+}
+
+static void cancel_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+{
+    (void)result;
+    pg_work_cancel_done(pg, request->serial);
+}
+
+bool pg_control_cancel(struct pg *pg, struct pg_worker *worker)
+{
+    if (!usable(pg))
+        return false;
+    char name[PG_NAME_BYTES];
+    /* By name as well: the pid may belong to another session by now. */
+    struct pg_request *request = request_new("select pg_cancel_backend(pid) from pg_stat_activity"
+                                             " where pid = $1::int and application_name = $2",
+                                             cancel_answer, NULL);
+    request->serial = worker->connection.serial;
+    value_add(request, xasprintf("%d", worker->connection.backend_pid));
+    value_add(request, xstrdup(pg_connection_name(&pg->shared, request->serial, name)));
+    request_send(pg, request);
+    return true;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static const char settings[] =
+    "select set_config('statement_timeout', '10s', false), set_config('lock_timeout', '5s', false),"
+    " set_config('datestyle', 'ISO', false), set_config('standard_conforming_strings', 'on', "
+    "false);"
+    "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'";
+
+void pg_control_init(struct pg *pg)
+{
+    list_init(&pg->requests);
+    list_init(&pg->waiting);
+    pg_connection_init(&pg->control, &pg->shared, &owner, pg, settings);
+    pg->fence_timer = xmalloc(sizeof(*pg->fence_timer));
+    CHECK(uv_timer_init(pg->shared.uv, pg->fence_timer) == 0);
+    pg->fence_timer->data = pg;
+}
+
+static void free_handle(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+void pg_control_fini(struct pg *pg)
+{
+    pg_connection_fini(&pg->control);
+    uv_close((uv_handle_t *)pg->fence_timer, free_handle);
+    PQclear(pg->facts);
+    pg_refuse_all(pg, &pg->requests);
+    pg_refuse_all(pg, &pg->waiting);
+    free(pg->ghosts);
+}

@@ -1,0 +1,165 @@
+/* What the files of the database port share: pg.c (what is up, and what is not), pg_work.c (running
+ * a branch's work), pg_finish.c (ending prepared branches), pg_control.c (asking and fencing).
+ *
+ *   control    1             checks the server, fences, scans, asks, cancels
+ *   workers    connections   one branch's work at a time each
+ *   finishers  some more     COMMIT and ROLLBACK PREPARED: never behind a branch's work, which may
+ *                            wait for the very lock that a commit would free
+ *
+ * All answers go to the runner from the loop: what is answered without the database's help waits on
+ * `later` for the loop's next round. */
+#ifndef TROTH_IO_PG_PRIVATE_H
+#define TROTH_IO_PG_PRIVATE_H
+
+#include "core/list.h"
+#include "io/pg.h"
+#include "io/pg_connection.h"
+#include "io/pg_statement.h"
+
+struct pg;
+
+/* An answer that is owed to the runner. Lives on exactly one list. */
+struct pg_owed {
+    struct list link;
+    /* Gives the answer that nothing was carried out, and frees itself. */
+    void (*refuse)(struct pg *pg, struct pg_owed *owed);
+};
+
+enum pg_run_stage {
+    PG_RUN_NONE,
+    PG_RUN_RESOLVING,  /* the OIDs of type names are asked for; no transaction yet */
+    PG_RUN_WORKING,    /* the pipeline of work is under way */
+    PG_RUN_COMMITTING, /* one phase with expectations: they are met, COMMIT is under way */
+    PG_RUN_CLEANING,   /* answered; a ROLLBACK is under way */
+};
+
+struct pg_step;
+
+/* A work connection and the branch whose work it runs. */
+struct pg_worker {
+    struct pg_connection connection;
+    struct list idle; /* on pg->idle when it can take work */
+    enum pg_run_stage stage;
+    const struct db_work *work;
+    void *tag;
+    struct pg_step *steps; /* what was sent, in order; a result each */
+    int step_count, step_next, step_room;
+    bool decisive;       /* PREPARE or COMMIT was handed to libpq */
+    bool sql_failed;     /* the server refused a command and with it all after it */
+    bool ended;          /* the tag PREPARE TRANSACTION or COMMIT came */
+    bool cancel;         /* wanted by the runner */
+    int cancels_pending; /* asked of the server: until they are through no other work may start */
+    uint64_t xid;
+    int failed_statement;
+    char sqlstate[6];
+    char *reason, *detail;
+    char **results; /* call_count of them, or NULL while there is none */
+    int result_count;
+    uint8_t *prepared; /* by statement id: this session has prepared it */
+    int prepared_room;
+};
+
+struct pg_finisher {
+    struct pg_connection connection;
+    struct list queue; /* struct pg_ending, in the order sent */
+    int queued;
+};
+
+enum pg_control_stage {
+    PG_CONTROL_OFF,
+    PG_CONTROL_CHECKING, /* is this server fit? */
+    PG_CONTROL_FENCING,  /* older backends are being ended, before anything else is done */
+    PG_CONTROL_ON,
+};
+
+enum pg_phase {
+    PG_DOWN,    /* only the control connection tries */
+    PG_OPENING, /* fenced; the others are being opened */
+    PG_UP,
+};
+
+struct pg {
+    struct pg_connection_shared shared;
+    struct db_port port;
+    struct db_events events;
+    enum pg_phase phase;
+    bool told_down;      /* events.down was called since the last up */
+    char trouble[512];   /* why it is down; what was logged last */
+    char elsewhere[512]; /* why another connection than control can't be opened, as logged */
+    char *older;         /* the beginning of the names of all our participant's backends */
+    char *worker_settings;
+
+    struct pg_connection control;
+    enum pg_control_stage control_stage;
+    struct list requests; /* struct pg_request, in the order sent */
+    struct list waiting;  /* scans and lookups that wait for the fence */
+    /* Serials of connections that were lost while they ran work: their backends may still be at it
+     * and are fenced like older ones. */
+    uint64_t *ghosts;
+    int ghost_count, ghost_room;
+    bool fencing;     /* a fence query, or the timer before the next, is under way */
+    int fence_ghosts; /* how many of the ghosts the query under way names */
+    int fence_rounds; /* queries of this fencing that found a backend still there */
+    uint64_t fence_since_us;
+    uv_timer_t *fence_timer;
+    PGresult *facts; /* of the check under way */
+    uv_timer_t *cancel_timer;
+
+    struct pg_worker *workers;
+    int worker_count;
+    struct list idle;  /* of workers; the one used last is taken first */
+    struct list queue; /* struct pg_queued: work that no worker was free for */
+    struct pg_finisher *finishers;
+    int finisher_count, finisher_next;
+    struct pg_statements statements;
+    struct list later; /* struct pg_owed */
+    uv_idle_t *later_handle;
+};
+
+/* ---- pg.c ---------------------------------------------------------------------------------- */
+
+void pg_later(struct pg *pg, struct pg_owed *owed);
+/* Refuses all that is on the list by now. */
+void pg_refuse_all(struct pg *pg, struct list *list);
+/* A connection became ready or was lost: is the port up or down now? */
+void pg_review(struct pg *pg);
+void pg_control_is_on(struct pg *pg);
+/* The server can't be used; the control connection will try again. */
+void pg_trouble(struct pg *pg, const char *reason);
+/* Logs, once, why a worker or finisher can't be opened while the database is there. */
+void pg_not_opened(struct pg *pg, bool was_ready, const char *reason);
+bool pg_gid_valid(const char *gid);
+
+/* ---- pg_work.c ------------------------------------------------------------------------------- */
+
+void pg_workers_init(struct pg *pg, int count, uint64_t lock_timeout_us);
+void pg_workers_fini(struct pg *pg);
+void pg_work(void *self, const struct db_work *work, void *tag);
+void pg_cancel(void *self, void *tag);
+/* Starts queued work on idle workers. */
+void pg_work_dispatch(struct pg *pg);
+/* Answers all queued work: the database is down. */
+void pg_work_refuse_queued(struct pg *pg);
+/* The server has dealt with the cancel of the backend of this serial. */
+void pg_work_cancel_done(struct pg *pg, uint64_t serial);
+
+/* ---- pg_finish.c ----------------------------------------------------------------------------- */
+
+void pg_finishers_init(struct pg *pg, int count);
+void pg_finishers_fini(struct pg *pg);
+void pg_finish(void *self, const char *gid, bool commit, void *tag);
+
+/* ---- pg_control.c ---------------------------------------------------------------------------- */
+
+void pg_control_init(struct pg *pg);
+void pg_control_fini(struct pg *pg);
+void pg_status(void *self, uint64_t xid, void *tag);
+void pg_lookup(void *self, const char *gtrid, void *tag);
+void pg_scan(void *self, void *tag);
+void pg_clean(void *self, uint64_t age_us);
+/* Sends a cancel for the worker's backend; false: can't be asked now. */
+bool pg_control_cancel(struct pg *pg, struct pg_worker *worker);
+/* The connection of this serial was lost while it ran work. */
+void pg_control_ghost(struct pg *pg, uint64_t serial);
+
+#endif
