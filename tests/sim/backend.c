@@ -1,0 +1,460 @@
+/* The database port over the model: calls go to the server after a while, answers come back after a
+ * while, and connections are lost at every point between. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "participant/agent.h"
+#include "tests/sim/database.h"
+#include "tests/sim/workload.h"
+
+#define LOCAL(position) CONTAINER(position, struct local, node)
+
+/* ---- answers to the agent ---- */
+
+struct worked {
+    void *tag;
+    enum db_outcome outcome;
+    uint64_t xid;
+    int failed, call_count;
+    char sqlstate[6];
+    char reason[64];
+    char results[BRANCH_CALLS][RESULT_BYTES];
+};
+
+/* What was asked; comes back as the answer. */
+struct question {
+    void *tag;
+    uint64_t boot, generation;
+    gid_text gid;
+    bool commit;
+    uint64_t xid;
+    int result;
+};
+
+struct found {
+    gid_text gid;
+    uint64_t xid;
+    int64_t at_us;
+};
+
+struct scanned {
+    void *tag;
+    bool ok;
+    int count;
+    struct found found[];
+};
+
+static const struct db_events *events_of(void *agent_node)
+{
+    const struct node *node = agent_node;
+    return agent_db_events(node->process);
+}
+
+static uint64_t answer_latency(struct world *world)
+{
+    return world_latency(world, 2 * MILLISECOND_US);
+}
+
+static void answer(struct database *database, uint64_t boot, event_function *run, void *data)
+{
+    world_deliver(database->world, answer_latency(database->world), database->agent, boot, run,
+                  database->agent, 0, data);
+}
+
+static void worked_arrives(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number;
+    const struct worked *worked = data;
+    const char *results[BRANCH_CALLS] = {0};
+    for (int i = 0; i < worked->call_count; i++)
+        results[i] = worked->results[i][0] ? worked->results[i] : NULL;
+    struct db_worked told = {.outcome = worked->outcome,
+                             .xid = worked->xid,
+                             .failed_statement = worked->failed,
+                             .sqlstate = worked->sqlstate,
+                             .reason = worked->reason,
+                             .detail = "",
+                             .results = results};
+    world_note(world, worked->outcome, "db%d says outcome %d %s", ((struct node *)subject)->index,
+               (int)worked->outcome, worked->reason);
+    const struct db_events *events = events_of(subject);
+    events->worked(events->self, worked->tag, &told);
+}
+
+static void tell_worked(struct database *database, uint64_t boot, const struct worked *worked)
+{
+    struct worked *copy = xmalloc(sizeof(*copy));
+    *copy = *worked;
+    answer(database, boot, worked_arrives, copy);
+}
+
+void backend_worked(struct database *database, struct local *local, enum db_outcome outcome,
+                    const char *sqlstate, const char *reason)
+{
+    if (!local->tag)
+        return;
+    struct worked worked = {.tag = local->tag,
+                            .outcome = outcome,
+                            .xid = local->xid,
+                            .failed = local->failed,
+                            .call_count = local->call_count};
+    if (outcome == DB_PREPARED && local->failed >= 0)
+        reason = local->effects[local->failed].otherwise;
+    snprintf(worked.sqlstate, sizeof(worked.sqlstate), "%s", sqlstate);
+    snprintf(worked.reason, sizeof(worked.reason), "%s", reason);
+    memcpy(worked.results, local->results, sizeof(worked.results));
+    tell_worked(database, local->boot, &worked);
+    local->tag = NULL;
+}
+
+static void up_arrives(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)world, (void)number, (void)data;
+    const struct db_events *events = events_of(subject);
+    events->up(events->self);
+}
+
+static void down_arrives(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)world, (void)number;
+    const struct db_events *events = events_of(subject);
+    events->down(events->self, data);
+}
+
+void backend_up(struct database *database)
+{
+    world_deliver(database->world, 3 * MILLISECOND_US, database->agent, database->connected_boot,
+                  up_arrives, database->agent, 0, NULL);
+}
+
+void backend_down(struct database *database, const char *reason)
+{
+    world_deliver(database->world, answer_latency(database->world), database->agent,
+                  node_boot(database->agent), down_arrives, database->agent, 0, xstrdup(reason));
+}
+
+static void finished_arrives(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number;
+    const struct question *question = data;
+    world_note(world, (uint64_t)question->result, "db%d says finish %d of %s",
+               ((struct node *)subject)->index, question->result, question->gid);
+    const struct db_events *events = events_of(subject);
+    events->finished(events->self, question->tag, (enum db_finish)question->result,
+                     question->result == DB_UNFINISHED ? "connection lost" : "");
+}
+
+static void status_arrives(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number;
+    const struct question *question = data;
+    world_note(world, (uint64_t)question->result, "db%d says xid %llu is %d",
+               ((struct node *)subject)->index, (unsigned long long)question->xid,
+               question->result);
+    const struct db_events *events = events_of(subject);
+    events->status(events->self, question->tag, (enum db_status)question->result);
+}
+
+static void looked_up_arrives(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number;
+    const struct question *question = data;
+    world_note(world, (uint64_t)question->result, "db%d says lookup %d of %s",
+               ((struct node *)subject)->index, question->result, question->gid);
+    const struct db_events *events = events_of(subject);
+    events->looked_up(events->self, question->tag, (enum db_found)question->result);
+}
+
+static void scanned_arrives(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number;
+    const struct scanned *scanned = data;
+    struct db_prepared *rows = xcalloc((size_t)scanned->count, sizeof(*rows));
+    for (int i = 0; i < scanned->count; i++)
+        rows[i] = (struct db_prepared){scanned->found[i].gid, scanned->found[i].xid,
+                                       scanned->found[i].at_us};
+    world_note(world, (uint64_t)scanned->count, "db%d says %d prepared%s",
+               ((struct node *)subject)->index, scanned->count, scanned->ok ? "" : " (failed)");
+    const struct db_events *events = events_of(subject);
+    events->scanned(events->self, scanned->tag, scanned->ok, scanned->ok ? rows : NULL,
+                    scanned->count, 64);
+    free(rows);
+}
+
+/* ---- work ---- */
+
+static bool connected(const struct database *database, uint64_t boot)
+{
+    return database->up && database->connected_boot == boot;
+}
+
+/* The connection breaks while the work runs: the agent hears LOST, the server goes on or not. */
+static void work_drops(struct world *world, void *subject, uint64_t id, void *data)
+{
+    (void)data;
+    struct database *database = subject;
+    struct local *local = database_find(database, id);
+    if (!local || !local->tag)
+        return;
+    world_note(world, 4, "db%d loses the connection of %s", database->index, local->gtrid);
+    backend_worked(database, local, DB_LOST, "08006", "connection lost");
+    if (world_chance(world, PPM / 2))
+        database_rollback(database, local);
+}
+
+static void work_starts(struct world *world, void *subject, uint64_t id, void *data)
+{
+    (void)world, (void)data;
+    struct database *database = subject;
+    struct local *local = database_find(database, id);
+    if (local)
+        database_advance(database, local);
+}
+
+static struct question *question_new(struct database *database, void *tag)
+{
+    struct question *question = xcalloc(1, sizeof(*question));
+    question->tag = tag;
+    question->boot = node_boot(database->agent);
+    question->generation = database->generation;
+    return question;
+}
+
+static void check_room(struct database *database)
+{
+    int running = 0;
+    for (struct list *i = database->working.next; i != &database->working; i = i->next)
+        running += LOCAL(i)->tag != NULL;
+    if (running > database->connections)
+        world_violation(database->world, "%s runs %d pieces of work on %d connections",
+                        database->agent->name, running, database->connections);
+}
+
+static void port_work(void *self, const struct db_work *work, void *tag)
+{
+    struct database *database = self;
+    struct world *world = database->world;
+    if (!node_effect(database->agent))
+        return;
+    uint64_t boot = node_boot(database->agent);
+    const char *name = work->mode == DB_PREPARE ? work->gid : work->gtrid;
+    if (work->mode != DB_READ_ONLY)
+        workload_gid_used(world, name);
+    bool fails = world_chance(world, world->weather.work_error);
+    world_note(world, (uint64_t)work->mode, "db%d work %d %s, %d statements%s", database->index,
+               (int)work->mode, name ? name : "", work->statement_count, fails ? ", fails" : "");
+    if (fails || !connected(database, boot)) {
+        struct worked worked = {
+            .tag = tag, .outcome = DB_FAILED, .failed = -1, .call_count = work->call_count};
+        snprintf(worked.sqlstate, sizeof(worked.sqlstate), "%s", fails ? "53200" : "");
+        snprintf(worked.reason, sizeof(worked.reason), "%s",
+                 fails ? "out of memory" : "database is down");
+        tell_worked(database, boot, &worked);
+        return;
+    }
+    struct local *local = database_begin(database, work, tag, boot);
+    check_room(database);
+    world_after(world, world_latency(world, MILLISECOND_US), work_starts, database, local->id,
+                NULL);
+    if (world_chance(world, world->weather.work_lost))
+        world_after(world, 1000 + world_latency(world, 50 * MILLISECOND_US), work_drops, database,
+                    local->id, NULL);
+}
+
+static void cancel_arrives(struct world *world, void *subject, uint64_t id, void *data)
+{
+    (void)data;
+    struct database *database = subject;
+    struct local *local = database_find(database, id);
+    /* It may come too late for what is being ended already. */
+    if (!local || (local->stage == STAGE_ENDING && world_chance(world, PPM / 2)))
+        return;
+    backend_worked(database, local, DB_FAILED, "57014", "canceling statement due to user request");
+    database_rollback(database, local);
+}
+
+static void port_cancel(void *self, void *tag)
+{
+    struct database *database = self;
+    if (!node_effect(database->agent))
+        return;
+    const struct local *local = database_find_tag(database, tag);
+    world_note(database->world, 5, "db%d cancel %s", database->index, local ? local->gtrid : "");
+    if (local)
+        world_after(database->world, world_latency(database->world, 5 * MILLISECOND_US),
+                    cancel_arrives, database, local->id, NULL);
+}
+
+/* ---- finish ---- */
+
+static int carry_out_finish(struct database *database, const struct question *question)
+{
+    struct local *local = database_find_prepared(database, question->gid);
+    if (!local)
+        return DB_MISSING;
+    database_finish(database, local, question->commit);
+    return DB_FINISHED;
+}
+
+static void finish_late(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)world, (void)number;
+    struct database *database = subject;
+    const struct question *question = data;
+    if (database->up && database->generation == question->generation)
+        carry_out_finish(database, question);
+}
+
+static struct question *again(const struct question *question)
+{
+    struct question *copy = xmalloc(sizeof(*copy));
+    *copy = *question;
+    return copy;
+}
+
+static void finish_arrives(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number;
+    struct database *database = subject;
+    struct question *question = data;
+    question->result = DB_UNFINISHED;
+    if (!connected(database, question->boot)) {
+        /* The statement may have left before the connection broke. */
+        if (database->up && database->generation == question->generation &&
+            world_chance(world, PPM / 4))
+            carry_out_finish(database, question);
+    } else if (world_chance(world, world->weather.finish_unknown)) {
+        if (world_chance(world, world->weather.late_effect))
+            world_after(world, world_latency(world, 2 * SECOND_US), finish_late, database, 0,
+                        again(question));
+        else if (world_chance(world, PPM / 2))
+            carry_out_finish(database, question);
+    } else {
+        question->result = carry_out_finish(database, question);
+    }
+    answer(database, question->boot, finished_arrives, again(question));
+}
+
+static void port_finish(void *self, const char *gid, bool commit, void *tag)
+{
+    struct database *database = self;
+    struct world *world = database->world;
+    if (!node_effect(database->agent))
+        return;
+    world_note(world, commit, "db%d %s %s", database->index,
+               commit ? "COMMIT PREPARED" : "ROLLBACK PREPARED", gid);
+    struct question *question = question_new(database, tag);
+    snprintf(question->gid, sizeof(question->gid), "%s", gid);
+    question->commit = commit;
+    world_after(world, 20 + world_latency(world, world->weather.work_max_us), finish_arrives,
+                database, 0, question);
+}
+
+/* ---- questions ---- */
+
+static bool can_answer(struct world *world, const struct database *database,
+                       const struct question *question)
+{
+    return connected(database, question->boot) && !world_chance(world, world->weather.ask_error);
+}
+
+static void status_asked(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number;
+    struct database *database = subject;
+    struct question *question = data;
+    question->result = can_answer(world, database, question)
+                           ? (int)database_xid_status(database, question->xid)
+                           : DB_STATUS_ERROR;
+    answer(database, question->boot, status_arrives, again(question));
+}
+
+static void port_status(void *self, uint64_t xid, void *tag)
+{
+    struct database *database = self;
+    if (!node_effect(database->agent))
+        return;
+    world_note(database->world, xid, "db%d status of xid %llu?", database->index,
+               (unsigned long long)xid);
+    struct question *question = question_new(database, tag);
+    question->xid = xid;
+    world_after(database->world, answer_latency(database->world), status_asked, database, 0,
+                question);
+}
+
+static void lookup_asked(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number;
+    struct database *database = subject;
+    struct question *question = data;
+    question->result = DB_FOUND_ERROR;
+    if (can_answer(world, database, question)) {
+        database_fence(database, question->gid);
+        question->result = database_has_barrier(database, question->gid) ? DB_FOUND : DB_NOT_FOUND;
+    }
+    answer(database, question->boot, looked_up_arrives, again(question));
+}
+
+static void port_lookup(void *self, const char *gtrid, void *tag)
+{
+    struct database *database = self;
+    if (!node_effect(database->agent))
+        return;
+    world_note(database->world, 6, "db%d lookup %s?", database->index, gtrid);
+    struct question *question = question_new(database, tag);
+    snprintf(question->gid, sizeof(question->gid), "%s", gtrid);
+    world_after(database->world, answer_latency(database->world), lookup_asked, database, 0,
+                question);
+}
+
+static void scan_asked(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number;
+    struct database *database = subject;
+    const struct question *question = data;
+    bool ok = can_answer(world, database, question);
+    int count = 0;
+    for (struct list *i = database->prepared.next; ok && i != &database->prepared; i = i->next)
+        count++;
+    struct scanned *scanned = xcalloc(1, sizeof(*scanned) + (size_t)count * sizeof(struct found));
+    *scanned = (struct scanned){.tag = question->tag, .ok = ok, .count = count};
+    struct list *at = database->prepared.next;
+    for (int i = 0; i < count; i++, at = at->next) {
+        const struct local *local = LOCAL(at);
+        snprintf(scanned->found[i].gid, sizeof(scanned->found[i].gid), "%s", local->gid);
+        scanned->found[i].xid = local->xid;
+        scanned->found[i].at_us = local->prepared_at_us;
+    }
+    answer(database, question->boot, scanned_arrives, scanned);
+}
+
+static void port_scan(void *self, void *tag)
+{
+    struct database *database = self;
+    if (!node_effect(database->agent))
+        return;
+    world_note(database->world, 7, "db%d scan?", database->index);
+    world_after(database->world, answer_latency(database->world), scan_asked, database, 0,
+                question_new(database, tag));
+}
+
+static void port_clean(void *self, uint64_t age_us)
+{
+    struct database *database = self;
+    if (node_effect(database->agent))
+        world_note(database->world, age_us, "db%d clean", database->index);
+}
+
+struct db_port backend_port(struct database *database)
+{
+    return (struct db_port){.self = database,
+                            .work = port_work,
+                            .cancel = port_cancel,
+                            .finish = port_finish,
+                            .status = port_status,
+                            .lookup = port_lookup,
+                            .scan = port_scan,
+                            .clean = port_clean};
+}

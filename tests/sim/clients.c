@@ -1,0 +1,315 @@
+/* The clients' processes: they submit, retry what they don't know the end of when it has a key, and
+ * now and then repeat what they do know. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/client.h"
+#include "core/check.h"
+#include "tests/sim/cluster.h"
+#include "tests/sim/network.h"
+#include "tests/sim/workload.h"
+
+struct process {
+    struct node *node;
+    struct client *client;
+    uint64_t session; /* counts up; answers belong to one */
+};
+
+static struct workload *workload_of(struct node *node)
+{
+    return node->world->workload;
+}
+
+static int coordinator_of(const struct node *node)
+{
+    return node->index % node->world->coordinator_count;
+}
+
+/* No answer will come to what this process, or this session of it, has asked. */
+static void lose(struct node *node)
+{
+    struct workload *workload = workload_of(node);
+    for (int i = 0; i < workload->transfer_count; i++)
+        for (int k = 0; k < workload->transfers[i].attempt_count; k++) {
+            struct attempt *attempt = &workload->transfers[i].attempts[k];
+            if (attempt->open && attempt->client == node->index) {
+                attempt->open = false;
+                workload->lost++;
+            }
+        }
+}
+
+static void on_up(void *self)
+{
+    struct process *process = self;
+    process->session++;
+    world_note(process->node->world, process->session, "%s is connected", process->node->name);
+}
+
+static void on_down(void *self, const char *reason)
+{
+    struct process *process = self;
+    world_note(process->node->world, 8, "%s lost its session: %s", process->node->name, reason);
+    lose(process->node);
+}
+
+static void on_refused(void *self, const char *reason, const char *hint)
+{
+    struct process *process = self;
+    (void)hint;
+    world_violation(process->node->world, "%s is refused: %s", process->node->name, reason);
+}
+
+static void on_outcome(void *self, const Wire__Outcome *outcome)
+{
+    struct process *process = self;
+    struct node *node = process->node;
+    struct workload *workload = workload_of(node);
+    uint64_t number = outcome->request / TRANSFER_ATTEMPTS;
+    CHECK(number >= 1 && number <= (uint64_t)workload->transfer_count);
+    struct transfer *transfer = &workload->transfers[number - 1];
+    struct attempt *attempt = &transfer->attempts[outcome->request % TRANSFER_ATTEMPTS];
+    world_note(
+        node->world, outcome->request, "%s hears transfer %llu.%d: %s %s%s%s%s%s", node->name,
+        (unsigned long long)number, (int)(outcome->request % TRANSFER_ATTEMPTS),
+        protobuf_c_enum_descriptor_get_value(&wire__result__descriptor, outcome->result)->name,
+        outcome->gtrid, outcome->applied ? " applied" : "",
+        outcome->repeated_key ? " repeated" : "", outcome->problem ? ": " : "",
+        outcome->problem ? outcome->problem->message : "");
+    if (!attempt->open || attempt->client != node->index || attempt->boot != node->boot ||
+        attempt->session != process->session) {
+        world_violation(node->world, "transfer %llu: an answer that nobody waits for",
+                        (unsigned long long)number);
+        return;
+    }
+    workload_outcome(workload, transfer, attempt, outcome);
+}
+
+static void check_coordinator(struct workload *workload, const Wire__CoordinatorView *view)
+{
+    if (view->undecided != 0 || (view->unapplied != 0 && !workload->meddling))
+        world_violation(workload->world, "%s shows %llu undecided, %llu unapplied", view->name,
+                        (unsigned long long)view->undecided, (unsigned long long)view->unapplied);
+    if (view->hazards != 0 && !workload->meddling)
+        world_violation(workload->world, "%s shows %llu hazards without a reason", view->name,
+                        (unsigned long long)view->hazards);
+}
+
+static void check_participant(struct workload *workload, const Wire__ParticipantView *view)
+{
+    struct world *world = workload->world;
+    if (!view->connected || !view->database_up)
+        world_violation(world, "%s is shown as down in a healed world: %s", view->name,
+                        view->database_reason);
+    if (view->prepared != 0 || view->prepared_foreign != (uint32_t)workload->foreign_count)
+        world_violation(world, "%s is shown with %u prepared, %u foreign", view->name,
+                        view->prepared, view->prepared_foreign);
+    if (view->n_held != 0)
+        world_violation(world, "%s holds %s without a reason", view->name, view->held[0]);
+    if (view->working != 0 || (view->unapplied != 0 && !workload->meddling))
+        world_violation(world, "%s is shown with %u working, %u unapplied", view->name,
+                        view->working, view->unapplied);
+}
+
+static void on_answer(void *self, const Wire__Answer *answer)
+{
+    struct process *process = self;
+    struct workload *workload = workload_of(process->node);
+    world_note(workload->world, answer->request, "%s gets its answer %llu", process->node->name,
+               (unsigned long long)answer->request);
+    workload->inspections--;
+    if (answer->problem)
+        world_violation(workload->world, "a query failed: %s", answer->problem->message);
+    if (answer->coordinator)
+        check_coordinator(workload, answer->coordinator);
+    for (size_t i = 0; i < answer->n_participants; i++)
+        check_participant(workload, answer->participants[i]);
+}
+
+static void client_start(struct node *node)
+{
+    struct world *world = node->world;
+    struct process *process = xcalloc(1, sizeof(*process));
+    process->node = node;
+    node->process = process;
+    struct client_events events = {.self = process,
+                                   .up = on_up,
+                                   .down = on_down,
+                                   .outcome = on_outcome,
+                                   .answer = on_answer,
+                                   .refused = on_refused};
+    int coordinator = coordinator_of(node);
+    struct link_port link =
+        network_connector(world->network, node, coordinator, world->coordinators[coordinator]);
+    process->client = client_new(world_chance(world, PPM / 2) ? CLUSTER_NAME : NULL, node->name,
+                                 &node->host, &link, &events);
+}
+
+static void client_stop(struct node *node)
+{
+    struct process *process = node->process;
+    client_free(process->client);
+    free(process);
+    lose(node);
+}
+
+static uint64_t client_settled(struct node *node)
+{
+    struct process *process = node->process;
+    return client_settle(process->client);
+}
+
+const struct node_class client_class = {
+    .start = client_start, .stop = client_stop, .settle = client_settled};
+
+void clients_frame(struct node *node, const void *frame, size_t size)
+{
+    struct process *process = node->process;
+    client_frame(process->client, frame, size);
+}
+
+void clients_broken(struct node *node)
+{
+    struct process *process = node->process;
+    client_broken(process->client);
+}
+
+bool clients_connected(const struct node *node)
+{
+    const struct process *process = node->process;
+    return process && client_connected(process->client);
+}
+
+static void submit(struct node *node, struct transfer *transfer)
+{
+    struct process *process = node->process;
+    Wire__Call calls[TRANSFER_CALLS], *pointers[TRANSFER_CALLS];
+    char names[TRANSFER_CALLS][24];
+    for (int i = 0; i < transfer->call_count; i++) {
+        struct call *call = &transfer->calls[i];
+        snprintf(names[i], sizeof(names[i]), call->participant < 0 ? "nobody" : "p%d",
+                 call->participant);
+        wire__call__init(&calls[i]);
+        calls[i].participant = names[i];
+        calls[i].operation = (char *)call->operation;
+        calls[i].arguments = call->arguments;
+        pointers[i] = &calls[i];
+    }
+    Wire__Submit message = WIRE__SUBMIT__INIT;
+    message.request = transfer->number * TRANSFER_ATTEMPTS + (uint64_t)transfer->attempt_count;
+    message.key = transfer->key;
+    message.wait = transfer->wait;
+    message.timeout_ms = transfer->timeout_ms;
+    message.n_calls = (size_t)transfer->call_count;
+    message.calls = pointers;
+    if (!client_submit(process->client, &message))
+        return;
+    struct attempt *attempt = &transfer->attempts[transfer->attempt_count++];
+    *attempt = (struct attempt){
+        .client = node->index, .boot = node->boot, .session = process->session, .open = true};
+    world_note(node->world, message.request, "%s submits transfer %llu.%d %s, %d calls", node->name,
+               (unsigned long long)transfer->number, transfer->attempt_count - 1, transfer->key,
+               transfer->call_count);
+}
+
+/* A transfer with a key that may be asked for again, with a chance even when its end is known. */
+static struct transfer *choose_again(struct node *node)
+{
+    struct workload *workload = workload_of(node);
+    struct world *world = node->world;
+    if (workload->transfer_count == 0)
+        return NULL;
+    for (int i = 0; i < 8; i++) {
+        struct transfer *transfer =
+            &workload->transfers[world_between(world, 0, (uint64_t)workload->transfer_count - 1)];
+        bool may = transfer->key[0] && transfer->coordinator == coordinator_of(node) &&
+                   transfer->attempt_count > 0 && transfer->attempt_count < TRANSFER_ATTEMPTS;
+        if (may && (!transfer->committed[0] || world_chance(world, PPM / 4)))
+            return transfer;
+    }
+    return NULL;
+}
+
+static void act(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    struct node *node = subject;
+    struct workload *workload = world->workload;
+    struct process *process = node->process;
+    if (!client_connected(process->client))
+        return;
+    struct transfer *transfer = world_chance(world, PPM / 4) ? choose_again(node) : NULL;
+    if (!transfer && workload->transfer_count < workload->transfer_limit)
+        transfer = workload_make(workload, coordinator_of(node));
+    if (transfer)
+        submit(node, transfer);
+}
+
+static void think(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    struct node *node = subject;
+    if (world->healed)
+        return;
+    if (node_up(node))
+        world_deliver(world, 1, node, node->boot, act, node, 0, NULL);
+    world_after(world, world_latency(world, world->workload->think_us), think, node, 0, NULL);
+}
+
+void workload_begin(struct workload *workload)
+{
+    struct world *world = workload->world;
+    for (int i = 0; i < world->client_count; i++)
+        world_after(world, world_latency(world, SECOND_US), think, world->clients[i], 0, NULL);
+}
+
+static void probe(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    struct node *node = subject;
+    struct transfer *transfer =
+        workload_make_probe(world->workload, node->index, coordinator_of(node));
+    if (transfer)
+        submit(node, transfer);
+}
+
+void workload_probe(struct workload *workload)
+{
+    struct world *world = workload->world;
+    for (int i = 0; i < world->client_count; i++)
+        world_deliver(world, 1, world->clients[i], 0, probe, world->clients[i], 0, NULL);
+}
+
+static void inspect(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    struct node *node = subject;
+    struct process *process = node->process;
+    Wire__Query query = WIRE__QUERY__INIT;
+    query.request = 1;
+    query.what = WIRE__WHAT__COORDINATOR;
+    bool sent = client_query(process->client, &query);
+    query.request = 2;
+    query.what = WIRE__WHAT__PARTICIPANTS;
+    if (!sent || !client_query(process->client, &query))
+        world_violation(world, "%s can't ask in a healed world", node->name);
+}
+
+void workload_inspect(struct workload *workload)
+{
+    struct world *world = workload->world;
+    for (int i = 0; i < world->client_count; i++) {
+        workload->inspections += 2;
+        world_deliver(world, 1, world->clients[i], 0, inspect, world->clients[i], 0, NULL);
+    }
+}
+
+bool workload_answered(const struct workload *workload)
+{
+    for (int i = 0; i < workload->transfer_count; i++)
+        for (int k = 0; k < workload->transfers[i].attempt_count; k++)
+            if (workload->transfers[i].attempts[k].open)
+                return false;
+    return workload->inspections == 0;
+}

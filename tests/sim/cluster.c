@@ -1,0 +1,323 @@
+#include "tests/sim/cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/server.h"
+#include "core/check.h"
+#include "participant/agent.h"
+#include "tests/sim/database.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/network.h"
+#include "tests/sim/workload.h"
+
+/* How one run's processes are set up; drawn once, the same for every restart. */
+static struct {
+    uint64_t transaction_timeout_us, heartbeat_us, sweep_us, lock_timeout_us;
+    int connections, checkpoint_every;
+    bool draining[MAX_NODES];
+} setup;
+
+/* ---- coordinators ---- */
+
+static bool replay(void *self, const void *record, size_t size)
+{
+    struct node *node = self;
+    struct error error = {0};
+    if (server_replay(node->process, record, size, &error))
+        return true;
+    world_violation(node->world, "%s can't read its own journal: %s: %s", node->name, error.message,
+                    error.detail);
+    return false;
+}
+
+static void coordinator_start(struct node *node)
+{
+    struct world *world = node->world;
+    struct disk *disk = world->disks[node->index];
+    struct server_config config = {.cluster = CLUSTER_NAME,
+                                   .coordinator = node->name,
+                                   .transaction_timeout_us = setup.transaction_timeout_us,
+                                   .heartbeat_us = setup.heartbeat_us,
+                                   .retain_us = 7 * 24 * 3600 * SECOND_US};
+    struct journal_port journal = disk_port(disk);
+    struct link_port link = network_acceptor(world->network, node);
+    setup.draining[node->index] = false;
+    node->process = server_new(&config, &node->host, &journal, &link);
+    if (disk_open(disk, replay, node))
+        server_start(node->process);
+}
+
+static void coordinator_stop(struct node *node)
+{
+    server_free(node->process);
+}
+
+static void coordinator_gone(struct node *node)
+{
+    disk_gone(node->world->disks[node->index]);
+    network_gone(node->world->network, node);
+}
+
+static uint64_t coordinator_settle(struct node *node)
+{
+    return server_settle(node->process);
+}
+
+static bool coordinator_over(struct node *node)
+{
+    return setup.draining[node->index] && server_drained(node->process);
+}
+
+static const struct node_class coordinator_class = {.start = coordinator_start,
+                                                    .stop = coordinator_stop,
+                                                    .settle = coordinator_settle,
+                                                    .over = coordinator_over,
+                                                    .gone = coordinator_gone};
+
+static void durable_arrives(struct world *world, void *subject, uint64_t position, void *data)
+{
+    (void)world, (void)data;
+    struct node *node = subject;
+    server_durable(node->process, position);
+}
+
+static void report_durable(struct node *node, uint64_t position)
+{
+    if (node_up(node))
+        world_deliver(node->world, world_latency(node->world, MILLISECOND_US), node, node->boot,
+                      durable_arrives, node, position, NULL);
+}
+
+/* ---- agents ---- */
+
+static bool *agent_draining(const struct node *node)
+{
+    return &setup.draining[MAX_COORDINATORS + node->index];
+}
+
+static void agent_start(struct node *node)
+{
+    struct world *world = node->world;
+    struct agent_config config = {.cluster = CLUSTER_NAME,
+                                  .participant = node->name,
+                                  .operations = bank_operations(),
+                                  .connections = setup.connections,
+                                  .heartbeat_us = setup.heartbeat_us,
+                                  .sweep_us = setup.sweep_us,
+                                  .barrier_keep_us = 7 * 24 * 3600 * SECOND_US};
+    struct link_port links[MAX_COORDINATORS];
+    for (int i = 0; i < world->coordinator_count; i++)
+        links[i] = network_connector(world->network, node, i, world->coordinators[i]);
+    struct db_port port = backend_port(world->databases[node->index]);
+    *agent_draining(node) = false;
+    node->process = agent_new(&config, &node->host, &port, links, world->coordinator_count);
+    database_agent_started(world->databases[node->index]);
+}
+
+static void agent_stop(struct node *node)
+{
+    agent_free(node->process);
+}
+
+static void agent_gone(struct node *node)
+{
+    database_agent_gone(node->world->databases[node->index]);
+    network_gone(node->world->network, node);
+}
+
+static uint64_t agent_settled(struct node *node)
+{
+    return agent_settle(node->process);
+}
+
+static bool agent_over(struct node *node)
+{
+    return agent_replaced(node->process) || (*agent_draining(node) && agent_drained(node->process));
+}
+
+static const struct node_class agent_class = {.start = agent_start,
+                                              .stop = agent_stop,
+                                              .settle = agent_settled,
+                                              .over = agent_over,
+                                              .gone = agent_gone};
+
+/* ---- frames ---- */
+
+static void accepted(struct node *acceptor, uint64_t route, const void *frame, size_t size)
+{
+    server_frame(acceptor->process, route, frame, size);
+}
+
+static void connected(struct node *connector, int link, const void *frame, size_t size)
+{
+    if (connector->class == &agent_class)
+        agent_frame(connector->process, link, frame, size);
+    else
+        clients_frame(connector, frame, size);
+}
+
+static void broken(struct node *connector, int link)
+{
+    if (connector->class == &agent_class)
+        agent_broken(connector->process, link);
+    else
+        clients_broken(connector);
+}
+
+/* ---- the cluster ---- */
+
+static struct node *node_new(struct world *world, const struct node_class *class,
+                             const char *prefix, int index)
+{
+    struct node *node = xcalloc(1, sizeof(*node));
+    char name[32];
+    snprintf(name, sizeof(name), "%s%d", prefix, index);
+    node_init(node, world, class, name, index);
+    return node;
+}
+
+static void draw_setup(struct world *world)
+{
+    static const int connections[] = {1, 2, 4, 16};
+    memset(&setup, 0, sizeof(setup));
+    setup.transaction_timeout_us = world_between(world, 1, 4) * SECOND_US;
+    setup.heartbeat_us = world_between(world, 2, 5) * 100 * MILLISECOND_US;
+    setup.sweep_us = world_between(world, 5, 40) * 100 * MILLISECOND_US;
+    setup.lock_timeout_us = world_between(world, 1, 8) * 100 * MILLISECOND_US;
+    setup.connections = connections[world_between(world, 0, 3)];
+    setup.checkpoint_every = (int)world_between(world, 4, 80);
+}
+
+static void add_foreign(struct world *world)
+{
+    for (int i = 0; i < world->participant_count; i++) {
+        database_add_foreign(world->databases[i], "somebody else's");
+        database_add_foreign(world->databases[i], "troth.other.c0.17.4.0");
+    }
+    world->workload->foreign_count = 2;
+}
+
+void cluster_init(struct world *world)
+{
+    static const struct network_events events = {accepted, connected, broken};
+    draw_setup(world);
+    world->coordinator_count = world_chance(world, PPM / 4) ? 2 : 1;
+    world->participant_count = (int)world_between(world, 2, MAX_PARTICIPANTS);
+    world->client_count = (int)world_between(world, 1, MAX_CLIENTS);
+    world->network = network_new(world, &events);
+    world->workload = workload_new(world);
+    for (int i = 0; i < world->coordinator_count; i++) {
+        world->coordinators[i] = node_new(world, &coordinator_class, "c", i);
+        world->disks[i] =
+            disk_new(world, world->coordinators[i], setup.checkpoint_every, report_durable);
+    }
+    for (int i = 0; i < world->participant_count; i++) {
+        world->agents[i] = node_new(world, &agent_class, "p", i);
+        world->databases[i] =
+            database_new(world, i, world->agents[i], setup.connections, setup.lock_timeout_us);
+    }
+    for (int i = 0; i < world->client_count; i++)
+        world->clients[i] = node_new(world, &client_class, "cli-", i);
+    if (world_chance(world, PPM / 3))
+        add_foreign(world);
+}
+
+static void node_free(struct node *node)
+{
+    node_fini(node);
+    free(node);
+}
+
+void cluster_fini(struct world *world)
+{
+    for (int i = 0; i < world->client_count; i++)
+        node_free(world->clients[i]);
+    for (int i = 0; i < world->participant_count; i++) {
+        node_free(world->agents[i]);
+        database_free(world->databases[i]);
+    }
+    for (int i = 0; i < world->coordinator_count; i++) {
+        node_free(world->coordinators[i]);
+        disk_free(world->disks[i]);
+    }
+    network_free(world->network);
+    workload_free(world->workload);
+}
+
+void cluster_start(struct world *world)
+{
+    for (int i = 0; i < world->coordinator_count; i++)
+        node_start(world->coordinators[i]);
+    for (int i = 0; i < world->participant_count; i++)
+        node_start(world->agents[i]);
+    for (int i = 0; i < world->client_count; i++)
+        node_start(world->clients[i]);
+}
+
+static bool not_yet(char *why, size_t size, const char *name, const char *what, size_t count)
+{
+    snprintf(why, size, "%s: %zu %s", name, count, what);
+    return false;
+}
+
+static bool coordinators_at_rest(const struct world *world, char *why, size_t size)
+{
+    for (int i = 0; i < world->coordinator_count; i++) {
+        const struct node *node = world->coordinators[i];
+        if (!node_up(node) || !server_ready(node->process))
+            return not_yet(why, size, node->name, "times not ready", 1);
+        if (server_undecided(node->process))
+            return not_yet(why, size, node->name, "undecided", server_undecided(node->process));
+        if (server_unapplied(node->process) && !world->workload->meddling)
+            return not_yet(why, size, node->name, "unapplied", server_unapplied(node->process));
+        if (setup.draining[node->index])
+            return not_yet(why, size, node->name, "drains that do not end", 1);
+    }
+    return true;
+}
+
+bool cluster_at_rest(const struct world *world, char *why, size_t size)
+{
+    if (!coordinators_at_rest(world, why, size))
+        return false;
+    for (int i = 0; i < world->participant_count; i++) {
+        const struct node *node = world->agents[i];
+        const struct database *database = world->databases[i];
+        if (!node_up(node) || database->connected_boot != node->boot)
+            return not_yet(why, size, node->name, "times down", 1);
+        if (database_prepared_ours(database))
+            return not_yet(why, size, node->name, "prepared transactions left",
+                           (size_t)database_prepared_ours(database));
+        if (database_locked(database))
+            return not_yet(why, size, node->name, "times work or locks left", 1);
+        if (*agent_draining(node))
+            return not_yet(why, size, node->name, "drains that do not end", 1);
+    }
+    for (int i = 0; i < world->client_count; i++)
+        if (!clients_connected(world->clients[i]))
+            return not_yet(why, size, world->clients[i]->name, "times not connected", 1);
+    if (!workload_answered(world->workload))
+        return not_yet(why, size, "clients", "times no answer", 1);
+    return true;
+}
+
+static void drain(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    struct node *node = subject;
+    world_note(world, 9, "%s drains", node->name);
+    if (node->class == &coordinator_class) {
+        setup.draining[node->index] = true;
+        server_drain(node->process);
+    } else if (node->class == &agent_class) {
+        *agent_draining(node) = true;
+        agent_drain(node->process);
+    }
+}
+
+void cluster_drain(struct node *node)
+{
+    world_deliver(node->world, 1, node, node->boot, drain, node, 0, NULL);
+}

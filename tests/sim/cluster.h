@@ -1,0 +1,21 @@
+/* A whole cluster made from a seed: which processes there are, how they are set up, and how the
+ * real runners are bound to the models. */
+#ifndef TROTH_TESTS_SIM_CLUSTER_H
+#define TROTH_TESTS_SIM_CLUSTER_H
+
+#include "tests/sim/world.h"
+
+#define CLUSTER_NAME "shop"
+
+/* Makes everything in `world`, which is initialized; nothing has started yet. */
+void cluster_init(struct world *world);
+void cluster_fini(struct world *world);
+void cluster_start(struct world *world);
+
+/* Nothing is owed, held, locked or awaited anywhere. why says what still is. */
+bool cluster_at_rest(const struct world *world, char *why, size_t size);
+
+/* SIGTERM: it ends once it has drained, and is started again. */
+void cluster_drain(struct node *node);
+
+#endif

@@ -1,0 +1,582 @@
+#include "tests/sim/database.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "tests/sim/workload.h"
+
+enum { FIRST_XID = 700 };
+
+#define LOCAL(position) CONTAINER(position, struct local, node)
+
+struct database *database_new(struct world *world, int index, struct node *agent, int connections,
+                              uint64_t lock_timeout_us)
+{
+    struct database *database = xcalloc(1, sizeof(*database));
+    *database = (struct database){.world = world,
+                                  .index = index,
+                                  .agent = agent,
+                                  .connections = connections,
+                                  .lock_timeout_us = lock_timeout_us,
+                                  .up = true};
+    for (int i = 0; i < ACCOUNTS; i++)
+        database->accounts[i].balance = OPENING_BALANCE;
+    list_init(&database->working);
+    list_init(&database->prepared);
+    list_init(&database->tail);
+    return database;
+}
+
+static void local_free(struct local *local)
+{
+    list_remove(&local->node);
+    free(local->effects);
+    free(local);
+}
+
+static void free_all(struct list *list)
+{
+    while (!list_empty(list))
+        local_free(LOCAL(list->next));
+}
+
+void database_free(struct database *database)
+{
+    free_all(&database->working);
+    free_all(&database->prepared);
+    free_all(&database->tail);
+    free(database->xids);
+    free(database->barriers);
+    free(database);
+}
+
+static uint64_t xid_assign(struct database *database)
+{
+    if (database->xid_count == database->xid_room) {
+        database->xid_room = database->xid_room ? database->xid_room * 2 : 256;
+        database->xids = xrealloc(database->xids, database->xid_room);
+    }
+    database->xids[database->xid_count] = DB_STATUS_IN_PROGRESS;
+    return FIRST_XID + database->xid_count++;
+}
+
+static void xid_end(struct database *database, uint64_t xid, enum db_status status)
+{
+    if (xid != 0)
+        database->xids[xid - FIRST_XID] = (unsigned char)status;
+}
+
+enum db_status database_xid_status(const struct database *database, uint64_t xid)
+{
+    if (xid < FIRST_XID || xid - FIRST_XID >= database->xid_count)
+        return DB_STATUS_UNKNOWN;
+    return (enum db_status)database->xids[xid - FIRST_XID];
+}
+
+void database_add_foreign(struct database *database, const char *gid)
+{
+    struct local *local = xcalloc(1, sizeof(*local));
+    list_init(&local->node);
+    snprintf(local->gid, sizeof(local->gid), "%s", gid);
+    local->stage = STAGE_PREPARED;
+    local->foreign = true;
+    local->xid = xid_assign(database);
+    local->failed = -1;
+    list_append(&database->prepared, &local->node);
+}
+
+struct local *database_begin(struct database *database, const struct db_work *work, void *tag,
+                             uint64_t boot)
+{
+    struct local *local = xcalloc(1, sizeof(*local));
+    *local = (struct local){.id = ++database->ticket,
+                            .boot = boot,
+                            .tag = tag,
+                            .mode = work->mode,
+                            .call_count = work->call_count,
+                            .effect_count = work->statement_count,
+                            .failed = -1};
+    CHECK(work->call_count <= BRANCH_CALLS);
+    list_init(&local->node);
+    if (work->mode == DB_PREPARE)
+        snprintf(local->gid, sizeof(local->gid), "%s", work->gid);
+    if (work->gtrid)
+        snprintf(local->gtrid, sizeof(local->gtrid), "%s", work->gtrid);
+    struct gid gid;
+    if (work->mode == DB_PREPARE && gid_parse(work->gid, &gid))
+        gtrid_format(local->gtrid, gid.cluster, gid.coordinator, gid.tx);
+    local->effects = xcalloc((size_t)work->statement_count, sizeof(*local->effects));
+    for (int i = 0; i < work->statement_count; i++)
+        local->effects[i] = bank_effect(&work->statements[i]);
+    list_append(&database->working, &local->node);
+    return local;
+}
+
+struct local *database_find_tag(struct database *database, const void *tag)
+{
+    for (struct list *i = database->working.next; i != &database->working; i = i->next)
+        if (LOCAL(i)->tag == tag && LOCAL(i)->boot == node_boot(database->agent))
+            return LOCAL(i);
+    return NULL;
+}
+
+struct local *database_find(struct database *database, uint64_t id)
+{
+    for (struct list *i = database->working.next; i != &database->working; i = i->next)
+        if (LOCAL(i)->id == id)
+            return LOCAL(i);
+    return NULL;
+}
+
+struct local *database_find_prepared(struct database *database, const char *gid)
+{
+    for (struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
+        if (strcmp(LOCAL(i)->gid, gid) == 0)
+            return LOCAL(i);
+    return NULL;
+}
+
+static void move_on(struct world *world, void *subject, uint64_t ticket, void *data);
+
+static void ticket_after(struct database *database, struct local *local, uint64_t delay_us)
+{
+    local->ticket = ++database->ticket;
+    world_after(database->world, delay_us, move_on, database, local->ticket, NULL);
+}
+
+/* Its rows are free again; the first that waits for each goes on. */
+static void release(struct database *database, struct local *local)
+{
+    for (int i = 0; i < ACCOUNTS; i++) {
+        if (database->accounts[i].holder != local)
+            continue;
+        database->accounts[i].holder = NULL;
+        for (struct list *k = database->working.next; k != &database->working; k = k->next)
+            if (LOCAL(k)->stage == STAGE_WAITING && LOCAL(k)->waits_for == i) {
+                LOCAL(k)->stage = STAGE_STARTING;
+                ticket_after(database, LOCAL(k), 1);
+                break;
+            }
+    }
+}
+
+static int64_t visible(const struct database *database, const struct local *local, int account)
+{
+    int64_t balance = database->accounts[account].balance;
+    for (int i = 0; i < local->next; i++) {
+        const struct effect *effect = &local->effects[i];
+        if (effect->done && effect->account == account)
+            balance += effect->kind == EFFECT_CREDIT  ? effect->amount
+                       : effect->kind == EFFECT_DEBIT ? -effect->amount
+                                                      : 0;
+    }
+    return balance;
+}
+
+static void result_of(struct local *local, const struct effect *effect, int64_t balance)
+{
+    char *text = local->results[effect->call];
+    if (effect->kind == EFFECT_TOKEN)
+        snprintf(text, RESULT_BYTES, "{\"token\":%llu}", (unsigned long long)effect->token);
+    else
+        snprintf(text, RESULT_BYTES, "{\"balance\":%lld}", (long long)balance);
+}
+
+/* One statement. False: it waits for a row. */
+static bool carry_out(struct database *database, struct local *local, struct effect *effect)
+{
+    bool exists = effect->account >= 0 && effect->account < ACCOUNTS;
+    int64_t rows = 1;
+    if (effect->kind == EFFECT_DEBIT || effect->kind == EFFECT_CREDIT) {
+        if (exists && database->accounts[effect->account].holder == NULL)
+            database->accounts[effect->account].holder = local;
+        if (exists && database->accounts[effect->account].holder != local) {
+            local->waits_for = effect->account;
+            return false;
+        }
+        rows = exists && (effect->kind == EFFECT_CREDIT ||
+                          visible(database, local, effect->account) >= effect->amount);
+    } else if (effect->kind == EFFECT_READ) {
+        rows = exists;
+    }
+    if (rows == 1 && effect->kind != EFFECT_READ) {
+        effect->done = true;
+        if (local->xid == 0)
+            local->xid = xid_assign(database);
+    }
+    if (effect->result && rows == 1)
+        result_of(local, effect, exists ? visible(database, local, effect->account) : 0);
+    if (effect->expect_rows >= 0 && rows != effect->expect_rows && local->failed < 0)
+        local->failed = (int)(effect - local->effects);
+    return true;
+}
+
+void database_advance(struct database *database, struct local *local)
+{
+    struct world *world = database->world;
+    for (; local->next < local->effect_count; local->next++) {
+        struct effect *effect = &local->effects[local->next];
+        if (effect->kind == EFFECT_ERROR) {
+            local->failed = local->next;
+            backend_worked(database, local, DB_FAILED, "22012", "division by zero");
+            database_rollback(database, local);
+            return;
+        }
+        if (!carry_out(database, local, effect)) {
+            local->stage = STAGE_WAITING;
+            ticket_after(database, local, database->lock_timeout_us);
+            return;
+        }
+    }
+    local->stage = STAGE_ENDING;
+    uint64_t delay_us = 20 + world_latency(world, world->weather.work_max_us);
+    if (world_chance(world, world->weather.late_effect))
+        delay_us += world_between(world, 50 * MILLISECOND_US, 2 * SECOND_US);
+    ticket_after(database, local, delay_us);
+}
+
+static void tail_clear(struct database *database)
+{
+    free_all(&database->tail);
+}
+
+static void tell_oracle(struct database *database, const struct local *local, int change)
+{
+    for (int i = 0; i < local->effect_count; i++)
+        if (local->effects[i].done && local->effects[i].kind == EFFECT_TOKEN)
+            workload_applied(database->world, database->index, local->effects[i].token,
+                             local->gtrid, change, local->failed >= 0);
+}
+
+static void change_rows(struct database *database, const struct local *local, int sign)
+{
+    for (int i = 0; i < local->effect_count; i++) {
+        const struct effect *effect = &local->effects[i];
+        if (!effect->done)
+            continue;
+        if (effect->kind == EFFECT_DEBIT)
+            database->accounts[effect->account].balance -= sign * effect->amount;
+        if (effect->kind == EFFECT_CREDIT)
+            database->accounts[effect->account].balance += sign * effect->amount;
+    }
+}
+
+/* The commit becomes visible. */
+static void apply(struct database *database, struct local *local)
+{
+    change_rows(database, local, 1);
+    xid_end(database, local->xid, DB_STATUS_COMMITTED);
+    release(database, local);
+    tell_oracle(database, local, 1);
+}
+
+void database_rollback(struct database *database, struct local *local)
+{
+    world_note(database->world, local->xid, "db%d rolls back %s%s", database->index,
+               local->mode == DB_PREPARE ? local->gid : local->gtrid,
+               local->tag ? "" : " (nobody waits)");
+    xid_end(database, local->xid, DB_STATUS_ABORTED);
+    release(database, local);
+    local_free(local);
+}
+
+static void barrier_add(struct database *database, const char *gtrid)
+{
+    if (database->barrier_count == database->barrier_room) {
+        database->barrier_room = database->barrier_room ? database->barrier_room * 2 : 32;
+        database->barriers =
+            xrealloc(database->barriers, database->barrier_room * sizeof(*database->barriers));
+    }
+    snprintf(database->barriers[database->barrier_count++], sizeof(*database->barriers), "%s",
+             gtrid);
+}
+
+bool database_has_barrier(const struct database *database, const char *gtrid)
+{
+    for (size_t i = 0; i < database->barrier_count; i++)
+        if (strcmp(database->barriers[i], gtrid) == 0)
+            return true;
+    return false;
+}
+
+static void end_prepare(struct database *database, struct local *local)
+{
+    struct world *world = database->world;
+    uint64_t told_xid = local->xid;
+    if (local->xid == 0)
+        local->xid = xid_assign(database);
+    world_note(world, local->xid, "db%d prepared %s xid %llu%s%s", database->index, local->gid,
+               (unsigned long long)local->xid, local->tag ? "" : " (nobody waits)",
+               local->failed >= 0 ? " (an expectation failed)" : "");
+    tail_clear(database);
+    local->stage = STAGE_PREPARED;
+    local->prepared_at_us = INT64_C(1700000000000000) + (int64_t)world->now_us;
+    list_remove(&local->node);
+    list_append(&database->prepared, &local->node);
+    uint64_t xid = local->xid;
+    local->xid = told_xid;
+    bool lost = world_chance(world, world->weather.work_lost);
+    backend_worked(database, local, lost ? DB_LOST : DB_PREPARED, lost ? "08006" : "",
+                   lost ? "connection lost" : "");
+    local->xid = xid;
+    local->tag = NULL;
+}
+
+static void end_commit(struct database *database, struct local *local)
+{
+    struct world *world = database->world;
+    if (local->failed >= 0) {
+        const char *reason = local->effects[local->failed].otherwise;
+        backend_worked(database, local, DB_FAILED, "", reason);
+        database_rollback(database, local);
+        return;
+    }
+    world_note(world, local->xid, "db%d committed %s%s", database->index, local->gtrid,
+               local->tag ? "" : " (nobody waits)");
+    if (local->mode == DB_ONE_PHASE) {
+        tail_clear(database);
+        barrier_add(database, local->gtrid);
+        apply(database, local);
+    }
+    bool lost = world_chance(world, world->weather.work_lost);
+    backend_worked(database, local, lost ? DB_LOST : DB_COMMITTED, lost ? "08006" : "",
+                   lost ? "connection lost" : "");
+    local_free(local);
+}
+
+static void move_on(struct world *world, void *subject, uint64_t ticket, void *data)
+{
+    (void)world, (void)data;
+    struct database *database = subject;
+    struct local *local = NULL;
+    for (struct list *i = database->working.next; i != &database->working; i = i->next)
+        if (LOCAL(i)->ticket == ticket)
+            local = LOCAL(i);
+    if (!local)
+        return;
+    if (local->stage == STAGE_STARTING) {
+        database_advance(database, local);
+    } else if (local->stage == STAGE_WAITING) {
+        local->failed = local->next;
+        backend_worked(database, local, DB_FAILED, "55P03",
+                       "canceling statement due to lock timeout");
+        database_rollback(database, local);
+    } else if (local->mode == DB_PREPARE) {
+        end_prepare(database, local);
+    } else {
+        end_commit(database, local);
+    }
+}
+
+void database_finish(struct database *database, struct local *local, bool commit)
+{
+    world_note(database->world, local->xid, "db%d %s prepared %s", database->index,
+               commit ? "commits" : "rolls back", local->gid);
+    if (local->foreign) {
+        world_violation(database->world, "foreign prepared transaction %s was ended", local->gid);
+        return;
+    }
+    list_remove(&local->node);
+    if (commit) {
+        apply(database, local);
+    } else {
+        xid_end(database, local->xid, DB_STATUS_ABORTED);
+        release(database, local);
+    }
+    local->stage = STAGE_FINISHED;
+    local->by_commit = commit;
+    list_append(&database->tail, &local->node);
+}
+
+bool database_meddle(struct database *database)
+{
+    struct local *found = NULL;
+    for (struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
+        if (!LOCAL(i)->foreign)
+            found = LOCAL(i);
+    if (!found)
+        return false;
+    world_note(database->world, 3, "db%d: somebody ends %s by hand", database->index, found->gid);
+    for (int i = 0; i < found->effect_count; i++)
+        if (found->effects[i].kind == EFFECT_TOKEN)
+            workload_meddled(database->world, found->effects[i].token);
+    database_finish(database, found, world_chance(database->world, PPM / 2));
+    tail_clear(database);
+    return true;
+}
+
+void database_fence(struct database *database, const char *gtrid)
+{
+    for (struct list *i = database->working.next, *next; i != &database->working; i = next) {
+        next = i->next;
+        if (gtrid ? strcmp(LOCAL(i)->gtrid, gtrid) != 0 : LOCAL(i)->tag != NULL)
+            continue;
+        backend_worked(database, LOCAL(i), DB_LOST, "57P01", "terminating connection");
+        database_rollback(database, LOCAL(i));
+    }
+}
+
+/* The connections of all that works are gone. Some of it ends with them, some goes on unseen, and
+ * what was just being ended may have been carried out. */
+static void orphan_all(struct database *database, bool server_died)
+{
+    struct world *world = database->world;
+    struct list moved;
+    list_init(&moved);
+    while (!list_empty(&database->working)) {
+        struct local *local = LOCAL(database->working.next);
+        list_remove(&local->node);
+        list_append(&moved, &local->node);
+    }
+    while (!list_empty(&moved)) {
+        struct local *local = LOCAL(moved.next);
+        list_remove(&local->node);
+        list_append(&database->working, &local->node);
+        backend_worked(database, local, DB_LOST, "57P01", "the connection was lost");
+        local->tag = NULL;
+        bool ends = local->stage == STAGE_ENDING && world_chance(world, PPM / 2);
+        if (server_died && ends)
+            move_on(world, database, local->ticket, NULL);
+        else if (server_died || world_chance(world, PPM / 2))
+            database_rollback(database, local);
+    }
+}
+
+static void connect_agent(struct world *world, void *subject, uint64_t boot, void *data)
+{
+    (void)world, (void)data;
+    struct database *database = subject;
+    if (!database->up || !node_up(database->agent) || node_boot(database->agent) != boot ||
+        database->connected_boot == boot)
+        return;
+    database_fence(database, NULL);
+    database->connected_boot = boot;
+    world_note(database->world, boot, "db%d is connected", database->index);
+    backend_up(database);
+}
+
+static void connect_after(struct database *database, uint64_t delay_us)
+{
+    if (node_up(database->agent))
+        world_after(database->world, delay_us, connect_agent, database, node_boot(database->agent),
+                    NULL);
+}
+
+void database_agent_started(struct database *database)
+{
+    struct world *world = database->world;
+    if (database->up)
+        connect_after(database, 5 * MILLISECOND_US + world_latency(world, 100 * MILLISECOND_US));
+    else
+        backend_down(database, "connection refused");
+}
+
+void database_agent_gone(struct database *database)
+{
+    database->connected_boot = 0;
+    orphan_all(database, false);
+}
+
+static void server_back(struct world *world, void *subject, uint64_t generation, void *data)
+{
+    (void)data;
+    struct database *database = subject;
+    if (generation != database->generation || database->up)
+        return;
+    database->up = true;
+    world_note(world, generation, "db%d is back", database->index);
+    connect_after(database, 5 * MILLISECOND_US + world_latency(world, SECOND_US));
+}
+
+void database_crash(struct database *database, uint64_t length_us)
+{
+    struct world *world = database->world;
+    if (!database->up)
+        return;
+    world_note(world, length_us, "db%d dies", database->index);
+    bool told = database->connected_boot != 0;
+    orphan_all(database, true);
+    database->up = false;
+    database->connected_boot = 0;
+    database->generation++;
+    if (told && node_up(database->agent))
+        backend_down(database, "server closed the connection unexpectedly");
+    world_after(world, length_us, server_back, database, database->generation, NULL);
+}
+
+void database_failover(struct database *database, uint64_t length_us)
+{
+    if (!database->up)
+        return;
+    database_crash(database, length_us);
+    int undo = 0;
+    for (struct list *i = database->tail.next; i != &database->tail; i = i->next)
+        undo++;
+    undo = (int)world_between(database->world, 0, (uint64_t)undo);
+    for (; undo > 0 && !list_empty(&database->tail); undo--) {
+        struct local *local = LOCAL(database->tail.previous);
+        list_remove(&local->node);
+        list_append(&database->prepared, &local->node);
+        local->stage = STAGE_PREPARED;
+        world_note(database->world, local->xid, "db%d: %s is prepared again", database->index,
+                   local->gid);
+        xid_end(database, local->xid, DB_STATUS_IN_PROGRESS);
+        for (int i = 0; i < local->effect_count; i++)
+            if (local->effects[i].done && (local->effects[i].kind == EFFECT_DEBIT ||
+                                           local->effects[i].kind == EFFECT_CREDIT)) {
+                struct account *account = &database->accounts[local->effects[i].account];
+                CHECK(account->holder == NULL || account->holder == local);
+                account->holder = local;
+            }
+        if (local->by_commit) {
+            change_rows(database, local, -1);
+            tell_oracle(database, local, -1);
+        }
+    }
+    tail_clear(database);
+}
+
+void database_disconnect(struct database *database, uint64_t length_us)
+{
+    if (!database->up || database->connected_boot == 0)
+        return;
+    world_note(database->world, length_us, "db%d loses its connections", database->index);
+    database->connected_boot = 0;
+    orphan_all(database, false);
+    backend_down(database, "could not receive data from server");
+    connect_after(database, 5 * MILLISECOND_US + length_us);
+}
+
+void database_reconnect_now(struct database *database)
+{
+    if (!database->up)
+        server_back(database->world, database, database->generation, NULL);
+    else if (database->connected_boot == 0)
+        connect_after(database, 10 * MILLISECOND_US);
+}
+
+int database_prepared_ours(const struct database *database)
+{
+    int count = 0;
+    for (const struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
+        count += !LOCAL(i)->foreign;
+    return count;
+}
+
+bool database_locked(const struct database *database)
+{
+    for (int i = 0; i < ACCOUNTS; i++)
+        if (database->accounts[i].holder)
+            return true;
+    return !list_empty(&database->working);
+}
+
+int64_t database_money(const struct database *database)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < ACCOUNTS; i++)
+        sum += database->accounts[i].balance;
+    return sum;
+}

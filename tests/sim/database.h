@@ -1,0 +1,130 @@
+/* The model of one participant's PostgreSQL: accounts with row locks, transactions at work,
+ * prepared ones, transaction ids and their fate, barrier rows. It outlives the agent that uses it.
+ */
+#ifndef TROTH_TESTS_SIM_DATABASE_H
+#define TROTH_TESTS_SIM_DATABASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/id.h"
+#include "core/list.h"
+#include "core/ports.h"
+#include "tests/sim/bank.h"
+#include "tests/sim/node.h"
+
+enum { ACCOUNTS = 6, OPENING_BALANCE = 1000, BRANCH_CALLS = 8, RESULT_BYTES = 64 };
+
+enum stage {
+    STAGE_STARTING,
+    STAGE_WAITING, /* for a row that another transaction holds */
+    STAGE_ENDING,  /* PREPARE or COMMIT is on its way to the disk */
+    STAGE_PREPARED,
+    STAGE_FINISHED, /* kept for a failover that may undo it */
+};
+
+/* A local transaction. */
+struct local {
+    struct list node;
+    enum stage stage;
+    uint64_t id;
+    uint64_t ticket; /* the event that moves it on; others are stale */
+    uint64_t boot;   /* of the agent's process */
+    void *tag;       /* NULL: nobody waits for it, its connection is gone */
+    enum db_mode mode;
+    gid_text gid;
+    gid_text gtrid;
+    struct effect *effects;
+    int effect_count, next;
+    int call_count;
+    char results[BRANCH_CALLS][RESULT_BYTES];
+    uint64_t xid;
+    int failed; /* the statement whose expectation failed; -1 */
+    int waits_for;
+    bool foreign;
+    bool by_commit; /* FINISHED: how */
+    int64_t prepared_at_us;
+};
+
+struct account {
+    int64_t balance;
+    struct local *holder;
+};
+
+struct database {
+    struct world *world;
+    struct node *agent;
+    int index;
+    int connections; /* what the agent was told it may use at once */
+    uint64_t lock_timeout_us;
+
+    bool up;
+    uint64_t connected_boot; /* the process that has working connections; 0: none */
+    uint64_t generation;     /* grows when the server dies: late effects die with it */
+    uint64_t ticket;
+
+    struct account accounts[ACCOUNTS];
+    struct list working, prepared;
+    struct list tail;    /* finished since the last thing that a failover must not lose */
+    unsigned char *xids; /* enum db_status by xid - FIRST_XID */
+    size_t xid_count, xid_room;
+    char (*barriers)[LIMIT_GID_BYTES + 1];
+    size_t barrier_count, barrier_room;
+};
+
+struct database *database_new(struct world *world, int index, struct node *agent, int connections,
+                              uint64_t lock_timeout_us);
+void database_free(struct database *database);
+
+/* A prepared transaction that is not Troth's, or another cluster's: nobody may touch it. */
+void database_add_foreign(struct database *database, const char *gid);
+
+/* ---- what happens to it ---- */
+
+void database_agent_started(struct database *database);
+void database_agent_gone(struct database *database);
+/* The server dies and comes back: work is lost, what is prepared stays. */
+void database_crash(struct database *database, uint64_t length_us);
+/* A copy takes over that had not got the last COMMIT and ROLLBACK PREPARED yet. */
+void database_failover(struct database *database, uint64_t length_us);
+/* The agent loses all its connections; the server's processes may go on for a while. */
+void database_disconnect(struct database *database, uint64_t length_us);
+void database_reconnect_now(struct database *database);
+/* Somebody ends a prepared transaction by hand. False: there is none. */
+bool database_meddle(struct database *database);
+
+/* ---- what it holds ---- */
+
+int database_prepared_ours(const struct database *database);
+bool database_locked(const struct database *database);
+int64_t database_money(const struct database *database);
+
+/* ---- for the port (backend.c) ---- */
+
+struct local *database_begin(struct database *database, const struct db_work *work, void *tag,
+                             uint64_t boot);
+struct local *database_find_tag(struct database *database, const void *tag);
+/* At work still; NULL: it has ended. */
+struct local *database_find(struct database *database, uint64_t id);
+struct local *database_find_prepared(struct database *database, const char *gid);
+/* Goes on with the statements until it waits, fails, or may be ended. */
+void database_advance(struct database *database, struct local *local);
+void database_rollback(struct database *database, struct local *local);
+/* COMMIT PREPARED or ROLLBACK PREPARED. */
+void database_finish(struct database *database, struct local *local, bool commit);
+bool database_has_barrier(const struct database *database, const char *gtrid);
+enum db_status database_xid_status(const struct database *database, uint64_t xid);
+/* Ends what no connection belongs to any more; NULL: all of it. */
+void database_fence(struct database *database, const char *gtrid);
+
+/* ---- the port ---- */
+
+struct db_port backend_port(struct database *database);
+void backend_up(struct database *database);
+void backend_down(struct database *database, const char *reason);
+/* The outcome of a piece of work is told, unless nobody waits for it. */
+void backend_worked(struct database *database, struct local *local, enum db_outcome outcome,
+                    const char *sqlstate, const char *reason);
+
+#endif

@@ -1,0 +1,195 @@
+#include "tests/sim/jobs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/check.h"
+
+enum { MOST_JOBS = 64 };
+
+/* What a process shares with its parent. */
+struct slot {
+    pid_t pid;
+    FILE *words; /* its stderr: the reason when it ends by itself */
+    uint64_t next, last_plus_one, step;
+    bool running; /* at seed `next`, not between two */
+    struct jobs_report report;
+};
+
+static void add_failure(struct jobs_report *report, uint64_t seed, const char *text)
+{
+    if (report->failures < JOBS_FAILURES) {
+        report->failed[report->failures].seed = seed;
+        snprintf(report->failed[report->failures].text, sizeof(report->failed[0].text), "%s", text);
+    }
+    report->failures++;
+}
+
+static void add_verdict(struct jobs_report *report, const struct verdict *verdict)
+{
+    report->runs++;
+    report->events += verdict->events;
+    report->virtual_us += verdict->virtual_us;
+    report->transfers += (uint64_t)verdict->transfers;
+    report->committed += (uint64_t)verdict->committed;
+    report->aborted += (uint64_t)verdict->aborted;
+    report->rejected += (uint64_t)verdict->rejected;
+    report->unknown += (uint64_t)verdict->unknown;
+    report->hazards += (uint64_t)verdict->hazards;
+    report->lost += (uint64_t)verdict->lost;
+    report->restarts += (uint64_t)verdict->restarts;
+}
+
+static _Noreturn void work(const struct jobs_plan *plan, struct slot *slot)
+{
+    dup2(fileno(slot->words), STDERR_FILENO);
+    planted_bug = plan->planted;
+    for (; slot->next < slot->last_plus_one; slot->next += slot->step) {
+        struct verdict verdict;
+        slot->running = true;
+        simulate(slot->next, false, &verdict);
+        slot->running = false;
+        add_verdict(&slot->report, &verdict);
+        if (verdict.broken) {
+            add_failure(&slot->report, slot->next, verdict.violation);
+            if (plan->stop_at_first)
+                _exit(0);
+        }
+    }
+    _exit(0);
+}
+
+static void spawn(const struct jobs_plan *plan, struct slot *slot)
+{
+    fflush(NULL);
+    slot->pid = fork();
+    CHECK(slot->pid >= 0);
+    if (slot->pid == 0)
+        work(plan, slot);
+}
+
+/* The line of its last words that says what broke. */
+static void last_words(struct slot *slot, char *text, int size)
+{
+    char line[512];
+    snprintf(text, (size_t)size, "the process ended without a word");
+    rewind(slot->words);
+    while (fgets(line, sizeof(line), slot->words))
+        if (strstr(line, "broken invariant") || strstr(line, "ERROR: ") ||
+            strstr(line, "runtime error")) {
+            line[strcspn(line, "\n")] = 0;
+            snprintf(text, (size_t)size, "%s", line);
+            break;
+        }
+    rewind(slot->words);
+    CHECK(ftruncate(fileno(slot->words), 0) == 0);
+}
+
+/* True when it was started again, at the seed after the one that ended it. */
+static bool reap(const struct jobs_plan *plan, struct slot *slot)
+{
+    if (!slot->running)
+        return false;
+    char text[1024];
+    last_words(slot, text, sizeof(text));
+    slot->report.runs++;
+    add_failure(&slot->report, slot->next, text);
+    slot->running = false;
+    slot->next += slot->step;
+    if (plan->stop_at_first || slot->next >= slot->last_plus_one)
+        return false;
+    spawn(plan, slot);
+    return true;
+}
+
+static void wait_for_all(const struct jobs_plan *plan, struct slot *slots, int jobs)
+{
+    for (int left = jobs; left > 0;) {
+        int status;
+        pid_t pid = wait(&status);
+        CHECK(pid > 0);
+        for (int i = 0; i < jobs; i++) {
+            if (slots[i].pid != pid)
+                continue;
+            if (reap(plan, &slots[i]))
+                break;
+            slots[i].pid = 0;
+            left--;
+            /* The others may stop as well: their part is not needed any more. */
+            for (int k = 0; plan->stop_at_first && slots[i].report.failures && k < jobs; k++)
+                slots[k].last_plus_one = 0;
+        }
+    }
+}
+
+static void gather(struct jobs_report *report, const struct jobs_report *part)
+{
+    for (uint64_t i = 0; i < part->failures; i++)
+        add_failure(report, i < JOBS_FAILURES ? part->failed[i].seed : 0,
+                    i < JOBS_FAILURES ? part->failed[i].text : "");
+    report->runs += part->runs;
+    report->events += part->events;
+    report->virtual_us += part->virtual_us;
+    report->transfers += part->transfers;
+    report->committed += part->committed;
+    report->aborted += part->aborted;
+    report->rejected += part->rejected;
+    report->unknown += part->unknown;
+    report->hazards += part->hazards;
+    report->lost += part->lost;
+    report->restarts += part->restarts;
+}
+
+void jobs_run(const struct jobs_plan *plan, struct jobs_report *report)
+{
+    int jobs = plan->jobs > 0 ? plan->jobs : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (jobs < 1 || jobs > MOST_JOBS)
+        jobs = jobs < 1 ? 1 : MOST_JOBS;
+    struct slot *slots = mmap(NULL, sizeof(*slots) * (size_t)jobs, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(slots != MAP_FAILED);
+    for (int i = 0; i < jobs; i++) {
+        slots[i].next = plan->from + (uint64_t)i;
+        slots[i].last_plus_one = plan->from + plan->count;
+        slots[i].step = (uint64_t)jobs;
+        slots[i].words = tmpfile();
+        CHECK(slots[i].words != NULL);
+        spawn(plan, &slots[i]);
+    }
+    wait_for_all(plan, slots, jobs);
+    *report = (struct jobs_report){0};
+    for (int i = 0; i < jobs; i++) {
+        gather(report, &slots[i].report);
+        fclose(slots[i].words);
+    }
+    munmap(slots, sizeof(*slots) * (size_t)jobs);
+}
+
+int jobs_past_seeds(const char *path, uint64_t *seeds, int room)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return -1;
+    int count = 0;
+    char line[512];
+    while (count < room && fgets(line, sizeof(line), file))
+        if (sscanf(line, "%" SCNu64, &seeds[count]) == 1)
+            count++;
+    fclose(file);
+    return count;
+}
+
+const char *jobs_planted_name(enum planted_bug bug)
+{
+    static const char *const names[] = {"NONE",
+#define BUG(name) #name,
+                                        PLANTED_BUGS(BUG)
+#undef BUG
+    };
+    return names[bug];
+}

@@ -1,0 +1,38 @@
+/* Many seeds over several processes. A run that ends its process (a broken invariant, a sanitizer)
+ * is a failure of the seed that it was at, not the end of the others. */
+#ifndef TROTH_TESTS_SIM_JOBS_H
+#define TROTH_TESTS_SIM_JOBS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/planted.h"
+#include "tests/sim/simulate.h"
+
+struct jobs_plan {
+    uint64_t from, count;
+    int jobs; /* processes; 0: as many as there are processors */
+    bool stop_at_first;
+    enum planted_bug planted;
+};
+
+enum { JOBS_FAILURES = 16 };
+
+struct jobs_report {
+    uint64_t runs, failures;
+    struct {
+        uint64_t seed;
+        char text[1024];
+    } failed[JOBS_FAILURES]; /* the first ones found */
+    uint64_t events, virtual_us, transfers, committed, aborted, rejected, unknown, hazards, lost,
+        restarts;
+};
+
+void jobs_run(const struct jobs_plan *plan, struct jobs_report *report);
+
+/* The seeds that broke once: each line of the file is a number and why. Returns how many, at most
+ * `room`; -1: the file can't be read. */
+int jobs_past_seeds(const char *path, uint64_t *seeds, int room);
+const char *jobs_planted_name(enum planted_bug bug);
+
+#endif

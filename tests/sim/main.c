@@ -1,0 +1,161 @@
+/* sim: runs seeds, says what broke, and shows a run line by line. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/sim/jobs.h"
+
+static const char help[] =
+    "Usage: sim [--seeds N] [--from S] [--jobs J] [--planted NAME|all]\n"
+    "       sim --seed S [--trace] [--planted NAME]\n"
+    "\n"
+    "Runs a whole cluster in one thread on virtual time, once a seed, with faults, and checks "
+    "what\n"
+    "must hold. The same seed is the same run.\n"
+    "\n"
+    "  --seeds N         how many seeds (1000)\n"
+    "  --from S          the first one (1)\n"
+    "  --jobs J          processes (one a processor)\n"
+    "  --seed S          this one alone\n"
+    "  --trace           with --seed: every event is a line on stdout\n"
+    "  --planted NAME    with this protocol bug planted: it should be found; all: each in turn\n";
+
+struct options {
+    struct jobs_plan plan;
+    bool one, trace, all_planted;
+};
+
+static bool planted_by_name(const char *name, enum planted_bug *bug)
+{
+    for (int i = 0; i < PLANTED_COUNT; i++)
+        if (strcmp(name, jobs_planted_name((enum planted_bug)i)) == 0) {
+            *bug = (enum planted_bug)i;
+            return true;
+        }
+    fprintf(stderr, "sim: there is no planted bug %s\n  hint: core/planted.h lists them\n", name);
+    return false;
+}
+
+static bool read_options(int count, char **words, struct options *options)
+{
+    static const struct option known[] = {
+        {"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
+        {"jobs", required_argument, NULL, 'j'},  {"seed", required_argument, NULL, 's'},
+        {"trace", no_argument, NULL, 't'},       {"planted", required_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},        {0},
+    };
+    options->plan = (struct jobs_plan){.from = 1, .count = 1000};
+    for (int option; (option = getopt_long(count, words, "h", known, NULL)) != -1;) {
+        uint64_t number = optarg ? strtoull(optarg, NULL, 10) : 0;
+        switch (option) {
+        case 'n':
+            options->plan.count = number;
+            break;
+        case 'f':
+            options->plan.from = number;
+            break;
+        case 'j':
+            options->plan.jobs = (int)number;
+            break;
+        case 's':
+            options->plan.from = number;
+            options->one = true;
+            break;
+        case 't':
+            options->trace = true;
+            break;
+        case 'p':
+            options->all_planted = strcmp(optarg, "all") == 0;
+            if (!options->all_planted && !planted_by_name(optarg, &options->plan.planted))
+                return false;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            exit(0);
+        default:
+            fputs(help, stderr);
+            return false;
+        }
+    }
+    return true;
+}
+
+static int run_one(const struct options *options)
+{
+    struct verdict verdict;
+    planted_bug = options->plan.planted;
+    simulate(options->plan.from, options->trace, &verdict);
+    printf("seed %" PRIu64 ": %s\n", options->plan.from,
+           verdict.broken ? verdict.violation : "holds");
+    printf("%" PRIu64 " events, %.1f s of virtual time, %d transfers: %d answers committed, %d "
+           "aborted, %d rejected, %d unknown, %d hazards, %d lost; %d restarts; hash %016" PRIx64
+           "\n",
+           verdict.events, (double)verdict.virtual_us / 1e6, verdict.transfers, verdict.committed,
+           verdict.aborted, verdict.rejected, verdict.unknown, verdict.hazards, verdict.lost,
+           verdict.restarts, verdict.hash);
+    return verdict.broken;
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int run_many(const struct options *options, const char *program)
+{
+    struct jobs_report report;
+    double begun = seconds_now();
+    jobs_run(&options->plan, &report);
+    double took = seconds_now() - begun;
+    for (uint64_t i = 0; i < report.failures && i < JOBS_FAILURES; i++)
+        printf("seed %" PRIu64 ": %s\n  replay: %s --seed %" PRIu64 " --trace\n",
+               report.failed[i].seed, report.failed[i].text, program, report.failed[i].seed);
+    printf("%" PRIu64 " seeds, %" PRIu64
+           " failures; %.1f s (%.1f seeds/s), %.0f s of virtual time, "
+           "%" PRIu64 " events\n",
+           report.runs, report.failures, took, (double)report.runs / took,
+           (double)report.virtual_us / 1e6, report.events);
+    printf("%" PRIu64 " transfers: %" PRIu64 " answers committed, %" PRIu64 " aborted, %" PRIu64
+           " rejected, %" PRIu64 " unknown, %" PRIu64 " hazards, %" PRIu64 " lost; %" PRIu64
+           " restarts\n",
+           report.transfers, report.committed, report.aborted, report.rejected, report.unknown,
+           report.hazards, report.lost, report.restarts);
+    return report.failures > 0;
+}
+
+static int run_planted(const struct options *options)
+{
+    int missed = 0;
+    for (int bug = 1; bug < PLANTED_COUNT; bug++) {
+        struct jobs_plan plan = options->plan;
+        struct jobs_report report;
+        plan.planted = (enum planted_bug)bug;
+        plan.stop_at_first = true;
+        jobs_run(&plan, &report);
+        if (report.failures)
+            printf("%-29s caught after %4" PRIu64 " seeds, at %" PRIu64 ": %s\n",
+                   jobs_planted_name(plan.planted), report.runs, report.failed[0].seed,
+                   report.failed[0].text);
+        else
+            printf("%-29s NOT CAUGHT in %" PRIu64 " seeds\n", jobs_planted_name(plan.planted),
+                   report.runs);
+        fflush(stdout);
+        missed += report.failures == 0;
+    }
+    return missed > 0;
+}
+
+int main(int count, char **words)
+{
+    struct options options = {0};
+    if (!read_options(count, words, &options))
+        return 2;
+    if (options.one)
+        return run_one(&options);
+    return options.all_planted ? run_planted(&options) : run_many(&options, words[0]);
+}

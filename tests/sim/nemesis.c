@@ -1,0 +1,214 @@
+#include "tests/sim/nemesis.h"
+
+#include "tests/sim/cluster.h"
+#include "tests/sim/database.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/network.h"
+#include "tests/sim/workload.h"
+
+static uint32_t mixture; /* one bit a fault */
+static uint64_t pace_us;
+
+static uint32_t sometimes(struct world *world, uint32_t most_ppm)
+{
+    return world_chance(world, PPM / 2) ? (uint32_t)world_between(world, 1, most_ppm) : 0;
+}
+
+static void draw_weather(struct world *world)
+{
+    static const uint64_t frame_us[] = {300, 2000, 20000};
+    static const uint64_t work_us[] = {500, 3000, 30000};
+    static const uint64_t disk_us[] = {500, 4000, 60000};
+    struct weather *weather = &world->weather;
+    *weather = (struct weather){.frame_max_us = frame_us[world_between(world, 0, 2)],
+                                .work_max_us = work_us[world_between(world, 0, 2)],
+                                .disk_max_us = disk_us[world_between(world, 0, 2)]};
+    if (world->workload->calm)
+        return;
+    weather->frame_lost = sometimes(world, 60000);
+    weather->frame_doubled = sometimes(world, 60000);
+    weather->frame_reordered = sometimes(world, 60000);
+    weather->frame_stalled = sometimes(world, 8000);
+    weather->frame_refused = sometimes(world, 30000);
+    weather->work_lost = sometimes(world, 40000);
+    weather->work_error = sometimes(world, 30000);
+    weather->finish_unknown = sometimes(world, 200000);
+    weather->ask_error = sometimes(world, 200000);
+    weather->late_effect = sometimes(world, 200000);
+    weather->disk_slow = sometimes(world, 60000);
+}
+
+static struct node *any_node(struct world *world)
+{
+    uint64_t which = world_between(world, 0, 9);
+    if (which < 4)
+        return world->coordinators[world_between(world, 0, (uint64_t)world->coordinator_count - 1)];
+    if (which < 9)
+        return world->agents[world_between(world, 0, (uint64_t)world->participant_count - 1)];
+    return world->clients[world_between(world, 0, (uint64_t)world->client_count - 1)];
+}
+
+static struct node *any_connector(struct world *world)
+{
+    if (world_chance(world, PPM * 3 / 4))
+        return world->agents[world_between(world, 0, (uint64_t)world->participant_count - 1)];
+    return world->clients[world_between(world, 0, (uint64_t)world->client_count - 1)];
+}
+
+static struct database *any_database(struct world *world)
+{
+    return world->databases[world_between(world, 0, (uint64_t)world->participant_count - 1)];
+}
+
+static uint64_t any_length(struct world *world)
+{
+    return 1 + world_latency(world, 4 * SECOND_US);
+}
+
+static void join(struct world *world, void *subject, uint64_t link, void *data)
+{
+    (void)data;
+    network_cut(world->network, subject, (int)link, false, false);
+}
+
+static void cut(struct world *world, bool one_way)
+{
+    struct node *node = any_connector(world);
+    int link = (int)world_between(world, 0, (uint64_t)world->coordinator_count - 1);
+    bool up = !one_way || world_chance(world, PPM / 2);
+    world_note(world, up, "fault: %s is cut from c%d%s", node->name, link,
+               one_way ? " one way" : "");
+    network_cut(world->network, node, link, up, !one_way || !up);
+    world_after(world, any_length(world), join, node, (uint64_t)link, NULL);
+}
+
+static void break_link(struct world *world, bool wedged)
+{
+    struct node *node = any_connector(world);
+    int link = (int)world_between(world, 0, (uint64_t)world->coordinator_count - 1);
+    world_note(world, wedged, "fault: the connection of %s to c%d %s", node->name, link,
+               wedged ? "is wedged" : "breaks");
+    network_break(world->network, node, link, wedged);
+}
+
+static void quicken(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)world, (void)number, (void)data;
+    disk_slow(subject, 0);
+}
+
+static void trouble_node(struct world *world, enum fault fault)
+{
+    struct node *node = any_node(world);
+    if (!node_up(node))
+        return;
+    world_note(world, fault, "fault %d for %s", (int)fault, node->name);
+    if (fault == FAULT_CRASH)
+        node_crash(node, any_length(world));
+    else if (fault == FAULT_CRASH_EFFECT)
+        node->effects_left = (int64_t)world_between(world, 0, 15);
+    else if (fault == FAULT_CRASH_POINT)
+        node->crash_points_left = (int64_t)world_between(world, 0, 10);
+    else if (fault == FAULT_PAUSE)
+        node_pause(node, any_length(world));
+    else if (fault == FAULT_DRAIN)
+        cluster_drain(node);
+    else
+        node->wall_skew_us +=
+            (int64_t)world_between(world, 0, 200 * SECOND_US) - 100 * (int64_t)SECOND_US;
+}
+
+static void trouble_database(struct world *world, enum fault fault)
+{
+    struct database *database = any_database(world);
+    if (fault == FAULT_DB_CRASH)
+        database_crash(database, any_length(world));
+    else if (fault == FAULT_DB_FAILOVER)
+        database_failover(database, any_length(world));
+    else if (fault == FAULT_DB_DISCONNECT)
+        database_disconnect(database, any_length(world));
+    else
+        database_meddle(database);
+}
+
+static void trouble(struct world *world, enum fault fault)
+{
+    switch (fault) {
+    case FAULT_CRASH:
+    case FAULT_CRASH_EFFECT:
+    case FAULT_CRASH_POINT:
+    case FAULT_PAUSE:
+    case FAULT_WALL_JUMP:
+    case FAULT_DRAIN:
+        trouble_node(world, fault);
+        break;
+    case FAULT_PARTITION:
+    case FAULT_ONE_WAY:
+        cut(world, fault == FAULT_ONE_WAY);
+        break;
+    case FAULT_BREAK:
+    case FAULT_WEDGE:
+        break_link(world, fault == FAULT_WEDGE);
+        break;
+    case FAULT_SLOW_DISK: {
+        struct disk *disk = world->disks[0];
+        disk_slow(disk, world_between(world, 10, 800) * MILLISECOND_US);
+        world_after(world, any_length(world), quicken, disk, 0, NULL);
+        break;
+    }
+    default:
+        trouble_database(world, fault);
+    }
+}
+
+static void strike(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)subject, (void)number, (void)data;
+    if (world->healed)
+        return;
+    enum fault fault = (enum fault)world_between(world, 0, FAULT_COUNT - 1);
+    if (mixture & 1u << fault)
+        trouble(world, fault);
+    world_after(world, world_latency(world, pace_us), strike, NULL, 0, NULL);
+}
+
+void nemesis_begin(struct world *world)
+{
+    static const uint64_t paces_us[] = {100000, 400000, 1500000};
+    struct workload *workload = world->workload;
+    workload->calm = world_chance(world, PPM / 16);
+    draw_weather(world);
+    mixture = (uint32_t)world_between(world, 0, (1u << FAULT_COUNT) - 1);
+    if (!world_chance(world, PPM / 8))
+        mixture &= ~(1u << FAULT_MEDDLE);
+    if (workload->calm)
+        mixture = 0;
+    workload->meddling = mixture & 1u << FAULT_MEDDLE;
+    pace_us = paces_us[world_between(world, 0, 2)];
+    world_note(world, mixture, "mixture of faults %x, pace %llu us%s", mixture,
+               (unsigned long long)pace_us, workload->calm ? ", calm" : "");
+    world_after(world, world_latency(world, 3 * SECOND_US), strike, NULL, 0, NULL);
+}
+
+static void spare(struct node *node)
+{
+    node->effects_left = node->crash_points_left = -1;
+}
+
+void nemesis_end(struct world *world)
+{
+    world_note(world, 10, "the world is healed");
+    world->healed = true;
+    world->weather = (struct weather){.frame_max_us = 300, .work_max_us = 500, .disk_max_us = 500};
+    network_join_all(world->network);
+    for (int i = 0; i < world->coordinator_count; i++) {
+        spare(world->coordinators[i]);
+        disk_slow(world->disks[i], 0);
+    }
+    for (int i = 0; i < world->participant_count; i++) {
+        spare(world->agents[i]);
+        database_reconnect_now(world->databases[i]);
+    }
+    for (int i = 0; i < world->client_count; i++)
+        spare(world->clients[i]);
+}

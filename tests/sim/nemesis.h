@@ -1,0 +1,31 @@
+/* What happens to a cluster that should not: each run draws its own mixture and its own pace. */
+#ifndef TROTH_TESTS_SIM_NEMESIS_H
+#define TROTH_TESTS_SIM_NEMESIS_H
+
+#include "tests/sim/world.h"
+
+enum fault {
+    FAULT_CRASH,        /* between two turns */
+    FAULT_CRASH_EFFECT, /* between two effects of one turn */
+    FAULT_CRASH_POINT,  /* at a named crash point */
+    FAULT_PAUSE,
+    FAULT_PARTITION,
+    FAULT_ONE_WAY,
+    FAULT_BREAK,
+    FAULT_WEDGE,
+    FAULT_DB_CRASH,
+    FAULT_DB_FAILOVER,
+    FAULT_DB_DISCONNECT,
+    FAULT_WALL_JUMP,
+    FAULT_DRAIN,
+    FAULT_SLOW_DISK,
+    FAULT_MEDDLE,
+    FAULT_COUNT,
+};
+
+/* Draws the weather and the mixture, and schedules the first fault. */
+void nemesis_begin(struct world *world);
+/* The world is healed: no fault from now on, everybody is or comes up. */
+void nemesis_end(struct world *world);
+
+#endif

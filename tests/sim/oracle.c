@@ -1,0 +1,320 @@
+/* What must hold, whatever happens. Each violation names the rule and the transfer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/map.h"
+#include "tests/sim/database.h"
+#include "tests/sim/workload.h"
+
+void workload_free(struct workload *workload)
+{
+    free(workload->gids);
+    free(workload);
+}
+
+bool transfer_one_phase(const struct transfer *transfer)
+{
+    for (int i = 1; i < transfer->call_count; i++)
+        if (transfer->calls[i].participant != transfer->calls[0].participant)
+            return false;
+    return transfer->key[0] == 0;
+}
+
+static unsigned long long number_of(const struct transfer *transfer)
+{
+    return transfer->number;
+}
+
+void workload_gid_used(struct world *world, const char *gid)
+{
+    struct workload *workload = world->workload;
+    uint64_t hash = hash_bytes(gid, strlen(gid));
+    for (int i = 0; i < workload->gid_count; i++)
+        if (workload->gids[i] == hash)
+            world_violation(world, "id used twice: work for %s was begun before", gid);
+    if (workload->gid_count == workload->gid_room) {
+        workload->gid_room = workload->gid_room ? workload->gid_room * 2 : 256;
+        workload->gids = xrealloc(workload->gids, (size_t)workload->gid_room * sizeof(uint64_t));
+    }
+    workload->gids[workload->gid_count++] = hash;
+}
+
+static struct transfer *transfer_of(struct workload *workload, uint64_t token, struct call **call)
+{
+    uint64_t number = token / TRANSFER_CALLS;
+    CHECK(number >= 1 && number <= (uint64_t)workload->transfer_count);
+    struct transfer *transfer = &workload->transfers[number - 1];
+    *call = &transfer->calls[token % TRANSFER_CALLS];
+    CHECK((*call)->token == token);
+    return transfer;
+}
+
+static bool told(const struct transfer *transfer, Wire__Result result, const char *gtrid)
+{
+    for (int i = 0; i < transfer->attempt_count; i++)
+        if (transfer->attempts[i].result == result &&
+            strcmp(transfer->attempts[i].gtrid, gtrid) == 0)
+            return true;
+    return false;
+}
+
+void workload_applied(struct world *world, int participant, uint64_t token, const char *gtrid,
+                      int change, bool expectation_failed)
+{
+    struct call *call;
+    struct transfer *transfer = transfer_of(world->workload, token, &call);
+    unsigned long long number = number_of(transfer);
+    call->applied += change;
+    if (change < 0)
+        return;
+    strncpy(call->by, gtrid, sizeof(call->by) - 1);
+    if (call->participant != participant)
+        world_violation(world, "transfer %llu: carried out at the wrong participant", number);
+    if (call->applied > 1)
+        world_violation(world, "transfer %llu: %s carried out twice (%s)", number, call->operation,
+                        gtrid);
+    if (transfer->meddled)
+        return;
+    if (expectation_failed)
+        world_violation(world, "transfer %llu: %s was committed though an expectation failed",
+                        number, gtrid);
+    if (transfer->must_fail)
+        world_violation(world, "transfer %llu: %s was committed and can't succeed", number, gtrid);
+    if (transfer->never || told(transfer, WIRE__RESULT__ABORTED, gtrid))
+        world_violation(world, "transfer %llu: %s was committed after the client heard aborted",
+                        number, gtrid);
+    if (transfer->committed[0] && strcmp(transfer->committed, gtrid) != 0)
+        world_violation(world, "transfer %llu: %s was committed, and %s before", number, gtrid,
+                        transfer->committed);
+}
+
+void workload_meddled(struct world *world, uint64_t token)
+{
+    struct call *call;
+    transfer_of(world->workload, token, &call)->meddled = true;
+}
+
+/* Every call that writes is visible, under this id. NULL: so it is; else the one that is not. */
+static const struct call *missing(const struct transfer *transfer, const char *gtrid)
+{
+    for (int i = 0; i < transfer->call_count; i++) {
+        const struct call *call = &transfer->calls[i];
+        if (call->token && (call->applied == 0 || strcmp(call->by, gtrid) != 0))
+            return call;
+    }
+    return NULL;
+}
+
+static bool anything(const struct transfer *transfer, const char *gtrid)
+{
+    for (int i = 0; i < transfer->call_count; i++) {
+        const struct call *call = &transfer->calls[i];
+        if (call->applied && (gtrid == NULL || strcmp(call->by, gtrid) == 0))
+            return true;
+    }
+    return false;
+}
+
+static void check_results(struct workload *workload, const struct transfer *transfer,
+                          const Wire__Outcome *outcome)
+{
+    if (outcome->results_dropped)
+        return;
+    unsigned long long number = number_of(transfer);
+    if (outcome->n_results != (size_t)transfer->call_count) {
+        world_violation(workload->world, "transfer %llu: %zu results for %d calls", number,
+                        outcome->n_results, transfer->call_count);
+        return;
+    }
+    for (int i = 0; i < transfer->call_count; i++) {
+        uint64_t token = transfer->calls[i].token;
+        const char *colon = strchr(outcome->results[i], ':');
+        if (token && (!colon || strtoull(colon + 1, NULL, 10) != token))
+            world_violation(workload->world, "transfer %llu: call %d has the result %s", number, i,
+                            outcome->results[i]);
+    }
+}
+
+static void told_committed(struct workload *workload, struct transfer *transfer,
+                           const Wire__Outcome *outcome)
+{
+    struct world *world = workload->world;
+    unsigned long long number = number_of(transfer);
+    const char *gtrid = outcome->gtrid;
+    workload->committed++;
+    if (transfer->must_fail && !transfer->meddled)
+        world_violation(world, "transfer %llu: committed and can't succeed", number);
+    if (told(transfer, WIRE__RESULT__ABORTED, gtrid))
+        world_violation(world, "transfer %llu: %s is told committed, and aborted before", number,
+                        gtrid);
+    if (transfer->committed[0] && strcmp(transfer->committed, gtrid) != 0)
+        world_violation(world, "transfer %llu: the same key is told committed as %s and %s", number,
+                        transfer->committed, gtrid);
+    strncpy(transfer->committed, gtrid, sizeof(transfer->committed) - 1);
+    const struct call *call = missing(transfer, gtrid);
+    if (outcome->applied && call)
+        world_violation(world, "transfer %llu: %s is told applied, but %s at p%d is not", number,
+                        gtrid, call->operation, call->participant);
+    if (!outcome->applied && transfer->wait == WIRE__WAIT__APPLIED && outcome->n_unapplied == 0 &&
+        !outcome->problem)
+        world_violation(world, "transfer %llu: not applied, without a word why", number);
+    check_results(workload, transfer, outcome);
+}
+
+static void told_aborted(struct workload *workload, struct transfer *transfer,
+                         const Wire__Outcome *outcome, bool rejected)
+{
+    struct world *world = workload->world;
+    unsigned long long number = number_of(transfer);
+    bool keyed = transfer->key[0] != 0;
+    if (!outcome->problem || !outcome->problem->code[0] || !outcome->problem->message[0])
+        world_violation(world, "transfer %llu: refused or aborted without a word why", number);
+    if (!keyed)
+        transfer->never = true;
+    if (!transfer->meddled && anything(transfer, keyed ? outcome->gtrid : NULL))
+        world_violation(world, "transfer %llu: told %s, but it is visible", number,
+                        rejected ? "rejected" : "aborted");
+    if (!rejected && transfer->committed[0] && strcmp(transfer->committed, outcome->gtrid) == 0)
+        world_violation(world, "transfer %llu: %s is told aborted, and committed before", number,
+                        outcome->gtrid);
+    if (transfer->must_commit)
+        world_violation(world, "transfer %llu: aborted in a healed world: %s", number,
+                        outcome->problem ? outcome->problem->message : "");
+}
+
+static void check_calm(struct workload *workload, const struct transfer *transfer,
+                       const Wire__Outcome *outcome)
+{
+    static const char *const faults[] = {
+        "session_lost", "not_connected", "database_down", "unknown", "hazard", "busy", "draining"};
+    if (!workload->calm || !outcome->problem)
+        return;
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        if (strcmp(outcome->problem->code, faults[i]) == 0)
+            world_violation(workload->world, "transfer %llu: %s in a world without faults: %s",
+                            number_of(transfer), faults[i], outcome->problem->message);
+}
+
+void workload_outcome(struct workload *workload, struct transfer *transfer, struct attempt *attempt,
+                      const Wire__Outcome *outcome)
+{
+    struct world *world = workload->world;
+    unsigned long long number = number_of(transfer);
+    attempt->open = false;
+    switch (outcome->result) {
+    case WIRE__RESULT__COMMITTED:
+        told_committed(workload, transfer, outcome);
+        break;
+    case WIRE__RESULT__ABORTED:
+        workload->aborted++;
+        told_aborted(workload, transfer, outcome, false);
+        break;
+    case WIRE__RESULT__REJECTED:
+        workload->rejected++;
+        told_aborted(workload, transfer, outcome, true);
+        break;
+    case WIRE__RESULT__UNKNOWN:
+        workload->unknown++;
+        if (!transfer_one_phase(transfer) || workload->calm || transfer->must_commit)
+            world_violation(world, "transfer %llu: told unknown without a reason", number);
+        break;
+    case WIRE__RESULT__HAZARD:
+        workload->hazards++;
+        if (!transfer->meddled)
+            world_violation(world, "transfer %llu: told hazard without a reason", number);
+        break;
+    default:
+        world_violation(world, "transfer %llu: an outcome of no known kind", number);
+    }
+    check_calm(workload, transfer, outcome);
+    attempt->result = outcome->result;
+    strncpy(attempt->gtrid, outcome->gtrid, sizeof(attempt->gtrid) - 1);
+}
+
+/* ---- at the end ---- */
+
+static void check_transfer(struct workload *workload, const struct transfer *transfer)
+{
+    struct world *world = workload->world;
+    unsigned long long number = number_of(transfer);
+    int writes = 0, applied = 0;
+    const char *gtrid = NULL;
+    for (int i = 0; i < transfer->call_count; i++) {
+        const struct call *call = &transfer->calls[i];
+        writes += call->token != 0;
+        applied += call->applied;
+        if (call->applied && gtrid && strcmp(gtrid, call->by) != 0)
+            world_violation(world, "transfer %llu: torn between %s and %s", number, gtrid,
+                            call->by);
+        if (call->applied)
+            gtrid = call->by;
+    }
+    if (transfer->meddled)
+        return;
+    if (applied != 0 && applied != writes)
+        world_violation(world, "transfer %llu: half a transaction: %d of %d calls of %s", number,
+                        applied, writes, gtrid);
+    if (transfer->committed[0] && missing(transfer, transfer->committed))
+        world_violation(world, "transfer %llu: %s was told committed and is not there", number,
+                        transfer->committed);
+    if (transfer->must_commit && !transfer->committed[0])
+        world_violation(world, "transfer %llu: no commit in a healed world", number);
+}
+
+/* Transfers that share a key: one of them at most. */
+static void check_keys(struct workload *workload)
+{
+    for (int i = 0; i < workload->transfer_count; i++)
+        for (int k = 0; k < i; k++) {
+            const struct transfer *a = &workload->transfers[i], *b = &workload->transfers[k];
+            if (a->key[0] && a->coordinator == b->coordinator && strcmp(a->key, b->key) == 0 &&
+                anything(a, NULL) && anything(b, NULL) && !a->meddled && !b->meddled)
+                world_violation(workload->world,
+                                "transfers %llu and %llu share %s and both happened", number_of(a),
+                                number_of(b), a->key);
+        }
+}
+
+static void check_money(struct workload *workload)
+{
+    struct world *world = workload->world;
+    int64_t expected[MAX_PARTICIPANTS], sum = 0;
+    bool meddled = false;
+    for (int i = 0; i < world->participant_count; i++)
+        expected[i] = (int64_t)ACCOUNTS * OPENING_BALANCE;
+    for (int i = 0; i < workload->transfer_count; i++) {
+        const struct transfer *transfer = &workload->transfers[i];
+        meddled |= transfer->meddled;
+        for (int k = 0; k < transfer->call_count; k++)
+            if (transfer->calls[k].applied)
+                expected[transfer->calls[k].participant] += transfer->calls[k].change;
+    }
+    for (int i = 0; i < world->participant_count; i++) {
+        int64_t money = database_money(world->databases[i]);
+        sum += money;
+        if (money != expected[i] && !meddled)
+            world_violation(world, "p%d holds %lld, its transfers make %lld", i, (long long)money,
+                            (long long)expected[i]);
+    }
+    int64_t opening = (int64_t)ACCOUNTS * OPENING_BALANCE * world->participant_count;
+    if (sum != opening && !meddled)
+        world_violation(world, "the books hold %lld, and held %lld", (long long)sum,
+                        (long long)opening);
+}
+
+void workload_check(struct workload *workload)
+{
+    struct world *world = workload->world;
+    for (int i = 0; i < workload->transfer_count; i++)
+        check_transfer(workload, &workload->transfers[i]);
+    check_keys(workload);
+    check_money(workload);
+    for (int i = 0; i < world->participant_count; i++) {
+        int ours = database_prepared_ours(world->databases[i]);
+        if (ours > 0)
+            world_violation(world, "p%d: %d prepared transactions are left", i, ours);
+        if (database_locked(world->databases[i]))
+            world_violation(world, "p%d: rows are still locked", i);
+    }
+}

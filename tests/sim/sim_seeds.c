@@ -1,0 +1,57 @@
+/* Thousands of seeds hold, and so does each that broke once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/sim/jobs.h"
+
+enum { BLOCKS = 20, BLOCK = 100, MOST_PAST = 500 };
+
+static void expect_no_failure(const struct jobs_plan *plan)
+{
+    struct jobs_report report;
+    jobs_run(plan, &report);
+    for (uint64_t i = 0; i < report.failures && i < JOBS_FAILURES; i++)
+        print_message("seed %llu: %s\n  replay: %s --seed %llu --trace\n",
+                      (unsigned long long)report.failed[i].seed, report.failed[i].text, SIM_PROGRAM,
+                      (unsigned long long)report.failed[i].seed);
+    assert_int_equal(report.runs, plan->count);
+    assert_int_equal(report.failures, 0);
+}
+
+static void seeds_hold(void **state)
+{
+    struct jobs_plan plan = {.from = *(uint64_t *)*state, .count = BLOCK};
+    expect_no_failure(&plan);
+}
+
+static void seeds_that_broke_once_hold(void **state)
+{
+    (void)state;
+    uint64_t seeds[MOST_PAST];
+    int count = jobs_past_seeds(SIM_SEEDS, seeds, MOST_PAST);
+    assert_true(count >= 0);
+    for (int i = 0; i < count; i++)
+        expect_no_failure(&(struct jobs_plan){.from = seeds[i], .count = 1, .jobs = 1});
+}
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    static uint64_t from[BLOCKS];
+    static char names[BLOCKS][64];
+    static struct CMUnitTest tests[BLOCKS + 1];
+    for (int i = 0; i < BLOCKS; i++) {
+        from[i] = 1 + (uint64_t)i * BLOCK;
+        snprintf(names[i], sizeof(names[i]), "seeds %d to %d hold", 1 + i * BLOCK, (i + 1) * BLOCK);
+        tests[i] = (struct CMUnitTest){
+            .name = names[i], .test_func = seeds_hold, .initial_state = &from[i]};
+    }
+    tests[BLOCKS] = (struct CMUnitTest)cmocka_unit_test(seeds_that_broke_once_hold);
+    return cmocka_run_group_tests_name("seeds", tests, NULL, NULL);
+}

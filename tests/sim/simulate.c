@@ -1,0 +1,84 @@
+#include "tests/sim/simulate.h"
+
+#include <string.h>
+
+#include "core/planted.h"
+#include "tests/sim/cluster.h"
+#include "tests/sim/nemesis.h"
+#include "tests/sim/node.h"
+#include "tests/sim/workload.h"
+#include "tests/sim/world.h"
+
+enum planted_bug planted_bug;
+
+/* Runs until nothing is owed anywhere, or says what still is when the time is over. */
+static void come_to_rest(struct world *world, uint64_t limit_us, const char *after)
+{
+    uint64_t until_us = world->now_us + limit_us;
+    char why[256] = "";
+    while (!world->broken && world->now_us < until_us) {
+        world_run(world, world->now_us + 250 * MILLISECOND_US);
+        if (cluster_at_rest(world, why, sizeof(why)))
+            return;
+    }
+    world_violation(world, "no rest within %llu s after %s: %s",
+                    (unsigned long long)(limit_us / SECOND_US), after, why);
+}
+
+static void count(const struct world *world, struct verdict *verdict)
+{
+    const struct workload *workload = world->workload;
+    verdict->events = world->events_run;
+    verdict->virtual_us = world->now_us;
+    verdict->transfers = workload->transfer_count;
+    verdict->committed = workload->committed;
+    verdict->aborted = workload->aborted;
+    verdict->rejected = workload->rejected;
+    verdict->unknown = workload->unknown;
+    verdict->hazards = workload->hazards;
+    verdict->lost = workload->lost;
+    for (int i = 0; i < world->coordinator_count; i++)
+        verdict->restarts += (int)world->coordinators[i]->boot - 1;
+    for (int i = 0; i < world->participant_count; i++)
+        verdict->restarts += (int)world->agents[i]->boot - 1;
+}
+
+static void run(struct world *world)
+{
+    struct workload *workload = world->workload;
+    workload->transfer_limit = (int)world_between(world, 20, 120);
+    uint64_t faults_us = world_between(world, 5, 20) * SECOND_US;
+    workload->think_us =
+        faults_us * 3 * (uint64_t)world->client_count / (uint64_t)workload->transfer_limit;
+    nemesis_begin(world);
+    cluster_start(world);
+    workload_begin(workload);
+    world_run(world, faults_us);
+    nemesis_end(world);
+    /* Sessions are made again, and what was paused or down comes back. */
+    world_run(world, world->now_us + 8 * SECOND_US);
+    come_to_rest(world, 40 * SECOND_US, "the faults");
+    workload_probe(workload);
+    come_to_rest(world, 15 * SECOND_US, "the probes");
+    /* A sweep later every participant has told how things are. */
+    world_run(world, world->now_us + 5 * SECOND_US);
+    workload_inspect(workload);
+    come_to_rest(world, 5 * SECOND_US, "the questions");
+    if (!world->broken)
+        workload_check(workload);
+}
+
+void simulate(uint64_t seed, bool tracing, struct verdict *verdict)
+{
+    struct world world;
+    memset(verdict, 0, sizeof(*verdict));
+    world_init(&world, seed, tracing);
+    cluster_init(&world);
+    run(&world);
+    count(&world, verdict);
+    verdict->broken = world.broken;
+    verdict->hash = world.hash ^ rng_next(&world.rng);
+    memcpy(verdict->violation, world.violation, sizeof(verdict->violation));
+    cluster_fini(&world);
+    world_fini(&world);
+}
