@@ -16,7 +16,7 @@ struct operation_parameter {
 };
 
 struct operation_statement {
-    char *name;      /* of the prepared statement: troth_<operation>_<n> */
+    char *name;      /* of the prepared statement: troth_<operation>_<n>, under 64 bytes */
     char *sql;       /* :name replaced by $n */
     int *parameters; /* $n is the operation's parameter parameters[n-1] */
     int parameter_count;
@@ -43,8 +43,9 @@ struct operation_set {
 void operation_set_fini(struct operation_set *set);
 const struct operation *operation_find(const struct operation_set *set, const char *name);
 
-/* Builds an operation piece by piece (the configuration does it from YAML, tests by hand). Each
- * returns false with an error that says what is wrong; the set owns all it copies. */
+/* Builds an operation piece by piece (the configuration does it from YAML, tests by hand): its
+ * parameters, then its statements, then operation_check. Each returns false with an error that says
+ * what is wrong; the set owns all it copies. The pointer lives until the next operation_add. */
 struct operation *operation_add(struct operation_set *set, const char *name, bool read_only,
                                 struct error *error);
 bool operation_parameter_add(struct operation *operation, const char *name, const char *type,
@@ -54,16 +55,21 @@ bool operation_parameter_add(struct operation *operation, const char *name, cons
 bool operation_statement_add(struct operation *operation, const char *sql, int64_t expect_rows,
                              const char *otherwise, enum db_shape shape, struct error *error);
 
+/* Call it last: there is a statement, and each parameter is used. */
+bool operation_check(const struct operation *operation, struct error *error);
+
 /* The statements of one call with its arguments bound. Values are owned by the binding. */
 struct operation_binding {
     struct db_statement *statements;
     int count;
-    char **values;
+    char **values; /* one a parameter, NULL for SQL's null */
+    int value_count;
     const char **value_pointers;
 };
 
-/* arguments: a JSON object. Checks that each parameter is there and of a fitting JSON type, and
- * that nothing else is: an unknown name is refused with the nearest known one. call: its index. */
+/* arguments: a JSON object. null is SQL's null, whatever the type. Checks that each parameter is
+ * there and of a fitting JSON type, and that nothing else is: an unknown name is refused with the
+ * nearest known one. call: its index. */
 bool operation_bind(const struct operation *operation, const char *arguments, size_t size, int call,
                     struct operation_binding *binding, struct error *error);
 void operation_binding_fini(struct operation_binding *binding);

@@ -1,0 +1,510 @@
+/* Carries out the actions of branches: votes, acknowledgements, requests to the database; and hears
+ * the database's answers. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/crash.h"
+#include "core/limits.h"
+#include "participant/agent_private.h"
+
+enum {
+    RETRY_FIRST_US = 50 * 1000,
+    RETRY_MOST_US = 5 * 1000 * 1000,
+    RETRY_DOUBLINGS = 7, /* 50 ms doubled 7 times is over 5 s */
+    RETRIES_A_LOG_LINE = 16,
+};
+
+/* What came with the event, for a vote's results or its problem. */
+struct context {
+    const struct db_worked *worked;
+    bool too_large; /* its results don't fit a message */
+};
+
+static uint64_t now(const struct agent *agent)
+{
+    return agent->host.now_us(agent->host.self);
+}
+
+static void fill_branch(Wire__Branch *branch, const struct gid *id)
+{
+    wire__branch__init(branch);
+    branch->epoch = id->tx.epoch;
+    branch->seq = id->tx.seq;
+    branch->branch = (uint32_t)id->branch;
+}
+
+/* ---- problems ------------------------------------------------------------------------------ */
+
+/* The texts of a Problem in the making; protobuf-c wants them writable. */
+struct problem {
+    Wire__Problem wire;
+    char message[400], hint[200];
+};
+
+static void problem_init(struct problem *problem, const struct agent *agent, const char *operation,
+                         const char *code)
+{
+    wire__problem__init(&problem->wire);
+    problem->message[0] = problem->hint[0] = '\0';
+    problem->wire.participant = agent->participant;
+    problem->wire.operation = (char *)operation;
+    problem->wire.code = (char *)code;
+    problem->wire.message = problem->message;
+    problem->wire.hint = problem->hint;
+}
+
+#define SAY(field, ...) ((void)snprintf(field, sizeof(field), __VA_ARGS__))
+
+static void problem_database(struct problem *problem, struct agent *agent, const char *what)
+{
+    problem->wire.code = (char *)"database_down";
+    SAY(problem->message, "%s", what);
+    problem->wire.detail = agent->database_reason;
+    SAY(problem->hint,
+        "the log of troth-participant %s tells more; its connection is set by "
+        "postgres.conninfo",
+        agent->participant);
+}
+
+static void problem_deadline(struct problem *problem, const char *what)
+{
+    problem->wire.code = (char *)"deadline";
+    SAY(problem->message, "%s", what);
+    SAY(problem->hint, "allow more time (--timeout, timeouts.transaction), or more work at once "
+                       "(postgres.connections)");
+}
+
+/* A statement failed, an expectation did, or the connection. */
+static void problem_work(struct problem *problem, struct agent *agent, const struct entry *entry,
+                         const struct context *context)
+{
+    const struct db_worked *worked = context->worked;
+    const struct db_work *request = &entry->work->request;
+    problem->wire.detail = (char *)(worked->detail ? worked->detail : "");
+    if (context->too_large) {
+        problem->wire.code = (char *)"result_too_large";
+        SAY(problem->message, "the results are larger than %d bytes", LIMIT_RESULT_BYTES);
+        SAY(problem->hint, "return fewer rows or columns, or drop `result`");
+    } else if (worked->sqlstate && worked->sqlstate[0]) {
+        bool late = strcmp(worked->sqlstate, "57014") == 0 && now(agent) >= entry->deadline_us;
+        if (late) {
+            problem_deadline(problem, "the transaction's time was up while its work ran");
+            return;
+        }
+        problem->wire.code = (char *)worked->sqlstate;
+        SAY(problem->message, "%s", worked->reason);
+    } else if (worked->failed_statement >= 0 &&
+               worked->failed_statement < request->statement_count) {
+        const struct db_statement *statement = &request->statements[worked->failed_statement];
+        problem->wire.code = (char *)worked->reason;
+        SAY(problem->message, "%s: a statement did not have the expected %" PRId64 " row%s",
+            worked->reason, statement->expect_rows, statement->expect_rows == 1 ? "" : "s");
+    } else {
+        problem_database(problem, agent, worked->reason);
+    }
+}
+
+static const char *failed_operation(const struct entry *entry, const struct context *context)
+{
+    if (!entry->work)
+        return "";
+    int call = 0, failed = context->worked ? context->worked->failed_statement : -1;
+    if (failed >= 0 && failed < entry->work->request.statement_count)
+        call = entry->work->request.statements[failed].call;
+    return entry->work->operations[call]->name;
+}
+
+static void problem_fill(struct problem *problem, struct agent *agent, const struct entry *entry,
+                         const struct branch_action *action, const struct context *context)
+{
+    problem_init(problem, agent, failed_operation(entry, context), "unknown");
+    switch (action->cause) {
+    case BRANCH_CAUSE_NONE:
+        break;
+    case BRANCH_CAUSE_WORK:
+        problem_work(problem, agent, entry, context);
+        break;
+    case BRANCH_CAUSE_DEADLINE:
+        problem_deadline(problem, entry->branch.state == BRANCH_ENDED
+                                      ? "the transaction's time was up before its work began"
+                                      : "the transaction's time was up while its work ran");
+        break;
+    case BRANCH_CAUSE_TOLD:
+        problem_deadline(problem, "the coordinator gave the transaction up");
+        break;
+    case BRANCH_CAUSE_DATABASE_DOWN:
+        problem_database(problem, agent, "the database can't be used");
+        break;
+    case BRANCH_CAUSE_LOST:
+        problem_database(problem, agent,
+                         "the connection to the database was lost while the transaction ended");
+        break;
+    }
+}
+
+/* ---- votes and answers --------------------------------------------------------------------- */
+
+static void send_vote(struct link *link, Wire__Vote *vote)
+{
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_VOTE;
+    message.vote = vote;
+    peer_send(link->peer, &message, true);
+    /* A crash here: the vote is lost with the session, so it counts as no. A branch that is
+     * prepared is found by the next scan, and the coordinator says abort. */
+    CRASH_POINT("participant.voted");
+}
+
+void vote_refused(struct agent *agent, struct link *link, const Wire__Branch *branch,
+                  const struct work_refusal *refusal)
+{
+    struct problem problem;
+    problem_init(&problem, agent, refusal->operation, refusal->code);
+    SAY(problem.message, "%s", refusal->error.message);
+    SAY(problem.hint, "%.199s", refusal->error.hint);
+    problem.wire.detail = (char *)refusal->error.detail;
+    Wire__Vote vote = WIRE__VOTE__INIT;
+    vote.branch = (Wire__Branch *)branch;
+    vote.choice = WIRE__CHOICE__NO;
+    vote.problem = &problem.wire;
+    send_vote(link, &vote);
+}
+
+/* NULL when the session of its PREPARE or LOOKUP is gone. */
+static struct link *session_of(struct agent *agent, const struct entry *entry)
+{
+    for (int i = 0; i < agent->link_count; i++) {
+        if (agent->links[i].peer && agent->links[i].session == entry->session)
+            return &agent->links[i];
+    }
+    return NULL;
+}
+
+static void do_vote(struct agent *agent, struct entry *entry, const struct branch_action *action,
+                    const struct context *context)
+{
+    struct link *link = session_of(agent, entry);
+    CHECK(link != NULL); /* a branch whose session is lost owes no vote */
+    Wire__Branch branch;
+    struct problem problem;
+    Wire__Vote vote = WIRE__VOTE__INIT;
+    fill_branch(&branch, &entry->id);
+    vote.branch = &branch;
+    vote.choice = action->choice;
+    char **results = NULL;
+    if (action->choice == WIRE__CHOICE__NO || action->choice == WIRE__CHOICE__LOST) {
+        problem_fill(&problem, agent, entry, action, context);
+        vote.problem = &problem.wire;
+    } else if (context->worked && context->worked->results) {
+        vote.xid = entry->branch.xid;
+        vote.n_results = (size_t)entry->work->request.call_count;
+        results = xcalloc(vote.n_results + 1, sizeof(*results));
+        for (size_t i = 0; i < vote.n_results; i++) {
+            const char *result = context->worked->results[i];
+            results[i] = (char *)(result && !context->too_large ? result : "");
+        }
+        vote.results = results;
+    } else {
+        vote.xid = entry->branch.xid;
+    }
+    send_vote(link, &vote);
+    free(results);
+}
+
+static void do_tell(struct agent *agent, struct entry *entry, const struct branch_action *action)
+{
+    if (action->hazard)
+        host_log(&agent->host, LOG_ERROR, "hazard: %s: %s (xid %" PRIu64 ")", entry->gid,
+                 action->hazard, entry->branch.xid);
+    struct link *link = agent_link(agent, entry->id.coordinator);
+    if (!link)
+        return; /* FINISH comes again in the next session */
+    Wire__Branch branch;
+    Wire__Finished finished = WIRE__FINISHED__INIT;
+    fill_branch(&branch, &entry->id);
+    finished.branch = &branch;
+    finished.commit = action->commit;
+    finished.hazard = action->hazard != NULL;
+    finished.reason = (char *)(action->hazard ? action->hazard : "");
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_FINISHED;
+    message.finished = &finished;
+    peer_send(link->peer, &message, true);
+    /* A crash here: the acknowledgement is lost, FINISH comes again, and the database proves by the
+     * xid that the branch was ended as decided. */
+    CRASH_POINT("participant.acked");
+}
+
+static void do_answer(struct agent *agent, struct entry *entry, const struct branch_action *action)
+{
+    struct link *link = session_of(agent, entry);
+    if (!link)
+        return;
+    Wire__Branch branch;
+    Wire__Found found = WIRE__FOUND__INIT;
+    fill_branch(&branch, &entry->id);
+    found.branch = &branch;
+    found.committed = action->commit;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_FOUND;
+    message.found = &found;
+    peer_send(link->peer, &message, true);
+}
+
+/* ---- requests to the database -------------------------------------------------------------- */
+
+static void do_work(struct agent *agent, struct entry *entry)
+{
+    uint64_t at = now(agent);
+    list_remove(&entry->queued);
+    agent->working++;
+    entry->work->request.timeout_us = entry->deadline_us > at ? entry->deadline_us - at : 1;
+    agent->database.work(agent->database.self, &entry->work->request, entry);
+    /* A crash here: the database rolls the work back when it notices that the connection is gone,
+     * or it is prepared and the next scan finds it. No vote was given: the coordinator aborts. */
+    CRASH_POINT("participant.working");
+}
+
+static void do_look_up(struct agent *agent, struct entry *entry)
+{
+    gtrid_text gtrid;
+    gtrid_format(gtrid, entry->id.cluster, entry->id.coordinator, entry->id.tx);
+    agent->database.lookup(agent->database.self, gtrid, entry);
+}
+
+/* Half of the time is random, so that a thousand branches don't come back at one moment. */
+static void do_retry(struct agent *agent, struct entry *entry)
+{
+    uint64_t delay_us = RETRY_FIRST_US
+                        << (entry->tries < RETRY_DOUBLINGS ? entry->tries : RETRY_DOUBLINGS);
+    if (delay_us > RETRY_MOST_US)
+        delay_us = RETRY_MOST_US;
+    uint32_t random;
+    agent->host.random(agent->host.self, &random, sizeof(random));
+    delay_us = delay_us / 2 + random % (delay_us / 2 + 1);
+    entry->tries++;
+    timers_set(&agent->timers, &entry->timer, now(agent) + delay_us);
+}
+
+static void act(struct agent *agent, struct entry *entry, const struct branch_action *action,
+                const struct context *context)
+{
+    struct db_port *database = &agent->database;
+    switch (action->kind) {
+    case BRANCH_DO_ENQUEUE:
+        list_append(&agent->queue, &entry->queued);
+        break;
+    case BRANCH_DO_DEQUEUE:
+        list_remove(&entry->queued);
+        break;
+    case BRANCH_DO_WORK:
+        do_work(agent, entry);
+        break;
+    case BRANCH_DO_CANCEL:
+        database->cancel(database->self, entry);
+        break;
+    case BRANCH_DO_VOTE:
+        do_vote(agent, entry, action, context);
+        break;
+    case BRANCH_DO_FINISH:
+        database->finish(database->self, entry->gid, action->commit, entry);
+        break;
+    case BRANCH_DO_STATUS:
+        database->status(database->self, entry->branch.xid, entry);
+        break;
+    case BRANCH_DO_LOOK_UP:
+        do_look_up(agent, entry);
+        break;
+    case BRANCH_DO_TELL:
+        do_tell(agent, entry, action);
+        break;
+    case BRANCH_DO_ANSWER:
+        do_answer(agent, entry, action);
+        break;
+    case BRANCH_DO_RETRY:
+        do_retry(agent, entry);
+        break;
+    case BRANCH_DO_SCAN:
+        scan_soon(agent);
+        break;
+    }
+}
+
+/* ---- steps --------------------------------------------------------------------------------- */
+
+static void forget(struct agent *agent, struct entry *entry)
+{
+    timers_clear(&agent->timers, &entry->timer);
+    map_remove(&agent->by_gid, &entry->node);
+    list_remove(&entry->all);
+    list_remove(&entry->queued);
+    work_free(entry->work);
+    free(entry);
+}
+
+/* Its arguments go as soon as the database answered: branches in doubt may be many. */
+static bool needs_work(enum branch_state state)
+{
+    return state == BRANCH_QUEUED || state == BRANCH_WORKING || state == BRANCH_LOOKING;
+}
+
+static void step(struct agent *agent, struct entry *entry, const struct branch_event *event,
+                 const struct context *context)
+{
+    struct branch_actions actions;
+    enum branch_state before = entry->branch.state;
+    bool held = entry->branch.held;
+    branch_step(&entry->branch, event, &actions);
+    if (entry->branch.state != before)
+        entry->scan = agent->scans;
+    if (entry->branch.held && !held)
+        host_log(&agent->host, LOG_WARNING,
+                 "%s is held: its coordinator can't know any more what was decided; an operator "
+                 "must end it",
+                 entry->gid);
+    for (int i = 0; i < actions.count; i++)
+        act(agent, entry, &actions.list[i], context);
+    if (!entry->branch.retrying && !branch_bounded(&entry->branch))
+        timers_clear(&agent->timers, &entry->timer);
+    if (!needs_work(entry->branch.state)) {
+        work_free(entry->work);
+        entry->work = NULL;
+    }
+    if (entry->branch.state == BRANCH_ENDED)
+        forget(agent, entry);
+}
+
+void entry_step(struct agent *agent, struct entry *entry, const struct branch_event *event)
+{
+    struct context nothing = {0};
+    step(agent, entry, event, &nothing);
+}
+
+void entry_event(struct agent *agent, struct entry *entry, enum branch_event_kind kind)
+{
+    entry_step(agent, entry, &(struct branch_event){.kind = kind});
+}
+
+void agent_pump(struct agent *agent)
+{
+    while (agent->working < agent->connections && !list_empty(&agent->queue))
+        entry_event(agent, CONTAINER(agent->queue.next, struct entry, queued), BRANCH_STARTED);
+}
+
+/* ---- what the database says ---------------------------------------------------------------- */
+
+static bool too_large(const struct entry *entry, const struct db_worked *worked)
+{
+    size_t size = 0;
+    for (int i = 0; worked->results && i < entry->work->request.call_count; i++)
+        size += worked->results[i] ? strlen(worked->results[i]) : 0;
+    return size > LIMIT_RESULT_BYTES;
+}
+
+static void on_worked(void *self, void *tag, const struct db_worked *worked)
+{
+    struct agent *agent = self;
+    struct entry *entry = tag;
+    CHECK(entry->branch.state == BRANCH_WORKING && agent->working > 0);
+    agent->working--;
+    struct context context = {.worked = worked, .too_large = too_large(entry, worked)};
+    if (worked->outcome == DB_PREPARED) {
+        /* A crash here: prepared, and no vote was given. The session's end counts as no; the next
+         * scan finds the gid, asks, and is told abort. */
+        CRASH_POINT("participant.prepared");
+    } else if (worked->outcome == DB_COMMITTED && entry->branch.mode == DB_ONE_PHASE) {
+        /* A crash here: committed, and nobody was told. The coordinator asks with LOOKUP, and the
+         * barrier row proves it. */
+        CRASH_POINT("participant.one-phase-committed");
+        if (context.too_large)
+            host_log(&agent->host, LOG_WARNING,
+                     "%s is committed, but its results are over %d bytes and are left out",
+                     entry->gid, LIMIT_RESULT_BYTES);
+    }
+    step(agent, entry,
+         &(struct branch_event){.kind = BRANCH_WORKED,
+                                .outcome = worked->outcome,
+                                .met = worked->failed_statement < 0 && !context.too_large,
+                                .xid = worked->xid},
+         &context);
+    agent_pump(agent);
+}
+
+static void on_finished(void *self, void *tag, enum db_finish result, const char *reason)
+{
+    struct agent *agent = self;
+    struct entry *entry = tag;
+    if (result == DB_FINISHED && entry->branch.decision == BRANCH_COMMIT) {
+        /* A crash here: committed and not acknowledged. FINISH comes again and finds the gid gone;
+         * the xid proves the commit. */
+        CRASH_POINT("participant.committed");
+    } else if (result == DB_FINISHED) {
+        /* A crash here: rolled back and not acknowledged. Nothing is owed: unknown means aborted.
+         */
+        CRASH_POINT("participant.rolled-back");
+    } else if (result == DB_UNFINISHED && entry->tries % RETRIES_A_LOG_LINE == 2) {
+        host_log(&agent->host, LOG_WARNING, "%s of %s failed, try %u: %s; it is tried again",
+                 entry->branch.decision == BRANCH_COMMIT ? "the commit" : "the rollback",
+                 entry->gid, entry->tries + 1, reason ? reason : "no reason given");
+    }
+    entry_step(agent, entry, &(struct branch_event){.kind = BRANCH_FINISHED, .finish = result});
+}
+
+static void on_status(void *self, void *tag, enum db_status status)
+{
+    entry_step(self, tag, &(struct branch_event){.kind = BRANCH_STATUS, .status = status});
+}
+
+static void on_looked_up(void *self, void *tag, enum db_found found)
+{
+    entry_step(self, tag, &(struct branch_event){.kind = BRANCH_LOOKED_UP, .found = found});
+}
+
+static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared *prepared,
+                       int count, int slots)
+{
+    CHECK(tag == self);
+    scan_done(self, ok, prepared, count, slots);
+}
+
+static void on_up(void *self)
+{
+    struct agent *agent = self;
+    agent->database_up = true;
+    agent->database_reason[0] = '\0';
+    host_log(&agent->host, LOG_INFO, "the database is up");
+    status_send_all(agent);
+    for (struct list *node = agent->entries.next; node != &agent->entries; node = node->next) {
+        struct entry *entry = CONTAINER(node, struct entry, all);
+        if (entry->branch.retrying)
+            timers_set(&agent->timers, &entry->timer, now(agent));
+    }
+    scan_start(agent);
+}
+
+static void on_down(void *self, const char *reason)
+{
+    struct agent *agent = self;
+    agent->database_up = agent->facts.known = false;
+    snprintf(agent->database_reason, sizeof(agent->database_reason), "%s", reason);
+    host_log(&agent->host, LOG_ERROR, "the database is down: %s", reason);
+    while (!list_empty(&agent->queue))
+        entry_event(agent, CONTAINER(agent->queue.next, struct entry, queued),
+                    BRANCH_DATABASE_DOWN);
+    status_send_all(agent);
+}
+
+void agent_listen(struct agent *agent)
+{
+    agent->events = (struct db_events){.self = agent,
+                                       .up = on_up,
+                                       .down = on_down,
+                                       .worked = on_worked,
+                                       .finished = on_finished,
+                                       .status = on_status,
+                                       .looked_up = on_looked_up,
+                                       .scanned = on_scanned};
+}

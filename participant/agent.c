@@ -1,0 +1,429 @@
+/* The agent's life, its sessions and the messages that come in. act.c carries out what follows from
+ * them, scan.c recovers. */
+#include "participant/agent.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/crash.h"
+#include "core/limits.h"
+#include "participant/agent_private.h"
+
+/* ---- entries ------------------------------------------------------------------------------- */
+
+static bool gid_matches(const struct map_node *node, const void *key)
+{
+    return strcmp(CONTAINER(node, struct entry, node)->gid, key) == 0;
+}
+
+struct entry *entry_find(struct agent *agent, const char *gid)
+{
+    struct map_node *node =
+        map_find(&agent->by_gid, hash_bytes(gid, strlen(gid)), gid_matches, gid);
+    return node ? CONTAINER(node, struct entry, node) : NULL;
+}
+
+struct entry *entry_new(struct agent *agent, const struct gid *id, const char *gid)
+{
+    struct entry *entry = xcalloc(1, sizeof(*entry));
+    entry->id = *id;
+    snprintf(entry->gid, sizeof(entry->gid), "%s", gid);
+    list_init(&entry->queued);
+    list_append(&agent->entries, &entry->all);
+    map_insert(&agent->by_gid, &entry->node, hash_bytes(gid, strlen(gid)));
+    return entry;
+}
+
+struct link *agent_link(struct agent *agent, const char *coordinator)
+{
+    for (int i = 0; i < agent->link_count; i++) {
+        struct link *link = &agent->links[i];
+        if (link->peer && strcmp(link->coordinator, coordinator) == 0)
+            return link;
+    }
+    return NULL;
+}
+
+/* The id of a branch that this session's coordinator speaks of. False: no such branch can be. */
+static bool read_branch(const struct link *link, const Wire__Branch *branch, struct gid *id,
+                        gid_text gid)
+{
+    if (!branch || branch->seq == 0 || branch->branch >= LIMIT_BRANCHES) {
+        host_log(&link->agent->host, LOG_WARNING,
+                 "coordinator %s sent a message about an impossible branch", link->coordinator);
+        return false;
+    }
+    *id = (struct gid){.tx = {.epoch = branch->epoch, .seq = branch->seq},
+                       .branch = (int)branch->branch};
+    snprintf(id->cluster, sizeof(id->cluster), "%s", link->agent->cluster);
+    snprintf(id->coordinator, sizeof(id->coordinator), "%s", link->coordinator);
+    gid_format(gid, id->cluster, id->coordinator, id->tx, id->branch);
+    return true;
+}
+
+/* ---- messages ------------------------------------------------------------------------------ */
+
+/* Why no work is taken at the moment, or false. */
+static bool unwilling(const struct agent *agent, const Wire__Prepare *prepare,
+                      struct work_refusal *refusal)
+{
+    *refusal = (struct work_refusal){.operation = ""};
+    if (prepare->n_calls > 0)
+        refusal->operation = prepare->calls[0]->operation;
+    if (agent->draining) {
+        refusal->code = "draining";
+        error_set(&refusal->error, ERROR_BUSY, "participant %s is being stopped",
+                  agent->participant);
+        error_hint(&refusal->error, "try again when it is back");
+    } else if (!agent->database_up) {
+        refusal->code = "database_down";
+        error_set(&refusal->error, ERROR_IO, "the database can't be used");
+        error_detail(&refusal->error, "%s",
+                     agent->database_reason[0] ? agent->database_reason
+                                               : "no connection was made yet");
+        error_hint(&refusal->error,
+                   "the log of troth-participant %s tells more; its connection is set by "
+                   "postgres.conninfo",
+                   agent->participant);
+    } else if (prepare->timeout_ms == 0) {
+        refusal->code = "deadline";
+        error_set(&refusal->error, ERROR_BUSY, "the transaction's time was up before it arrived");
+        error_hint(&refusal->error, "allow more time (--timeout, timeouts.transaction)");
+    }
+    return refusal->code != NULL;
+}
+
+static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepare *prepare)
+{
+    struct gid id;
+    gid_text gid;
+    gtrid_text gtrid;
+    struct work_refusal refusal;
+    /* A crash here: nothing happened yet. The session's end counts as a no. */
+    CRASH_POINT("participant.prepare-received");
+    if (!read_branch(link, prepare->branch, &id, gid))
+        return;
+    if (entry_find(agent, gid)) {
+        host_log(&agent->host, LOG_WARNING, "%s was already asked for; that is ignored", gid);
+        return;
+    }
+    if (unwilling(agent, prepare, &refusal)) {
+        vote_refused(agent, link, prepare->branch, &refusal);
+        return;
+    }
+    gtrid_format(gtrid, id.cluster, id.coordinator, id.tx);
+    struct work *work = work_new(agent->operations, prepare, gid, gtrid, &refusal);
+    if (!work) {
+        vote_refused(agent, link, prepare->branch, &refusal);
+        return;
+    }
+    struct entry *entry = entry_new(agent, &id, gid);
+    entry->work = work;
+    entry->session = link->session;
+    entry->deadline_us =
+        agent->host.now_us(agent->host.self) + (uint64_t)prepare->timeout_ms * 1000;
+    timers_set(&agent->timers, &entry->timer, entry->deadline_us);
+    entry_step(agent, entry,
+               &(struct branch_event){.kind = BRANCH_RECEIVED,
+                                      .mode = work->request.mode,
+                                      .one_phase = prepare->mode == WIRE__MODE__ONE_PHASE});
+    agent_pump(agent);
+}
+
+/* A decision. A branch that is not known here was ended, or an earlier run of this process prepared
+ * it: the database knows which. */
+static void on_finish(struct agent *agent, struct link *link, const Wire__Finish *finish)
+{
+    struct gid id;
+    gid_text gid;
+    if (finish->commit) {
+        /* A crash here: still prepared. FINISH comes again in the next session. */
+        CRASH_POINT("participant.commit-received");
+    } else {
+        /* A crash here: perhaps prepared. The next scan finds it and is told abort. */
+        CRASH_POINT("participant.abort-received");
+    }
+    if (!read_branch(link, finish->branch, &id, gid))
+        return;
+    struct entry *entry = entry_find(agent, gid);
+    if (!entry)
+        entry = entry_new(agent, &id, gid);
+    entry_step(
+        agent, entry,
+        &(struct branch_event){.kind = BRANCH_TOLD, .commit = finish->commit, .xid = finish->xid});
+}
+
+static void on_verdicts(struct agent *agent, struct link *link, const Wire__Verdicts *verdicts)
+{
+    for (size_t i = 0; i < verdicts->n_judged; i++) {
+        const Wire__Judged *judged = verdicts->judged[i];
+        struct gid id;
+        gid_text gid;
+        if (!read_branch(link, judged->branch, &id, gid))
+            continue;
+        struct entry *entry = entry_find(agent, gid);
+        if (entry) /* else it was ended since it was asked about */
+            entry_step(agent, entry,
+                       &(struct branch_event){
+                           .kind = BRANCH_JUDGED, .verdict = judged->verdict, .xid = judged->xid});
+    }
+}
+
+static void on_lookup(struct agent *agent, struct link *link, const Wire__Lookup *lookup)
+{
+    struct gid id;
+    gid_text gid;
+    if (!read_branch(link, lookup->branch, &id, gid))
+        return;
+    struct entry *entry = entry_find(agent, gid);
+    if (entry && !entry->branch.one_phase) {
+        host_log(&agent->host, LOG_WARNING, "%s is not a branch of one phase; LOOKUP is ignored",
+                 gid);
+        return;
+    }
+    if (!entry)
+        entry = entry_new(agent, &id, gid);
+    entry->session = link->session;
+    entry_event(agent, entry, BRANCH_LOOKED_FOR);
+}
+
+static void on_message(void *self, struct peer *peer, const Wire__Message *message)
+{
+    struct link *link = self;
+    struct agent *agent = link->agent;
+    if (link->peer != peer)
+        return; /* its name was refused */
+    switch (message->body_case) {
+    case WIRE__MESSAGE__BODY_PREPARE:
+        on_prepare(agent, link, message->prepare);
+        break;
+    case WIRE__MESSAGE__BODY_FINISH:
+        on_finish(agent, link, message->finish);
+        break;
+    case WIRE__MESSAGE__BODY_VERDICTS:
+        on_verdicts(agent, link, message->verdicts);
+        break;
+    case WIRE__MESSAGE__BODY_LOOKUP:
+        on_lookup(agent, link, message->lookup);
+        break;
+    default:
+        host_log(&agent->host, LOG_WARNING,
+                 "coordinator %s sent a message that is not for a participant (%d); it is ignored",
+                 link->coordinator, (int)message->body_case);
+    }
+}
+
+/* ---- sessions ------------------------------------------------------------------------------ */
+
+static void on_up(void *self, struct peer *peer)
+{
+    struct link *link = self;
+    struct agent *agent = link->agent;
+    if (!name_valid(peer_name(peer))) {
+        host_log(&agent->host, LOG_ERROR, "a coordinator has an impossible name; a name is %s",
+                 name_rule);
+        peer_close(peer, "a coordinator's name is not valid");
+        return;
+    }
+    link->peer = peer;
+    link->session = ++agent->sessions;
+    link->refused[0] = '\0';
+    snprintf(link->coordinator, sizeof(link->coordinator), "%s", peer_name(peer));
+    host_log(&agent->host, LOG_INFO, "connected to coordinator %s (epoch %" PRIu64 ")",
+             link->coordinator, peer_boot(peer));
+    status_send(agent, link);
+    scan_inquire(agent, link);
+}
+
+static bool begins_with(const char *text, const char *beginning)
+{
+    return strncmp(text, beginning, strlen(beginning)) == 0;
+}
+
+static void note_replaced(struct agent *agent, const char *reason)
+{
+    agent->replaced = agent->replaced || begins_with(reason, "replaced");
+}
+
+static void on_down(void *self, struct peer *peer, const char *reason)
+{
+    struct link *link = self;
+    struct agent *agent = link->agent;
+    if (link->peer != peer)
+        return;
+    uint64_t session = link->session;
+    link->peer = NULL;
+    link->session = 0;
+    host_log(&agent->host, LOG_WARNING, "lost coordinator %s: %s", link->coordinator, reason);
+    note_replaced(agent, reason);
+    for (struct list *node = agent->entries.next, *next; node != &agent->entries; node = next) {
+        next = node->next;
+        struct entry *entry = CONTAINER(node, struct entry, all);
+        if (entry->session != session)
+            continue;
+        entry->session = 0;
+        entry_event(agent, entry, BRANCH_SESSION_LOST);
+    }
+}
+
+static void on_refused(void *self, const char *reason, const char *hint)
+{
+    struct link *link = self;
+    note_replaced(link->agent, reason);
+    if (strncmp(link->refused, reason, sizeof(link->refused) - 1) == 0)
+        return; /* it goes on trying; once is enough to read */
+    snprintf(link->refused, sizeof(link->refused), "%s", reason);
+    host_log(&link->agent->host, LOG_ERROR, "a coordinator refuses this participant: %s%s%s",
+             reason, hint[0] ? "; " : "", hint);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static void link_init(struct agent *agent, struct link *link, const struct agent_config *config,
+                      const struct link_port *port)
+{
+    struct transport_config session = {
+        .cluster = config->cluster,
+        .name = config->participant,
+        .role = WIRE__ROLE__PARTICIPANT,
+        .heartbeat_us = config->heartbeat_us,
+        .frame_bytes = LIMIT_AGENT_FRAME_BYTES,
+    };
+    struct transport_events events = {
+        .self = link, .up = on_up, .message = on_message, .down = on_down, .refused = on_refused};
+    link->agent = agent;
+    link->transport = transport_new(&session, &agent->host, port, &events);
+}
+
+struct agent *agent_new(const struct agent_config *config, const struct host_port *host,
+                        const struct db_port *database, const struct link_port *links,
+                        int link_count)
+{
+    CHECK(config->connections > 0 && link_count > 0);
+    struct agent *agent = xcalloc(1, sizeof(*agent));
+    agent->cluster = xstrdup(config->cluster);
+    agent->participant = xstrdup(config->participant);
+    agent->operations = config->operations;
+    agent->connections = config->connections;
+    agent->sweep_us = config->sweep_us;
+    agent->barrier_keep_us = config->barrier_keep_us;
+    agent->host = *host;
+    agent->database = *database;
+    list_init(&agent->entries);
+    list_init(&agent->queue);
+    agent_listen(agent);
+    agent->links = xcalloc((size_t)link_count, sizeof(*agent->links));
+    agent->link_count = link_count;
+    for (int i = 0; i < link_count; i++)
+        link_init(agent, &agent->links[i], config, &links[i]);
+    return agent;
+}
+
+void agent_free(struct agent *agent)
+{
+    if (!agent)
+        return;
+    while (!list_empty(&agent->entries)) {
+        struct entry *entry = CONTAINER(agent->entries.next, struct entry, all);
+        list_remove(&entry->all);
+        work_free(entry->work);
+        free(entry);
+    }
+    for (int i = 0; i < agent->link_count; i++)
+        transport_free(agent->links[i].transport);
+    map_fini(&agent->by_gid);
+    timers_fini(&agent->timers);
+    free(agent->links);
+    free(agent->cluster);
+    free(agent->participant);
+    free(agent);
+}
+
+const struct db_events *agent_db_events(struct agent *agent)
+{
+    return &agent->events;
+}
+
+void agent_frame(struct agent *agent, int link, const void *frame, size_t size)
+{
+    CHECK(link >= 0 && link < agent->link_count);
+    transport_frame(agent->links[link].transport, 0, frame, size);
+}
+
+void agent_broken(struct agent *agent, int link)
+{
+    CHECK(link >= 0 && link < agent->link_count);
+    transport_broken(agent->links[link].transport);
+}
+
+static void run_due(struct agent *agent)
+{
+    uint64_t now = agent->host.now_us(agent->host.self);
+    for (struct timer *timer; (timer = timers_due(&agent->timers, now)) != NULL;) {
+        if (timer == &agent->sweep) {
+            scan_start(agent);
+            continue;
+        }
+        struct entry *entry = CONTAINER(timer, struct entry, timer);
+        entry_event(agent, entry, entry->branch.retrying ? BRANCH_RETRY_DUE : BRANCH_DEADLINE);
+    }
+}
+
+uint64_t agent_settle(struct agent *agent)
+{
+    run_due(agent);
+    uint64_t next = UINT64_MAX;
+    for (int i = 0; i < agent->link_count; i++) {
+        uint64_t at = transport_settle(agent->links[i].transport);
+        next = at < next ? at : next;
+    }
+    /* A crash here: what was queued is out. The coordinator has it, or the session's end undoes it.
+     */
+    CRASH_POINT("participant.settled");
+    uint64_t timer = timers_next(&agent->timers);
+    return timer < next ? timer : next;
+}
+
+void agent_drain(struct agent *agent)
+{
+    agent->draining = true;
+}
+
+/* Something is with the database whose answer should still be told. */
+static bool is_busy(const struct branch *branch)
+{
+    switch (branch->state) {
+    case BRANCH_QUEUED:
+    case BRANCH_WORKING:
+        return true;
+    case BRANCH_COMMITTING:
+    case BRANCH_ABORTING:
+    case BRANCH_PROVING:
+    case BRANCH_LOOKING:
+        return !branch->retrying;
+    default:
+        return false;
+    }
+}
+
+bool agent_drained(const struct agent *agent)
+{
+    for (const struct list *node = agent->entries.next; node != &agent->entries;
+         node = node->next) {
+        if (is_busy(&CONTAINER(node, struct entry, all)->branch))
+            return false;
+    }
+    for (int i = 0; i < agent->link_count; i++) {
+        if (agent->links[i].peer && !peer_idle(agent->links[i].peer))
+            return false;
+    }
+    return true;
+}
+
+bool agent_replaced(const struct agent *agent)
+{
+    return agent->replaced;
+}

@@ -1,0 +1,498 @@
+#include "participant/branch.h"
+
+#include "core/check.h"
+#include "core/planted.h"
+
+const char *branch_state_name(enum branch_state state)
+{
+    static const char *const names[] = {[BRANCH_NEW] = "new",
+                                        [BRANCH_QUEUED] = "queued",
+                                        [BRANCH_WORKING] = "working",
+                                        [BRANCH_IN_DOUBT] = "in doubt",
+                                        [BRANCH_COMMITTING] = "committing",
+                                        [BRANCH_ABORTING] = "aborting",
+                                        [BRANCH_PROVING] = "proving",
+                                        [BRANCH_UNSURE] = "unsure",
+                                        [BRANCH_LOOKING] = "looking",
+                                        [BRANCH_ENDED] = "ended"};
+    return names[state];
+}
+
+/* ---- moves and actions --------------------------------------------------------------------- */
+
+#define TO(state) (1u << (BRANCH_##state))
+
+/* Every edge of the diagram. */
+static const unsigned edges[] = {
+    [BRANCH_NEW] = TO(QUEUED) | TO(IN_DOUBT) | TO(COMMITTING) | TO(ABORTING) | TO(LOOKING),
+    [BRANCH_QUEUED] = TO(WORKING) | TO(ENDED),
+    [BRANCH_WORKING] = TO(IN_DOUBT) | TO(ABORTING) | TO(UNSURE) | TO(LOOKING) | TO(ENDED),
+    [BRANCH_IN_DOUBT] = TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
+    [BRANCH_COMMITTING] = TO(PROVING) | TO(ENDED),
+    [BRANCH_ABORTING] = TO(PROVING) | TO(ENDED),
+    [BRANCH_PROVING] = TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
+    [BRANCH_UNSURE] = TO(ABORTING) | TO(ENDED),
+    [BRANCH_LOOKING] = TO(ENDED),
+    [BRANCH_ENDED] = 0,
+};
+
+static void move(struct branch *branch, enum branch_state to)
+{
+    CHECK(edges[branch->state] & 1u << to);
+    CHECK(to != BRANCH_COMMITTING || branch->decision == BRANCH_COMMIT);
+    CHECK(to != BRANCH_ABORTING || branch->decision == BRANCH_ABORT);
+    branch->state = to;
+    branch->retrying = false;
+}
+
+static struct branch_action *add(struct branch_actions *actions, enum branch_action_kind kind)
+{
+    CHECK(actions->count < BRANCH_ACTIONS);
+    struct branch_action *action = &actions->list[actions->count++];
+    *action = (struct branch_action){.kind = kind};
+    return action;
+}
+
+/* A vote is given once, and only to the session that asked for it. */
+static void vote(struct branch *branch, Wire__Choice choice, enum branch_cause cause,
+                 struct branch_actions *actions)
+{
+    if (!branch->owes_vote)
+        return;
+    branch->owes_vote = false;
+    struct branch_action *action = add(actions, BRANCH_DO_VOTE);
+    action->choice = choice;
+    action->cause = cause;
+}
+
+static void tell(bool commit, const char *hazard, struct branch_actions *actions)
+{
+    struct branch_action *action = add(actions, BRANCH_DO_TELL);
+    action->commit = commit;
+    action->hazard = hazard;
+}
+
+static void answer(struct branch *branch, bool committed, struct branch_actions *actions)
+{
+    if (branch->asked)
+        add(actions, BRANCH_DO_ANSWER)->commit = committed;
+    branch->asked = false;
+}
+
+static void finish(struct branch *branch, bool commit, struct branch_actions *actions)
+{
+    branch->decision = commit ? BRANCH_COMMIT : BRANCH_ABORT;
+    move(branch, commit ? BRANCH_COMMITTING : BRANCH_ABORTING);
+    add(actions, BRANCH_DO_FINISH)->commit = commit;
+}
+
+static void retry(struct branch *branch, struct branch_actions *actions)
+{
+    branch->retrying = true;
+    add(actions, BRANCH_DO_RETRY);
+}
+
+/* The decision is carried out, or (hazard) it can't be proved that it is. */
+static void carried_out(struct branch *branch, const char *hazard, struct branch_actions *actions)
+{
+    bool commit = branch->decision == BRANCH_COMMIT;
+    if (branch->told && !(commit && PLANTED(ACK_BEFORE_FINISH)))
+        tell(commit, hazard, actions);
+    move(branch, BRANCH_ENDED);
+}
+
+/* ---- before the vote ----------------------------------------------------------------------- */
+
+static void received(struct branch *branch, const struct branch_event *event,
+                     struct branch_actions *actions)
+{
+    CHECK(branch->state == BRANCH_NEW);
+    branch->mode = event->mode;
+    branch->one_phase = event->one_phase;
+    branch->owes_vote = true;
+    move(branch, BRANCH_QUEUED);
+    add(actions, BRANCH_DO_ENQUEUE);
+}
+
+static void started(struct branch *branch, struct branch_actions *actions)
+{
+    CHECK(branch->state == BRANCH_QUEUED);
+    move(branch, BRANCH_WORKING);
+    add(actions, BRANCH_DO_WORK);
+}
+
+/* Queued work that never began ends without a trace. */
+static void drop(struct branch *branch, enum branch_cause cause, struct branch_actions *actions)
+{
+    add(actions, BRANCH_DO_DEQUEUE);
+    vote(branch, WIRE__CHOICE__NO, cause, actions);
+    answer(branch, false, actions);
+    move(branch, BRANCH_ENDED);
+}
+
+static void prepared(struct branch *branch, const struct branch_event *event,
+                     struct branch_actions *actions)
+{
+    branch->xid = event->xid;
+    if (branch->decision == BRANCH_ABORT && !PLANTED(PREPARE_AFTER_ABORT)) {
+        finish(branch, false, actions);
+    } else if (!event->met && !PLANTED(YES_WHEN_EXPECTATION_FAILED)) {
+        vote(branch, WIRE__CHOICE__NO, BRANCH_CAUSE_WORK, actions);
+        finish(branch, false, actions);
+    } else {
+        vote(branch, WIRE__CHOICE__YES, BRANCH_CAUSE_NONE, actions);
+        move(branch, BRANCH_IN_DOUBT);
+    }
+}
+
+/* Nothing remains in the database. */
+static void left_nothing(struct branch *branch, struct branch_actions *actions)
+{
+    enum branch_cause cause = branch->decision != BRANCH_ABORT ? BRANCH_CAUSE_WORK
+                              : branch->told                   ? BRANCH_CAUSE_TOLD
+                                                               : BRANCH_CAUSE_DEADLINE;
+    vote(branch, WIRE__CHOICE__NO, cause, actions);
+    answer(branch, false, actions);
+    if (branch->told)
+        tell(false, NULL, actions);
+    move(branch, BRANCH_ENDED);
+}
+
+static void worked_prepare(struct branch *branch, const struct branch_event *event,
+                           struct branch_actions *actions)
+{
+    CHECK(event->outcome != DB_COMMITTED);
+    if (event->outcome == DB_PREPARED) {
+        prepared(branch, event, actions);
+    } else if (event->outcome == DB_FAILED) {
+        left_nothing(branch, actions);
+    } else {
+        /* It may be prepared, or get prepared yet. No yes was given, so it is ours to roll back:
+         * when a scan finds it. Unknown means aborted, so the no need not wait for that. */
+        vote(branch, WIRE__CHOICE__NO, BRANCH_CAUSE_LOST, actions);
+        if (branch->told)
+            tell(false, NULL, actions);
+        branch->told = false;
+        branch->decision = BRANCH_ABORT;
+        move(branch, BRANCH_UNSURE);
+        add(actions, BRANCH_DO_SCAN);
+    }
+}
+
+static void worked_one_phase(struct branch *branch, const struct branch_event *event,
+                             struct branch_actions *actions)
+{
+    CHECK(event->outcome != DB_PREPARED);
+    if (event->outcome == DB_COMMITTED) {
+        vote(branch, WIRE__CHOICE__DONE, BRANCH_CAUSE_NONE, actions);
+        answer(branch, true, actions);
+        move(branch, BRANCH_ENDED);
+    } else if (event->outcome == DB_FAILED || PLANTED(GUESS_ONE_PHASE)) {
+        left_nothing(branch, actions);
+    } else if (!branch->owes_vote && !branch->asked && !branch->told) {
+        move(branch, BRANCH_ENDED); /* nobody waits; the coordinator asks with LOOKUP */
+    } else {
+        move(branch, BRANCH_LOOKING);
+        add(actions, BRANCH_DO_LOOK_UP);
+    }
+}
+
+static void worked(struct branch *branch, const struct branch_event *event,
+                   struct branch_actions *actions)
+{
+    CHECK(branch->state == BRANCH_WORKING);
+    if (branch->mode == DB_PREPARE) {
+        worked_prepare(branch, event, actions);
+    } else if (branch->mode == DB_ONE_PHASE) {
+        worked_one_phase(branch, event, actions);
+    } else if (event->outcome == DB_COMMITTED) {
+        vote(branch, WIRE__CHOICE__READ_ONLY, BRANCH_CAUSE_NONE, actions);
+        left_nothing(branch, actions);
+    } else {
+        CHECK(event->outcome != DB_PREPARED);
+        left_nothing(branch, actions);
+    }
+}
+
+/* ---- one phase, after a lost connection ---------------------------------------------------- */
+
+static void looked_up(struct branch *branch, enum db_found found, struct branch_actions *actions)
+{
+    CHECK(branch->state == BRANCH_LOOKING);
+    if (found == DB_FOUND_ERROR) {
+        vote(branch, WIRE__CHOICE__LOST, BRANCH_CAUSE_LOST, actions);
+        if (branch->asked)
+            retry(branch, actions);
+        else
+            move(branch, BRANCH_ENDED); /* the coordinator asks again, with LOOKUP */
+        return;
+    }
+    bool committed = found == DB_FOUND;
+    vote(branch, committed ? WIRE__CHOICE__DONE : WIRE__CHOICE__NO,
+         committed ? BRANCH_CAUSE_NONE : BRANCH_CAUSE_LOST, actions);
+    answer(branch, committed, actions);
+    if (branch->told && !committed)
+        tell(false, NULL, actions);
+    move(branch, BRANCH_ENDED);
+}
+
+static void looked_for(struct branch *branch, struct branch_actions *actions)
+{
+    CHECK(branch->state == BRANCH_NEW || branch->one_phase);
+    branch->asked = true; /* QUEUED, WORKING, LOOKING: answered when it is known */
+    if (branch->state == BRANCH_NEW) {
+        branch->mode = DB_ONE_PHASE;
+        branch->one_phase = true;
+        move(branch, BRANCH_LOOKING);
+        add(actions, BRANCH_DO_LOOK_UP);
+    }
+}
+
+/* ---- the decision -------------------------------------------------------------------------- */
+
+static void told_working(struct branch *branch, bool commit, struct branch_actions *actions)
+{
+    if (commit) {
+        tell(true, "a commit came for a branch that has not voted", actions);
+        return;
+    }
+    bool cancel = branch->state == BRANCH_WORKING && branch->decision == BRANCH_UNDECIDED;
+    branch->decision = BRANCH_ABORT;
+    branch->told = true;
+    branch->owes_vote = branch->owes_vote && branch->one_phase;
+    if (cancel)
+        add(actions, BRANCH_DO_CANCEL);
+}
+
+static void told_queued(struct branch *branch, bool commit, struct branch_actions *actions)
+{
+    if (commit) {
+        tell(true, "a commit came for a branch that has not voted", actions);
+        return;
+    }
+    tell(false, NULL, actions);
+    branch->decision = BRANCH_ABORT;
+    if (PLANTED(PREPARE_AFTER_ABORT))
+        return;
+    branch->owes_vote = branch->owes_vote && branch->one_phase;
+    drop(branch, BRANCH_CAUSE_TOLD, actions);
+}
+
+static void told(struct branch *branch, bool commit, uint64_t xid, struct branch_actions *actions)
+{
+    if (xid != 0)
+        branch->xid = xid;
+    switch (branch->state) {
+    case BRANCH_QUEUED:
+        told_queued(branch, commit, actions);
+        break;
+    case BRANCH_WORKING:
+    case BRANCH_LOOKING:
+        told_working(branch, commit, actions);
+        break;
+    case BRANCH_NEW:
+    case BRANCH_IN_DOUBT:
+        branch->told = true;
+        if (commit && PLANTED(ACK_BEFORE_FINISH))
+            tell(true, NULL, actions);
+        finish(branch, commit, actions);
+        break;
+    case BRANCH_COMMITTING:
+    case BRANCH_ABORTING:
+    case BRANCH_PROVING:
+    case BRANCH_UNSURE:
+        if (commit != (branch->decision == BRANCH_COMMIT))
+            tell(commit,
+                 commit ? "a commit came for a branch that is being rolled back"
+                        : "an abort came for a branch that is being committed",
+                 actions);
+        else if (branch->state == BRANCH_UNSURE)
+            tell(false, NULL, actions);
+        else
+            branch->told = true;
+        break;
+    case BRANCH_ENDED:
+        CHECK(!"an ended branch is forgotten");
+    }
+}
+
+static void judged(struct branch *branch, const struct branch_event *event,
+                   struct branch_actions *actions)
+{
+    if (branch->state != BRANCH_IN_DOUBT)
+        return;
+    /* VERDICT_WAIT and what a newer coordinator may say: the decision will come, or is asked for
+     * again after the next scan. */
+    branch->held = event->verdict == WIRE__VERDICT__VERDICT_HOLD;
+    if (event->verdict == WIRE__VERDICT__VERDICT_COMMIT)
+        told(branch, true, event->xid, actions);
+    else if (event->verdict == WIRE__VERDICT__VERDICT_ABORT)
+        told(branch, false, event->xid, actions);
+}
+
+static void finished(struct branch *branch, enum db_finish result, struct branch_actions *actions)
+{
+    CHECK(branch->state == BRANCH_COMMITTING || branch->state == BRANCH_ABORTING);
+    bool commit = branch->decision == BRANCH_COMMIT;
+    if (result == DB_FINISHED || (commit && PLANTED(MISSING_IS_SUCCESS) && result == DB_MISSING)) {
+        carried_out(branch, NULL, actions);
+    } else if (result == DB_UNFINISHED) {
+        retry(branch, actions);
+    } else if (branch->xid != 0) {
+        move(branch, BRANCH_PROVING);
+        add(actions, BRANCH_DO_STATUS);
+    } else {
+        carried_out(branch,
+                    commit ? "the prepared transaction is gone, and its xid is not known" : NULL,
+                    actions);
+    }
+}
+
+/* The gid is gone: somebody else ended it, or an answer of the database was lost. */
+static void proved(struct branch *branch, enum db_status status, struct branch_actions *actions)
+{
+    CHECK(branch->state == BRANCH_PROVING);
+    bool commit = branch->decision == BRANCH_COMMIT;
+    const char *hazard = NULL;
+    switch (status) {
+    case DB_STATUS_IN_PROGRESS:
+    case DB_STATUS_ERROR:
+        retry(branch, actions);
+        return;
+    case DB_STATUS_COMMITTED:
+        hazard = commit ? NULL : "the decision is abort, but the database says committed";
+        break;
+    case DB_STATUS_ABORTED:
+        hazard = commit ? "the decision is commit, but the database says rolled back" : NULL;
+        break;
+    case DB_STATUS_UNKNOWN:
+        hazard = commit ? "the prepared transaction is gone, and the database no longer knows what "
+                          "became of it"
+                        : NULL;
+        break;
+    }
+    carried_out(branch, hazard, actions);
+}
+
+/* ---- time, sessions, scans ----------------------------------------------------------------- */
+
+static void session_lost(struct branch *branch, struct branch_actions *actions)
+{
+    branch->owes_vote = branch->asked = false;
+    if (branch->state == BRANCH_QUEUED) {
+        drop(branch, BRANCH_CAUSE_NONE, actions);
+    } else if (branch->state == BRANCH_WORKING && branch->decision == BRANCH_UNDECIDED) {
+        branch->decision = BRANCH_ABORT;
+        add(actions, BRANCH_DO_CANCEL);
+    } else if (branch->state == BRANCH_LOOKING && branch->retrying) {
+        move(branch, BRANCH_ENDED);
+    } else if (branch->state == BRANCH_IN_DOUBT && PLANTED(ABORT_IN_DOUBT)) {
+        finish(branch, false, actions);
+    }
+}
+
+static void deadline(struct branch *branch, struct branch_actions *actions)
+{
+    if (branch->state == BRANCH_QUEUED) {
+        drop(branch, BRANCH_CAUSE_DEADLINE, actions);
+    } else if (branch->state == BRANCH_WORKING && branch->decision == BRANCH_UNDECIDED) {
+        /* A one-phase branch may have committed: its vote waits for what the database says. */
+        if (branch->mode != DB_ONE_PHASE)
+            vote(branch, WIRE__CHOICE__NO, BRANCH_CAUSE_DEADLINE, actions);
+        branch->decision = BRANCH_ABORT;
+        add(actions, BRANCH_DO_CANCEL);
+    } else if (branch->state == BRANCH_LOOKING) {
+        vote(branch, WIRE__CHOICE__LOST, BRANCH_CAUSE_LOST, actions);
+    }
+}
+
+static void scanned(struct branch *branch, bool present, struct branch_actions *actions)
+{
+    if (branch->state == BRANCH_UNSURE && !PLANTED(NO_AND_STAY_PREPARED)) {
+        /* Absent now, it can still get prepared by a backend that nobody hears any more: then a
+         * later scan finds an orphan, and the coordinator says abort. */
+        if (present)
+            finish(branch, false, actions);
+        else
+            move(branch, BRANCH_ENDED);
+    } else if (branch->state == BRANCH_IN_DOUBT && branch->orphan && !present) {
+        move(branch, BRANCH_ENDED);
+    }
+}
+
+static void retry_due(struct branch *branch, struct branch_actions *actions)
+{
+    CHECK(branch->retrying);
+    branch->retrying = false;
+    if (branch->state == BRANCH_LOOKING)
+        add(actions, BRANCH_DO_LOOK_UP);
+    else if (branch->state == BRANCH_PROVING)
+        finish(branch, branch->decision == BRANCH_COMMIT, actions);
+    else
+        add(actions, BRANCH_DO_FINISH)->commit = branch->decision == BRANCH_COMMIT;
+}
+
+bool branch_bounded(const struct branch *branch)
+{
+    return branch->state == BRANCH_QUEUED ||
+           (branch->owes_vote &&
+            (branch->state == BRANCH_WORKING || branch->state == BRANCH_LOOKING));
+}
+
+void branch_step(struct branch *branch, const struct branch_event *event,
+                 struct branch_actions *actions)
+{
+    actions->count = 0;
+    CHECK(branch->state != BRANCH_ENDED);
+    switch (event->kind) {
+    case BRANCH_RECEIVED:
+        received(branch, event, actions);
+        break;
+    case BRANCH_FOUND:
+        CHECK(branch->state == BRANCH_NEW);
+        branch->orphan = true;
+        branch->xid = event->xid;
+        move(branch, BRANCH_IN_DOUBT);
+        break;
+    case BRANCH_STARTED:
+        started(branch, actions);
+        break;
+    case BRANCH_WORKED:
+        worked(branch, event, actions);
+        break;
+    case BRANCH_TOLD:
+        told(branch, event->commit, event->xid, actions);
+        break;
+    case BRANCH_JUDGED:
+        judged(branch, event, actions);
+        break;
+    case BRANCH_LOOKED_FOR:
+        looked_for(branch, actions);
+        break;
+    case BRANCH_SESSION_LOST:
+        session_lost(branch, actions);
+        break;
+    case BRANCH_DEADLINE:
+        deadline(branch, actions);
+        break;
+    case BRANCH_DATABASE_DOWN:
+        if (branch->state == BRANCH_QUEUED)
+            drop(branch, BRANCH_CAUSE_DATABASE_DOWN, actions);
+        break;
+    case BRANCH_FINISHED:
+        finished(branch, event->finish, actions);
+        break;
+    case BRANCH_STATUS:
+        proved(branch, event->status, actions);
+        break;
+    case BRANCH_LOOKED_UP:
+        looked_up(branch, event->found, actions);
+        break;
+    case BRANCH_SCANNED:
+        scanned(branch, event->present, actions);
+        break;
+    case BRANCH_RETRY_DUE:
+        retry_due(branch, actions);
+        break;
+    }
+}

@@ -1,0 +1,211 @@
+/* Recovery: what the database holds as prepared, and who must decide it.
+ *
+ * A scan runs when the database comes up, every sweep, and soon after a connection was lost in
+ * PREPARE TRANSACTION. It never ends: a PREPARE can be carried out after the scan that looked for
+ * it. Gids of other clusters are counted and never touched. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/planted.h"
+#include "participant/agent_private.h"
+
+enum {
+    SOON_US = 500 * 1000,
+    INQUIRE_BRANCHES = 500, /* at some 20 bytes each, far below a message's limit */
+};
+
+void scan_start(struct agent *agent)
+{
+    timers_clear(&agent->timers, &agent->sweep);
+    if (!agent->database_up)
+        return; /* coming up starts one */
+    if (agent->scanning) {
+        scan_soon(agent); /* scans never overlap */
+        return;
+    }
+    agent->scanning = true;
+    agent->scans++;
+    agent->database.scan(agent->database.self, agent);
+}
+
+void scan_soon(struct agent *agent)
+{
+    uint64_t at = agent->host.now_us(agent->host.self) + SOON_US;
+    if (agent->sweep.place == 0 || at < agent->sweep.at_us)
+        timers_set(&agent->timers, &agent->sweep, at);
+}
+
+/* ---- the result of a scan ------------------------------------------------------------------ */
+
+static void note(struct agent *agent, const struct db_prepared *prepared)
+{
+    struct gid id;
+    if (!gid_parse(prepared->gid, &id) || strcmp(id.cluster, agent->cluster) != 0) {
+        agent->facts.foreign++;
+        return;
+    }
+    agent->facts.prepared++;
+    if (agent->facts.oldest_us == 0 || prepared->prepared_at_us < agent->facts.oldest_us)
+        agent->facts.oldest_us = prepared->prepared_at_us;
+    struct entry *entry = entry_find(agent, prepared->gid);
+    if (!entry && !PLANTED(NO_SCAN)) {
+        entry = entry_new(agent, &id, prepared->gid);
+        entry->scan = agent->scans;
+        host_log(&agent->host, LOG_INFO, "found prepared: %s", prepared->gid);
+        entry_step(agent, entry,
+                   &(struct branch_event){.kind = BRANCH_FOUND, .xid = prepared->xid});
+    }
+    if (entry)
+        entry->seen = agent->scans;
+}
+
+/* Tells each branch that was in its state when the scan began whether it is prepared. */
+static void spread(struct agent *agent)
+{
+    for (struct list *node = agent->entries.next, *next; node != &agent->entries; node = next) {
+        next = node->next;
+        struct entry *entry = CONTAINER(node, struct entry, all);
+        if (entry->scan < agent->scans)
+            entry_step(agent, entry,
+                       &(struct branch_event){.kind = BRANCH_SCANNED,
+                                              .present = entry->seen == agent->scans});
+    }
+}
+
+void scan_done(struct agent *agent, bool ok, const struct db_prepared *prepared, int count,
+               int slots)
+{
+    CHECK(agent->scanning);
+    agent->scanning = false;
+    if (!ok) {
+        scan_soon(agent);
+        return;
+    }
+    agent->facts = (struct scan_facts){.known = true, .slots = (uint32_t)slots};
+    for (int i = 0; i < count; i++)
+        note(agent, &prepared[i]);
+    spread(agent);
+    for (int i = 0; i < agent->link_count; i++)
+        scan_inquire(agent, &agent->links[i]);
+    status_send_all(agent);
+    agent->database.clean(agent->database.self, agent->barrier_keep_us);
+    if (agent->sweep.place == 0)
+        timers_set(&agent->timers, &agent->sweep,
+                   agent->host.now_us(agent->host.self) + agent->sweep_us);
+}
+
+/* ---- asking -------------------------------------------------------------------------------- */
+
+/* Its yes was given in this session: the decision comes in it, unasked. */
+static bool will_be_told(const struct entry *entry, const struct link *link)
+{
+    return entry->session == link->session;
+}
+
+static bool must_ask(const struct entry *entry, const struct link *link)
+{
+    return entry->branch.state == BRANCH_IN_DOUBT && entry->branch.decision == BRANCH_UNDECIDED &&
+           !will_be_told(entry, link) && strcmp(entry->id.coordinator, link->coordinator) == 0;
+}
+
+static void send_inquire(struct link *link, Wire__Branch *branches, uint64_t *xids, size_t count)
+{
+    Wire__Branch *pointers[INQUIRE_BRANCHES];
+    for (size_t i = 0; i < count; i++)
+        pointers[i] = &branches[i];
+    Wire__Inquire inquire = WIRE__INQUIRE__INIT;
+    inquire.branches = pointers;
+    inquire.n_branches = count;
+    inquire.xids = xids;
+    inquire.n_xids = count;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_INQUIRE;
+    message.inquire = &inquire;
+    peer_send(link->peer, &message, true);
+}
+
+void scan_inquire(struct agent *agent, struct link *link)
+{
+    if (!link->peer || !agent->facts.known)
+        return; /* the scan that is to come asks */
+    Wire__Branch branches[INQUIRE_BRANCHES];
+    uint64_t xids[INQUIRE_BRANCHES];
+    size_t count = 0;
+    for (struct list *node = agent->entries.next; node != &agent->entries; node = node->next) {
+        const struct entry *entry = CONTAINER(node, struct entry, all);
+        if (!must_ask(entry, link))
+            continue;
+        wire__branch__init(&branches[count]);
+        branches[count].epoch = entry->id.tx.epoch;
+        branches[count].seq = entry->id.tx.seq;
+        branches[count].branch = (uint32_t)entry->id.branch;
+        xids[count] = entry->branch.xid;
+        if (++count == INQUIRE_BRANCHES) {
+            send_inquire(link, branches, xids, count);
+            count = 0;
+        }
+    }
+    if (count > 0)
+        send_inquire(link, branches, xids, count);
+}
+
+/* ---- status -------------------------------------------------------------------------------- */
+
+/* No coordinator of this configuration has that name: nobody will ever judge its branches. That is
+ * known once every link has had a session. */
+static bool nobody_judges(const struct agent *agent, const char *coordinator)
+{
+    for (int i = 0; i < agent->link_count; i++) {
+        const char *name = agent->links[i].coordinator;
+        if (name[0] == '\0' || strcmp(name, coordinator) == 0)
+            return false;
+    }
+    return true;
+}
+
+static size_t list_held(struct agent *agent, char **held)
+{
+    size_t count = 0;
+    for (struct list *node = agent->entries.next; node != &agent->entries && count < STATUS_HELD;
+         node = node->next) {
+        struct entry *entry = CONTAINER(node, struct entry, all);
+        if (entry->branch.state == BRANCH_IN_DOUBT &&
+            (entry->branch.held || nobody_judges(agent, entry->id.coordinator)))
+            held[count++] = entry->gid;
+    }
+    return count;
+}
+
+void status_send(struct agent *agent, struct link *link)
+{
+    if (!link->peer)
+        return;
+    char *held[STATUS_HELD];
+    Wire__Status status = WIRE__STATUS__INIT;
+    status.database_up = agent->database_up;
+    status.database_reason = agent->database_reason;
+    status.prepared = agent->facts.prepared;
+    status.prepared_foreign = agent->facts.foreign;
+    status.prepared_slots = agent->facts.slots;
+    status.oldest_prepared_us = agent->facts.oldest_us;
+    status.n_held = list_held(agent, held);
+    status.held = held;
+    status.n_operations = (size_t)agent->operations->count;
+    status.operations = xcalloc(status.n_operations + 1, sizeof(char *));
+    for (size_t i = 0; i < status.n_operations; i++)
+        status.operations[i] = agent->operations->operations[i].name;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_STATUS;
+    message.status = &status;
+    peer_send(link->peer, &message, true);
+    free(status.operations);
+}
+
+void status_send_all(struct agent *agent)
+{
+    for (int i = 0; i < agent->link_count; i++)
+        status_send(agent, &agent->links[i]);
+}

@@ -1,0 +1,109 @@
+#include "participant/work.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/limits.h"
+
+void work_free(struct work *work)
+{
+    if (!work)
+        return;
+    for (int i = 0; i < work->bound; i++)
+        operation_binding_fini(&work->bindings[i]);
+    free(work->bindings);
+    free(work->operations);
+    free(work->statements);
+    free(work);
+}
+
+static void refuse_operation(const struct operation_set *set, const char *name,
+                             struct work_refusal *refusal)
+{
+    const char **names = xcalloc((size_t)set->count + 1, sizeof(*names));
+    for (int i = 0; i < set->count; i++)
+        names[i] = set->operations[i].name;
+    refusal->code = "unknown_operation";
+    error_set(&refusal->error, ERROR_USAGE, "there is no operation \"%.80s\"", name);
+    const char *nearest = error_nearest(name, names, set->count);
+    char list[sizeof(refusal->error.hint)] = "";
+    for (int i = 0, size = 0; i < set->count && size < (int)sizeof(list) - 1; i++)
+        size += snprintf(list + size, sizeof(list) - (size_t)size, "%s%s", i ? ", " : "", names[i]);
+    if (nearest)
+        error_hint(&refusal->error, "did you mean %s?", nearest);
+    else
+        error_hint(&refusal->error, "known operations: %.250s", set->count ? list : "none");
+    free(names);
+}
+
+static bool bind_calls(struct work *work, const struct operation_set *set,
+                       const Wire__Prepare *prepare, struct work_refusal *refusal)
+{
+    for (size_t i = 0; i < prepare->n_calls; i++) {
+        const Wire__Call *call = prepare->calls[i];
+        refusal->operation = call->operation;
+        const struct operation *operation = operation_find(set, call->operation);
+        if (!operation) {
+            refuse_operation(set, call->operation, refusal);
+            return false;
+        }
+        refusal->code = "bad_argument";
+        if (!operation_bind(operation, call->arguments, strlen(call->arguments), (int)i,
+                            &work->bindings[i], &refusal->error))
+            return false;
+        work->operations[i] = operation;
+        work->bound++;
+    }
+    return true;
+}
+
+/* All statements of all calls in one row, in their order. */
+static void join(struct work *work, const Wire__Prepare *prepare)
+{
+    int count = 0;
+    bool read_only = true;
+    for (int i = 0; i < work->bound; i++) {
+        count += work->bindings[i].count;
+        read_only = read_only && work->operations[i]->read_only;
+    }
+    work->statements = xcalloc((size_t)count + 1, sizeof(*work->statements));
+    int at = 0;
+    for (int i = 0; i < work->bound; i++) {
+        for (int j = 0; j < work->bindings[i].count; j++)
+            work->statements[at++] = work->bindings[i].statements[j];
+    }
+    work->request = (struct db_work){
+        .mode = read_only                                ? DB_READ_ONLY
+                : prepare->mode == WIRE__MODE__ONE_PHASE ? DB_ONE_PHASE
+                                                         : DB_PREPARE,
+        .gid = work->gid,
+        .gtrid = work->gtrid,
+        .statements = work->statements,
+        .statement_count = count,
+        .call_count = work->bound,
+    };
+}
+
+struct work *work_new(const struct operation_set *set, const Wire__Prepare *prepare,
+                      const char *gid, const char *gtrid, struct work_refusal *refusal)
+{
+    *refusal = (struct work_refusal){.operation = "", .code = "bad_request"};
+    if (prepare->n_calls == 0 || prepare->n_calls > LIMIT_CALLS) {
+        error_set(&refusal->error, ERROR_PROTOCOL, "a branch has 1 to %d calls, not %zu",
+                  LIMIT_CALLS, prepare->n_calls);
+        return NULL;
+    }
+    struct work *work = xcalloc(1, sizeof(*work));
+    work->bindings = xcalloc(prepare->n_calls, sizeof(*work->bindings));
+    work->operations = xcalloc(prepare->n_calls, sizeof(*work->operations));
+    snprintf(work->gid, sizeof(work->gid), "%s", gid);
+    snprintf(work->gtrid, sizeof(work->gtrid), "%s", gtrid);
+    if (!bind_calls(work, set, prepare, refusal)) {
+        work_free(work);
+        return NULL;
+    }
+    join(work, prepare);
+    return work;
+}

@@ -1,0 +1,33 @@
+/* The work of one PREPARE: its calls checked, bound, and in the form that the database takes. */
+#ifndef TROTH_PARTICIPANT_WORK_H
+#define TROTH_PARTICIPANT_WORK_H
+
+#include "core/error.h"
+#include "core/id.h"
+#include "core/ports.h"
+#include "participant/operation.h"
+#include "wire.pb-c.h"
+
+struct work {
+    struct db_work request; /* points into the rest */
+    struct operation_binding *bindings;
+    const struct operation **operations; /* of each call */
+    struct db_statement *statements;
+    int bound; /* bindings that are filled */
+    gid_text gid;
+    gtrid_text gtrid;
+};
+
+/* Why calls were refused: the fields of a Problem. */
+struct work_refusal {
+    const char *operation, *code;
+    struct error error;
+};
+
+/* NULL with *refusal when a call names an unknown operation or has wrong arguments; its operation
+ * points into the prepare. The mode is read-only when every operation is. */
+struct work *work_new(const struct operation_set *set, const Wire__Prepare *prepare,
+                      const char *gid, const char *gtrid, struct work_refusal *refusal);
+void work_free(struct work *work); /* NULL is harmless */
+
+#endif
