@@ -169,7 +169,7 @@ int arguments_skip_globals(int argc, char **argv, bool *help, bool *version)
             return -1;
         at++;
     }
-    *help = given.help;
-    *version = given.version;
+    *help = *help || given.help;
+    *version = *version || given.version;
     return at;
 }

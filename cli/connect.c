@@ -22,7 +22,7 @@ struct connection {
     struct client *client;
     uint64_t until_us; /* of what is being waited for now */
     uint64_t request;  /* its number */
-    bool lost, refused, interrupted, timed_out;
+    bool lost, refused, interrupted, timed_out, leaving;
     char reason[300], hint[300]; /* of lost or refused */
     Wire__Answer *answer;
     Wire__Outcome *outcome;
@@ -37,6 +37,8 @@ static void on_up(void *self)
 static void on_down(void *self, const char *reason)
 {
     struct connection *connection = self;
+    if (connection->leaving)
+        return;
     connection->lost = true;
     snprintf(connection->reason, sizeof(connection->reason), "%s", reason);
     loop_stop(connection->loop);
@@ -171,6 +173,7 @@ struct connection *connection_open(const struct options *options, struct error *
 
 void connection_close(struct connection *connection)
 {
+    connection->leaving = true;
     client_leave(connection->client);
     client_free(connection->client);
     nano_close(connection->nano, 100);

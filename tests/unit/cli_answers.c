@@ -1,0 +1,619 @@
+/* The command line with a coordinator: what it sends, what it prints of the answers, and the exit
+ * codes. The coordinator is here, and answers as the test says. */
+#include "tests/unit/cli_kit.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include "core/json.h"
+#include "core/limits.h"
+#include "core/transport.h"
+
+struct desk {
+    struct loop *loop;
+    struct nano *nano;
+    struct transport *transport;
+    char *address;
+    bool refuse, hang_up;
+    const Wire__Outcome *outcome;   /* the answer to a submit */
+    const Wire__Answer *answers[5]; /* the answer to a query, by what */
+    Wire__Message *last;            /* the newest message that came */
+    int submits;
+};
+
+static bool admit(void *self, const Wire__Hello *hello, struct error *error)
+{
+    struct desk *desk = self;
+    assert_int_equal(strncmp(hello->name, "cli-", 4), 0);
+    if (!desk->refuse)
+        return true;
+    error_set(error, ERROR_REFUSED, "speaks version 2, not 1");
+    return error_hint(error, "use the troth of this trothd");
+}
+
+static void on_up(void *self, struct peer *peer)
+{
+    (void)self, (void)peer;
+}
+
+static void on_down(void *self, struct peer *peer, const char *reason)
+{
+    (void)self, (void)peer, (void)reason;
+}
+
+static void keep(struct desk *desk, const Wire__Message *message)
+{
+    if (desk->last)
+        wire__message__free_unpacked(desk->last, NULL);
+    size_t size = wire__message__get_packed_size(message);
+    uint8_t *bytes = xmalloc(size);
+    wire__message__pack(message, bytes);
+    desk->last = wire__message__unpack(NULL, size, bytes);
+    free(bytes);
+}
+
+static void on_message(void *self, struct peer *peer, const Wire__Message *message)
+{
+    struct desk *desk = self;
+    Wire__Message reply = WIRE__MESSAGE__INIT;
+    Wire__Outcome outcome;
+    Wire__Answer answer;
+    keep(desk, message);
+    desk->submits += message->body_case == WIRE__MESSAGE__BODY_SUBMIT;
+    if (desk->hang_up) {
+        peer_close(peer, "the test hangs up");
+        return;
+    }
+    if (message->body_case == WIRE__MESSAGE__BODY_SUBMIT) {
+        outcome = *desk->outcome;
+        outcome.request = message->submit->request;
+        reply.body_case = WIRE__MESSAGE__BODY_OUTCOME;
+        reply.outcome = &outcome;
+    } else {
+        answer = *desk->answers[message->query->what];
+        answer.request = message->query->request;
+        reply.body_case = WIRE__MESSAGE__BODY_ANSWER;
+        reply.answer = &answer;
+    }
+    assert_true(peer_send(peer, &reply, true));
+}
+
+static void on_frame(void *self, uint64_t route, const void *frame, size_t size)
+{
+    struct desk *desk = self;
+    transport_frame(desk->transport, route, frame, size);
+}
+
+static uint64_t settle(void *self)
+{
+    return transport_settle(((struct desk *)self)->transport);
+}
+
+/* An address that was free a moment ago. */
+static char *free_address(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    int number = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(number >= 0 && bind(number, (struct sockaddr *)&address, size) == 0);
+    CHECK(getsockname(number, (struct sockaddr *)&address, &size) == 0);
+    close(number);
+    return xasprintf("tcp://127.0.0.1:%d", ntohs(address.sin_port));
+}
+
+static int setup(void **state)
+{
+    struct desk *desk = xcalloc(1, sizeof(*desk));
+    struct nano_events frames = {desk, on_frame, NULL};
+    log_setup("cli_answers", LOG_TEXT, LOG_ERROR);
+    desk->loop = loop_new();
+    for (int tries = 0; !desk->nano && tries < 20; tries++) {
+        free(desk->address);
+        desk->address = free_address();
+        desk->nano =
+            nano_listen(desk->loop, desk->address, LIMIT_CLIENT_FRAME_BYTES, &frames, NULL);
+    }
+    assert_non_null(desk->nano);
+    struct transport_config config = {.acceptor = true,
+                                      .cluster = "shop",
+                                      .name = "c1",
+                                      .role = WIRE__ROLE__ROLE_NONE,
+                                      .heartbeat_us = 500000,
+                                      .frame_bytes = LIMIT_CLIENT_FRAME_BYTES};
+    struct transport_events events = {
+        .self = desk, .admit = admit, .up = on_up, .message = on_message, .down = on_down};
+    desk->transport = transport_new(&config, loop_host(desk->loop), nano_link(desk->nano), &events);
+    transport_open(desk->transport, 1);
+    loop_on_settle(desk->loop, settle, desk);
+    setenv("TROTH_COORDINATOR", desk->address, 1);
+    *state = desk;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct desk *desk = *state;
+    unsetenv("TROTH_COORDINATOR");
+    transport_free(desk->transport);
+    nano_close(desk->nano, 0);
+    loop_free(desk->loop);
+    if (desk->last)
+        wire__message__free_unpacked(desk->last, NULL);
+    free(desk->address);
+    free(desk);
+    return 0;
+}
+
+static struct run ask(struct desk *desk, const char *const *words)
+{
+    return kit_run_on(desk->loop, NULL, NULL, words);
+}
+
+/* ---- submit ------------------------------------------------------------------------------- */
+
+static Wire__Outcome outcome_of(Wire__Result result, Wire__Problem *problem)
+{
+    Wire__Outcome outcome = WIRE__OUTCOME__INIT;
+    outcome.gtrid = (char *)"shop.c1.7.1";
+    outcome.result = result;
+    outcome.applied = result == WIRE__RESULT__COMMITTED;
+    outcome.problem = problem;
+    return outcome;
+}
+
+static Wire__Problem problem_of(const char *code, const char *message)
+{
+    Wire__Problem problem = WIRE__PROBLEM__INIT;
+    problem.code = (char *)code;
+    problem.message = (char *)message;
+    return problem;
+}
+
+static void a_submit_carries_what_was_asked_for(void **state)
+{
+    struct desk *desk = *state;
+    Wire__Outcome outcome = outcome_of(WIRE__RESULT__COMMITTED, NULL);
+    desk->outcome = &outcome;
+    struct run run =
+        ask(desk, WORDS("submit", "--key", "k1", "--wait=decided", "--timeout", "5s", "--protocol",
+                        "3pc", "payments.charge", " {\"amount\": 10.50} ", "inventory.count"));
+    assert_code(run, 0);
+    assert_int_equal(desk->last->body_case, WIRE__MESSAGE__BODY_SUBMIT);
+    const Wire__Submit *submit = desk->last->submit;
+    assert_string_equal(submit->key, "k1");
+    assert_int_equal(submit->wait, WIRE__WAIT__DECIDED);
+    assert_int_equal(submit->timeout_ms, 5000);
+    assert_int_equal(submit->protocol, WIRE__PROTOCOL__THREE_PHASE);
+    assert_int_equal(submit->n_calls, 2);
+    assert_string_equal(submit->calls[0]->participant, "payments");
+    assert_string_equal(submit->calls[0]->operation, "charge");
+    assert_string_equal(submit->calls[0]->arguments, "{\"amount\": 10.50}");
+    assert_string_equal(submit->calls[1]->arguments, "{}");
+    run_fini(&run);
+}
+
+static void a_file_says_the_same_and_a_flag_counts_more(void **state)
+{
+    struct desk *desk = *state;
+    Wire__Outcome outcome = outcome_of(WIRE__RESULT__COMMITTED, NULL);
+    desk->outcome = &outcome;
+    struct run run = kit_run_on(desk->loop,
+                                "key: k1\nwait: decided\ndeadline: 1500ms\nbranches:\n"
+                                "  - {call: payments.charge, with: {amount: 10.50, to: ada}}\n"
+                                "  - call: inventory.count\n",
+                                NULL, WORDS("submit", "--key", "k2", "-f", "-"));
+    assert_code(run, 0);
+    const Wire__Submit *submit = desk->last->submit;
+    assert_string_equal(submit->key, "k2");
+    assert_int_equal(submit->wait, WIRE__WAIT__DECIDED);
+    assert_int_equal(submit->timeout_ms, 1500);
+    assert_int_equal(submit->n_calls, 2);
+    assert_string_equal(submit->calls[0]->arguments, "{\"amount\":10.50,\"to\":\"ada\"}");
+    assert_string_equal(submit->calls[1]->arguments, "{}");
+    run_fini(&run);
+}
+
+static void a_commit_is_printed_with_its_results(void **state)
+{
+    struct desk *desk = *state;
+    char *results[] = {(char *)"{\"id\": 7}", (char *)"", (char *)"\x1b[31m"};
+    Wire__Outcome outcome = outcome_of(WIRE__RESULT__COMMITTED, NULL);
+    outcome.results = results;
+    outcome.n_results = 3;
+    desk->outcome = &outcome;
+    struct run run = ask(desk, WORDS("submit", "payments.charge", "a.b", "a.c"));
+    assert_code(run, 0);
+    assert_string_equal(run.out, "committed shop.c1.7.1\n  payments.charge  {\"id\": 7}\n");
+    assert_string_equal(run.err, "");
+    run_fini(&run);
+}
+
+static void a_commit_that_is_not_applied_says_where(void **state)
+{
+    struct desk *desk = *state;
+    char *unapplied[] = {(char *)"payments", (char *)"orders"};
+    Wire__Outcome outcome = outcome_of(WIRE__RESULT__COMMITTED, NULL);
+    outcome.applied = false;
+    outcome.repeated_key = true;
+    outcome.unapplied = unapplied;
+    outcome.n_unapplied = 2;
+    desk->outcome = &outcome;
+    struct run run = ask(desk, WORDS("submit", "a.b"));
+    assert_code(run, 0);
+    assert_out(run, "  decided, not yet applied at payments, orders; it will be");
+    assert_out(run, "nothing ran again");
+    run_fini(&run);
+}
+
+static void a_commit_as_json_holds_the_same_facts(void **state)
+{
+    struct desk *desk = *state;
+    char *results[] = {(char *)"{\"id\": 7.10}"}, *unapplied[] = {(char *)"payments"};
+    Wire__Outcome outcome = outcome_of(WIRE__RESULT__COMMITTED, NULL);
+    outcome.results = results;
+    outcome.n_results = 1;
+    outcome.applied = false;
+    outcome.unapplied = unapplied;
+    outcome.n_unapplied = 1;
+    desk->outcome = &outcome;
+    struct run run = ask(desk, WORDS("--json", "submit", "a.b"));
+    assert_code(run, 0);
+    assert_string_equal(run.out,
+                        "{\"result\":\"committed\",\"gtrid\":\"shop.c1.7.1\",\"applied\":false,"
+                        "\"unapplied\":[\"payments\"],\"repeated_key\":false,"
+                        "\"calls\":[{\"call\":\"a.b\",\"result\":{\"id\": 7.10}}],"
+                        "\"results_dropped\":false,\"problem\":null,\"exit\":0}\n");
+    run_fini(&run);
+}
+
+static void an_abort_names_participant_operation_and_reason(void **state)
+{
+    struct desk *desk = *state;
+    Wire__Problem problem = problem_of("insufficient_funds", "0 rows instead of 1");
+    problem.participant = (char *)"payments";
+    problem.operation = (char *)"charge";
+    problem.detail = (char *)"bad \x1b[31m\xff";
+    problem.hint = (char *)"try less";
+    Wire__Outcome outcome = outcome_of(WIRE__RESULT__ABORTED, &problem);
+    desk->outcome = &outcome;
+    struct run run = ask(desk, WORDS("submit", "a.b"));
+    assert_code(run, 1);
+    assert_string_equal(run.out, "aborted shop.c1.7.1: payments.charge: 0 rows instead of 1 "
+                                 "(insufficient_funds)\n"
+                                 "  detail: bad \\x1b[31m\\xff\n"
+                                 "  hint: try less\n");
+    run_fini(&run);
+}
+
+static void every_result_has_its_exit_code(void **state)
+{
+    struct desk *desk = *state;
+    static const struct {
+        Wire__Result result;
+        const char *code;
+        int exit;
+    } cases[] = {
+        {WIRE__RESULT__REJECTED, "bad_request", 2},
+        {WIRE__RESULT__REJECTED, "unknown_operation", 2},
+        {WIRE__RESULT__REJECTED, "bad_argument", 2},
+        {WIRE__RESULT__REJECTED, "unknown_participant", 2},
+        {WIRE__RESULT__REJECTED, "busy", 1},
+        {WIRE__RESULT__REJECTED, "draining", 1},
+        {WIRE__RESULT__REJECTED, "not_connected", 1},
+        {WIRE__RESULT__REJECTED, "key_conflict", 4},
+        {WIRE__RESULT__ABORTED, "deadline", 1},
+        {WIRE__RESULT__UNKNOWN, "unknown", 5},
+        {WIRE__RESULT__HAZARD, "hazard", 5},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        Wire__Problem problem = problem_of(cases[i].code, "so it is");
+        Wire__Outcome outcome = outcome_of(cases[i].result, &problem);
+        desk->outcome = &outcome;
+        struct run run = ask(desk, WORDS("submit", "a.b"));
+        assert_code(run, cases[i].exit);
+        bool rejected = cases[i].result == WIRE__RESULT__REJECTED;
+        kit_has(&run, rejected ? "stderr" : "stdout", rejected ? run.err : run.out, "so it is (");
+        run_fini(&run);
+    }
+}
+
+static void a_session_lost_after_the_submit_leaves_the_outcome_unknown(void **state)
+{
+    struct desk *desk = *state;
+    desk->hang_up = true;
+    struct run run = ask(desk, WORDS("submit", "a.b"));
+    assert_code(run, 5);
+    assert_err(run, "troth: outcome unknown: the session with tcp://");
+    assert_err(run, "the test hangs up");
+    assert_err(run, "it may be committed or aborted");
+    assert_err(run, "troth tx list");
+    assert_int_equal(desk->submits, 1);
+    run_fini(&run);
+    run = ask(desk, WORDS("submit", "--key", "k", "a.b"));
+    assert_code(run, 5);
+    assert_err(run, "submit again with the same --key");
+    run_fini(&run);
+}
+
+static void a_refused_session_is_exit_code_4(void **state)
+{
+    struct desk *desk = *state;
+    desk->refuse = true;
+    struct run run = ask(desk, WORDS("submit", "a.b"));
+    assert_code(run, 4);
+    assert_err(run, "refuses: speaks version 2, not 1");
+    assert_err(run, "hint: use the troth of this trothd");
+    assert_int_equal(desk->submits, 0);
+    run_fini(&run);
+}
+
+/* ---- the views ---------------------------------------------------------------------------- */
+
+/* One transaction with two branches. */
+struct view {
+    Wire__BranchView branches[2], *branch_list[2];
+    Wire__TransactionView tx, *tx_list[1];
+    Wire__Problem problem;
+    Wire__Answer answer;
+};
+
+static void view_init(struct view *view)
+{
+    view->problem = problem_of("55P03", "lock timeout\x07");
+    for (int i = 0; i < 2; i++) {
+        wire__branch_view__init(&view->branches[i]);
+        view->branch_list[i] = &view->branches[i];
+    }
+    view->branches[0].participant = (char *)"payments";
+    view->branches[0].state = (char *)"prepared";
+    view->branches[0].xid = 771;
+    view->branches[0].gid = (char *)"troth.shop.c1.7.1.0";
+    view->branches[1].participant = (char *)"l\xc3\xa4ger";
+    view->branches[1].state = (char *)"refused";
+    view->branches[1].problem = &view->problem;
+    wire__transaction_view__init(&view->tx);
+    view->tx.gtrid = (char *)"shop.c1.7.1";
+    view->tx.state = (char *)"committing";
+    view->tx.key = (char *)"k1";
+    view->tx.begun_us = 1795222861123000;
+    view->tx.decided_us = view->tx.begun_us + 12000;
+    view->tx.in_doubt = true;
+    view->tx.branches = view->branch_list;
+    view->tx.n_branches = 2;
+    view->tx_list[0] = &view->tx;
+    wire__answer__init(&view->answer);
+    view->answer.transactions = view->tx_list;
+    view->answer.n_transactions = 1;
+    view->answer.more = 3;
+}
+
+static void transactions_are_listed_in_a_table(void **state)
+{
+    struct desk *desk = *state;
+    struct view view;
+    view_init(&view);
+    desk->answers[WIRE__WHAT__TRANSACTIONS] = &view.answer;
+    struct run run = ask(desk, WORDS("tx", "list", "--in-doubt", "--participant", "payments"));
+    assert_code(run, 0);
+    assert_out(run, "GTRID        STATE       AGE");
+    assert_out(run, "\nshop.c1.7.1  committing  ");
+    assert_out(run, "  yes       payments l\xc3\xa4ger\n");
+    assert_out(run, "and 3 more; these are the newest\n");
+    assert_true(desk->last->query->in_doubt);
+    assert_string_equal(desk->last->query->participant, "payments");
+    run_fini(&run);
+}
+
+static void an_empty_list_says_so(void **state)
+{
+    struct desk *desk = *state;
+    Wire__Answer answer = WIRE__ANSWER__INIT;
+    desk->answers[WIRE__WHAT__TRANSACTIONS] = &answer;
+    desk->answers[WIRE__WHAT__PARTICIPANTS] = &answer;
+    struct run run = ask(desk, WORDS("tx", "list", "--in-doubt"));
+    assert_code(run, 0);
+    assert_string_equal(run.out, "no transactions in doubt\n");
+    run_fini(&run);
+    run = ask(desk, WORDS("participant", "list"));
+    assert_code(run, 0);
+    assert_out(run, "no participant has connected\n");
+    run_fini(&run);
+    run = ask(desk, WORDS("tx", "list", "--json"));
+    assert_string_equal(run.out, "{\"transactions\":[],\"more\":0}\n");
+    run_fini(&run);
+}
+
+static void a_transaction_is_shown_with_times_and_branches(void **state)
+{
+    struct desk *desk = *state;
+    struct view view;
+    view_init(&view);
+    desk->answers[WIRE__WHAT__TRANSACTION] = &view.answer;
+    struct run run = ask(desk, WORDS("tx", "show", "shop.c1.7.1"));
+    assert_code(run, 0);
+    assert_string_equal(desk->last->query->gtrid, "shop.c1.7.1");
+    assert_out(run, "\nkey          k1\n");
+    assert_out(run, "\nbegun        2026-11-21T01:01:01.123Z (");
+    assert_out(run, "\ndecided      2026-11-21T01:01:01.135Z (after 12ms)\n");
+    assert_out(run, "\nended        not yet\n");
+    assert_out(run, "\nPARTICIPANT  STATE     XID  GID                  OPERATIONS\n"
+                    "payments     prepared  771  troth.shop.c1.7.1.0  -\n"
+                    "l\xc3\xa4ger        refused   -    -                    -\n");
+    assert_out(run, "\nl\xc3\xa4ger: lock timeout\\x07 (55P03)\n");
+    run_fini(&run);
+}
+
+static void a_transaction_as_json_is_valid_and_whole(void **state)
+{
+    struct desk *desk = *state;
+    struct view view;
+    view_init(&view);
+    desk->answers[WIRE__WHAT__TRANSACTION] = &view.answer;
+    struct run run = ask(desk, WORDS("tx", "show", "shop.c1.7.1", "--json"));
+    assert_code(run, 0);
+    struct error error = {0};
+    struct json *json = json_parse(run.out, strlen(run.out), &error);
+    assert_non_null(json);
+    assert_string_equal(json_member(json, "begun")->text, "2026-11-21T01:01:01.123Z");
+    assert_int_equal(json_member(json, "ended")->type, JSON_NULL);
+    const struct json *branches = json_member(json, "branches");
+    assert_int_equal(branches->count, 2);
+    assert_string_equal(json_member(&branches->items[0], "xid")->text, "771");
+    const struct json *problem = json_member(&branches->items[1], "problem");
+    assert_string_equal(json_member(problem, "message")->text, "lock timeout\x07");
+    json_free(json);
+    run_fini(&run);
+}
+
+static void a_transaction_that_is_not_known_is_exit_code_5(void **state)
+{
+    struct desk *desk = *state;
+    Wire__Answer answer = WIRE__ANSWER__INIT;
+    desk->answers[WIRE__WHAT__TRANSACTION] = &answer;
+    struct run run = ask(desk, WORDS("tx", "show", "shop.c1.7.9"));
+    assert_code(run, 5);
+    assert_err(run, "shop.c1.7.9 is not known to the coordinator");
+    run_fini(&run);
+}
+
+/* ---- doctor ------------------------------------------------------------------------------- */
+
+/* A cluster of one participant in which all is well. */
+struct health {
+    Wire__CoordinatorView coordinator;
+    Wire__ParticipantView participant, *participants[1];
+    Wire__Answer answers[3];
+};
+
+static void health_init(struct health *health, struct desk *desk)
+{
+    wire__coordinator_view__init(&health->coordinator);
+    health->coordinator.cluster = (char *)"shop";
+    health->coordinator.name = (char *)"c1";
+    health->coordinator.epoch = 7;
+    health->coordinator.journal_segments = 1;
+    health->coordinator.journal_free_bytes = 1ull << 40;
+    wire__participant_view__init(&health->participant);
+    health->participant.name = (char *)"payments";
+    health->participant.connected = health->participant.database_up = true;
+    health->participant.prepared_slots = 100;
+    health->participants[0] = &health->participant;
+    static const Wire__What whats[] = {WIRE__WHAT__COORDINATOR, WIRE__WHAT__PARTICIPANTS,
+                                       WIRE__WHAT__TRANSACTIONS};
+    for (int i = 0; i < 3; i++) {
+        wire__answer__init(&health->answers[i]);
+        desk->answers[whats[i]] = &health->answers[i];
+    }
+    health->answers[0].coordinator = &health->coordinator;
+    health->answers[1].participants = health->participants;
+    health->answers[1].n_participants = 1;
+}
+
+static void doctor_is_content_when_all_is_well(void **state)
+{
+    struct desk *desk = *state;
+    struct health health;
+    health_init(&health, desk);
+    struct run run = ask(desk, WORDS("doctor"));
+    assert_code(run, 0);
+    assert_out(run, "ok       coordinator c1: cluster shop, epoch 7");
+    assert_out(run, "ok       participant payments: connected, database up, 0 of 100 prepared");
+    assert_null(strstr(run.out, "warning"));
+    assert_null(strstr(run.out, "problem"));
+    run_fini(&run);
+}
+
+/* Expects exit 1 and this line from a doctor. */
+static void expect_finding(struct desk *desk, const char *line)
+{
+    struct run run = ask(desk, WORDS("doctor"));
+    assert_code(run, 1);
+    assert_out(run, line);
+    assert_out(run, "         -> ");
+    run_fini(&run);
+}
+
+static void doctor_tells_what_is_wrong_with_a_participant(void **state)
+{
+    struct desk *desk = *state;
+    struct health health;
+    char *held[] = {(char *)"troth.shop.c1.1.1.0"};
+    health_init(&health, desk);
+    health.participant.prepared = 79;
+    health.participant.prepared_foreign = 1;
+    expect_finding(desk, "warning  participant payments: 80 of 100 prepared transactions");
+    expect_finding(desk, "warning  participant payments: 1 prepared transactions in its database "
+                         "are not this cluster's");
+    health.participant.prepared_slots = 0;
+    expect_finding(desk, "problem  participant payments: its PostgreSQL allows no prepared");
+    health_init(&health, desk);
+    health.participant.held = held;
+    health.participant.n_held = 1;
+    expect_finding(desk, "problem  participant payments: troth.shop.c1.1.1.0 is held");
+    health_init(&health, desk);
+    health.participant.oldest_prepared_us = 1;
+    expect_finding(desk, "warning  participant payments: its oldest prepared transaction is ");
+    health_init(&health, desk);
+    health.participant.database_up = false;
+    health.participant.database_reason = (char *)"connection refused";
+    expect_finding(desk, "problem  participant payments: its database is down: connection refused");
+    health.participant.connected = false;
+    health.participant.unapplied = 4;
+    expect_finding(desk, "4 decided branches wait for it");
+    health.answers[1].n_participants = 0;
+    expect_finding(desk, "problem  participants: none has connected");
+}
+
+static void doctor_tells_what_is_wrong_with_the_coordinator(void **state)
+{
+    struct desk *desk = *state;
+    struct health health;
+    struct view view;
+    health_init(&health, desk);
+    health.coordinator.draining = true;
+    expect_finding(desk, "warning  coordinator c1: is draining");
+    health_init(&health, desk);
+    health.coordinator.hazards = 2;
+    expect_finding(desk, "problem  coordinator c1: 2 hazards");
+    health_init(&health, desk);
+    health.coordinator.journal_free_bytes = 500 << 20;
+    expect_finding(desk, "warning  journal: 0 bytes in 1 segments, 500 MiB free");
+    health.coordinator.journal_free_bytes = 5 << 20;
+    expect_finding(desk, "problem  journal: 0 bytes in 1 segments, 5.0 MiB free");
+    health_init(&health, desk);
+    view_init(&view);
+    view.tx.begun_us = 1;
+    desk->answers[WIRE__WHAT__TRANSACTIONS] = &view.answer;
+    expect_finding(desk, "warning  in doubt: 4 transactions, the oldest for ");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    kit_find(argv[0]);
+    const struct CMUnitTest tests[] = {
+        TEST(a_submit_carries_what_was_asked_for),
+        TEST(a_file_says_the_same_and_a_flag_counts_more),
+        TEST(a_commit_is_printed_with_its_results),
+        TEST(a_commit_that_is_not_applied_says_where),
+        TEST(a_commit_as_json_holds_the_same_facts),
+        TEST(an_abort_names_participant_operation_and_reason),
+        TEST(every_result_has_its_exit_code),
+        TEST(a_session_lost_after_the_submit_leaves_the_outcome_unknown),
+        TEST(a_refused_session_is_exit_code_4),
+        TEST(transactions_are_listed_in_a_table),
+        TEST(an_empty_list_says_so),
+        TEST(a_transaction_is_shown_with_times_and_branches),
+        TEST(a_transaction_as_json_is_valid_and_whole),
+        TEST(a_transaction_that_is_not_known_is_exit_code_5),
+        TEST(doctor_is_content_when_all_is_well),
+        TEST(doctor_tells_what_is_wrong_with_a_participant),
+        TEST(doctor_tells_what_is_wrong_with_the_coordinator),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    free(kit_troth);
+    return failed;
+}
