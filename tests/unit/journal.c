@@ -280,8 +280,8 @@ static void checkpoint_replaces_what_was_before(void **state)
     append_range(fixture, 130, 4);
     wait_durable(fixture, 8 + 1 + 30 + 4);
     assert_false(fixture->went_back);
-    assert_int_equal(report_of(fixture).segments, 1);
-    assert_false(kit_exists(fixture->directory, 1, JOURNAL_SUFFIX));
+    for (uint32_t number = 1; number <= 3; number++)
+        assert_false(kit_exists(fixture->directory, number, JOURNAL_SUFFIX));
     expect_records(fixture, 100, 34);
 }
 
