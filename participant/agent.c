@@ -423,6 +423,22 @@ bool agent_drained(const struct agent *agent)
     return true;
 }
 
+void agent_leave(struct agent *agent)
+{
+    for (int i = 0; i < agent->link_count; i++) {
+        if (agent->links[i].peer)
+            peer_close(agent->links[i].peer, "the participant was stopped");
+    }
+}
+
+bool agent_ready(const struct agent *agent)
+{
+    bool connected = false;
+    for (int i = 0; i < agent->link_count; i++)
+        connected = connected || agent->links[i].peer;
+    return connected && agent->database_up;
+}
+
 bool agent_replaced(const struct agent *agent)
 {
     return agent->replaced;

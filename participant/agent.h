@@ -40,6 +40,10 @@ uint64_t agent_settle(struct agent *agent);       /* as server_settle */
 /* Votes no to new work, lets what is running finish. In-doubt branches stay with the database. */
 void agent_drain(struct agent *agent);
 bool agent_drained(const struct agent *agent);
+/* Ends the sessions: the coordinators are told, and need not wait for missing beats. */
+void agent_leave(struct agent *agent);
+/* The database is up and some coordinator is connected. */
+bool agent_ready(const struct agent *agent);
 /* Another process took over this participant's name: this one must end. */
 bool agent_replaced(const struct agent *agent);
 

@@ -1,0 +1,29 @@
+/* The configuration of troth-participant: config/participant.yaml shows every key. */
+#ifndef TROTH_PARTICIPANT_CONFIG_H
+#define TROTH_PARTICIPANT_CONFIG_H
+
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/ports.h"
+#include "io/log.h"
+#include "participant/operation.h"
+
+/* Owned by the caller, ended with config_fini. */
+struct config {
+    char *cluster, *participant;
+    char **coordinators; /* addresses */
+    int coordinator_count;
+    char *conninfo;
+    int connections;
+    uint64_t lock_timeout_us;
+    struct operation_set operations;
+    enum log_format log_format;
+    enum log_level log_level;
+};
+
+/* False with an error that lists every mistake of the file with its place; nothing to end then. */
+bool config_load(const char *path, struct config *config, struct error *error);
+void config_fini(struct config *config);
+
+#endif
