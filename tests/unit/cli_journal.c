@@ -1,0 +1,232 @@
+/* journal verify and journal dump on real journals: whole, torn, damaged. */
+#include "tests/unit/cli_kit.h"
+#include "tests/unit/journal_kit.h"
+
+#include "core/json.h"
+#include "journal.pb-c.h"
+
+struct desk {
+    struct loop *loop;
+    char *directory;
+    struct file_journal *journal;
+};
+
+static bool no_replay(void *self, const void *record, size_t size, struct error *error)
+{
+    (void)self, (void)record, (void)size, (void)error;
+    return true;
+}
+
+static void on_durable(void *self, uint64_t position)
+{
+    (void)position;
+    loop_stop(((struct desk *)self)->loop);
+}
+
+/* Each record becomes a frame of its own: the next is appended when it is durable. */
+static void append(struct desk *desk, const Journal__Record *record)
+{
+    size_t size = journal__record__get_packed_size(record);
+    uint8_t *bytes = xmalloc(size);
+    journal__record__pack(record, bytes);
+    const struct journal_port *port = file_journal_port(desk->journal);
+    port->append(port->self, bytes, size, true);
+    free(bytes);
+    loop_run(desk->loop);
+}
+
+static void append_all(struct desk *desk)
+{
+    Journal__Record record = JOURNAL__RECORD__INIT;
+    Journal__Started started = JOURNAL__STARTED__INIT;
+    started.epoch = 7;
+    started.cluster = (char *)"shop";
+    started.coordinator = (char *)"c1";
+    started.at_us = 1795222861123000;
+    started.software = (char *)"troth";
+    record.body_case = JOURNAL__RECORD__BODY_STARTED;
+    record.started = &started;
+    append(desk, &record);
+    Journal__Branch branch = JOURNAL__BRANCH__INIT, *branches[] = {&branch, &branch};
+    branch.participant = (char *)"payments";
+    branch.xid = 771;
+    Journal__Key key = JOURNAL__KEY__INIT;
+    key.key = (char *)"order\x1b-17";
+    key.fingerprint = (ProtobufCBinaryData){2, (uint8_t *)"\xab\x01"};
+    Journal__Committed committed = JOURNAL__COMMITTED__INIT;
+    committed.epoch = 7;
+    committed.seq = 1;
+    committed.branches = branches;
+    committed.n_branches = 2;
+    committed.key = &key;
+    record.body_case = JOURNAL__RECORD__BODY_COMMITTED;
+    record.committed = &committed;
+    append(desk, &record);
+    Journal__Ended ended = JOURNAL__ENDED__INIT;
+    ended.epoch = 7;
+    ended.seq = 1;
+    record.body_case = JOURNAL__RECORD__BODY_ENDED;
+    record.ended = &ended;
+    append(desk, &record);
+}
+
+static int setup(void **state)
+{
+    struct desk *desk = xcalloc(1, sizeof(*desk));
+    struct error error = {0};
+    desk->loop = loop_new();
+    desk->directory = kit_directory();
+    struct file_journal_options options = {.directory = desk->directory};
+    struct file_journal_events events = {desk, no_replay, on_durable};
+    desk->journal = file_journal_open(desk->loop, &options, &events, &error);
+    assert_non_null(desk->journal);
+    append_all(desk);
+    file_journal_close(desk->journal);
+    *state = desk;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct desk *desk = *state;
+    loop_free(desk->loop);
+    kit_remove(desk->directory);
+    free(desk);
+    return 0;
+}
+
+/* Offset of the frame of record n (from 0), as dump tells it. */
+static uint64_t offset_of(const struct desk *desk, int n)
+{
+    struct run run = kit_run(NULL, WORDS("journal", "dump", desk->directory));
+    assert_code(run, 0);
+    const char *line = run.out;
+    for (int i = 0; i < n; i++)
+        line = strchr(line, '\n') + 1;
+    unsigned long long offset = 0;
+    assert_int_equal(sscanf(strchr(line, ':'), ":%llu", &offset), 1);
+    run_fini(&run);
+    assert_true(offset > 0);
+    return offset;
+}
+
+static void a_whole_journal_is_sound(void **state)
+{
+    struct desk *desk = *state;
+    struct run run = kit_run(NULL, WORDS("journal", "verify", desk->directory));
+    assert_code(run, 0);
+    assert_out(run, ": sound\n  1 segments, ");
+    assert_out(run, " 3 records, ");
+    assert_null(strstr(run.out, "torn"));
+    run_fini(&run);
+}
+
+static void records_are_dumped_a_line_each(void **state)
+{
+    struct desk *desk = *state;
+    struct run run = kit_run(NULL, WORDS("journal", "dump", desk->directory));
+    assert_code(run, 0);
+    assert_out(run, " started epoch 7 cluster shop coordinator c1 at 2026-11-21T01:01:01.123Z "
+                    "software troth\n");
+    assert_out(run, " committed 7.1 branches payments #0 xid 771, payments #0 xid 771 "
+                    "key order\\x1b-17 fingerprint ab01 results 0\n");
+    assert_out(run, " ended 7.1\n");
+    assert_string_equal(run.err, "");
+    run_fini(&run);
+}
+
+static void records_are_dumped_as_json_lines(void **state)
+{
+    struct desk *desk = *state;
+    struct run run = kit_run(NULL, WORDS("journal", "dump", "--json", desk->directory));
+    assert_code(run, 0);
+    static const char *const types[] = {"started", "committed", "ended"};
+    int count = 0;
+    for (char *line = strtok(run.out, "\n"); line; line = strtok(NULL, "\n"), count++) {
+        struct error error = {0};
+        struct json *json = json_parse(line, strlen(line), &error);
+        if (!json)
+            fail_msg("%s: %s", error.message, line);
+        assert_true(count < 3);
+        assert_string_equal(json_member(json, "type")->text, types[count]);
+        if (count == 1) {
+            assert_string_equal(json_member(json, "key")->text, "order\x1b-17");
+            assert_int_equal(json_member(json, "branches")->count, 2);
+        }
+        json_free(json);
+    }
+    assert_int_equal(count, 3);
+    run_fini(&run);
+}
+
+static void a_torn_tail_is_told_and_is_no_damage(void **state)
+{
+    struct desk *desk = *state;
+    uint64_t last = offset_of(desk, 2);
+    size_t size;
+    uint8_t *bytes = kit_load(desk->directory, 1, &size);
+    bytes[last + 8] ^= 1;
+    kit_store(desk->directory, 1, bytes, size);
+    free(bytes);
+    struct run run = kit_run(NULL, WORDS("journal", "verify", desk->directory));
+    assert_code(run, 0);
+    assert_out(run, ": sound\n");
+    assert_out(run, " 2 records, ");
+    char *told =
+        xasprintf("at offset %llu: the last write was cut short", (unsigned long long)last);
+    assert_out(run, told);
+    free(told);
+    run_fini(&run);
+    run = kit_run(NULL, WORDS("journal", "dump", desk->directory));
+    assert_code(run, 0);
+    assert_err(run, "torn tail in ");
+    run_fini(&run);
+}
+
+static void damage_in_front_of_something_valid_is_exit_code_5(void **state)
+{
+    struct desk *desk = *state;
+    uint64_t middle = offset_of(desk, 1);
+    size_t size;
+    uint8_t *bytes = kit_load(desk->directory, 1, &size);
+    bytes[middle + 40] ^= 1;
+    kit_store(desk->directory, 1, bytes, size);
+    free(bytes);
+    char *place = xasprintf("at offset %llu", (unsigned long long)middle);
+    struct run run = kit_run(NULL, WORDS("journal", "verify", desk->directory));
+    assert_code(run, 5);
+    assert_out(run, "DAMAGED; read so far:");
+    assert_err(run, "the journal is damaged: ");
+    assert_err(run, place);
+    run_fini(&run);
+    run = kit_run(NULL, WORDS("journal", "verify", "--json", desk->directory));
+    assert_code(run, 5);
+    assert_out(run, "{\"sound\":false,");
+    assert_out(run, place);
+    run_fini(&run);
+    run = kit_run(NULL, WORDS("journal", "dump", desk->directory));
+    assert_code(run, 5);
+    assert_out(run, " started ");
+    assert_err(run, place);
+    run_fini(&run);
+    free(place);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    kit_find(argv[0]);
+    const struct CMUnitTest tests[] = {
+        TEST(a_whole_journal_is_sound),
+        TEST(records_are_dumped_a_line_each),
+        TEST(records_are_dumped_as_json_lines),
+        TEST(a_torn_tail_is_told_and_is_no_damage),
+        TEST(damage_in_front_of_something_valid_is_exit_code_5),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    free(kit_troth);
+    return failed;
+}
