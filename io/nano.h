@@ -27,7 +27,10 @@ struct nano *nano_connect(struct loop *loop, const char *address, size_t frame_b
 const struct link_port *nano_link(struct nano *nano);
 /* Checks the text of an address without opening anything. */
 bool nano_address_check(const char *address, bool loopback_only, struct error *error);
-/* Ends sending, waits at most linger_ms for what is queued in the socket, and frees. */
+/* Ends sending and receiving and frees, once the loop has closed the handles. A connector waits at
+ * most linger_ms until the kernel has its last frame; nothing can be waited for at an acceptor, and
+ * nanomsg's own NN_LINGER does nothing. So a process that must not lose an answer first waits until
+ * peer_idle says that it was acknowledged. */
 void nano_close(struct nano *nano, int linger_ms);
 
 #endif
