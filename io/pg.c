@@ -260,10 +260,11 @@ static void free_handle(uv_handle_t *handle)
 void pg_free(struct pg *pg)
 {
     pg->events = nobody;
+    pg->phase = PG_DOWN; /* so that nothing that is answered now starts anything */
     pg_refuse_all(pg, &pg->later);
+    pg_control_fini(pg);
     pg_workers_fini(pg);
     pg_finishers_fini(pg);
-    pg_control_fini(pg);
     pg_statements_fini(&pg->statements);
     uv_close((uv_handle_t *)pg->later_handle, free_handle);
     free(pg->shared.conninfo);

@@ -145,7 +145,7 @@ static void shut_by_libpq(struct pg_connection *connection)
     char line[sizeof(connection->reason)];
     const char *text = connection->handle ? PQerrorMessage(connection->handle) : "out of memory";
     pg_first_line(*text ? text : "the connection was closed", line, sizeof(line));
-    shut(connection, line);
+    shut(connection, connection->last_words[0] ? connection->last_words : line);
 }
 
 void pg_connection_fail(struct pg_connection *connection, const char *reason)
@@ -161,9 +161,19 @@ void pg_connection_fail(struct pg_connection *connection, const char *reason)
 
 /* ---- connecting ---------------------------------------------------------------------------- */
 
-static void quiet(void *self, const PGresult *notice)
+/* A server that ends a session says why, then closes it; libpq tells only the second. */
+static void last_words_note(struct pg_connection *connection, const PGresult *result)
+{
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    if (severity && message && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+        snprintf(connection->last_words, sizeof(connection->last_words), "%s", message);
+}
+
+static void on_notice(void *self, const PGresult *notice)
 {
     struct pg_connection *connection = self;
+    last_words_note(connection, notice);
     /* The function's name does not depend on the language of the server's messages. */
     const char *function = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
     const char *message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
@@ -185,12 +195,13 @@ static void connect_begin(struct pg_connection *connection)
     pg_connection_name(shared, connection->serial, name);
     pg_connection_parameters(shared->conninfo, name, keywords, values);
     connection->handle = PQconnectStartParams(keywords, values, 1);
+    connection->last_words[0] = '\0';
     connection->state = PG_CONNECTION_CONNECTING;
     if (!connection->handle || PQstatus(connection->handle) == CONNECTION_BAD) {
         shut_by_libpq(connection);
         return;
     }
-    PQsetNoticeReceiver(connection->handle, quiet, connection);
+    PQsetNoticeReceiver(connection->handle, on_notice, connection);
     timer_set(connection, CONNECT_LIMIT_MS);
     poll_want(connection, UV_WRITABLE);
 }
@@ -276,6 +287,8 @@ static void results_take(struct pg_connection *connection)
         }
         separated = false;
         connection->outstanding--;
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+            last_words_note(connection, result);
         connection->owner->result(connection, result);
         PQclear(result);
     }

@@ -61,6 +61,7 @@ struct pg_connection {
     unsigned failures; /* tries in a row that led nowhere */
     uint64_t ready_at_us;
     char reason[512];
+    char last_words[256]; /* the server's, when it ended the session */
 };
 
 void pg_connection_init(struct pg_connection *connection, struct pg_connection_shared *shared,

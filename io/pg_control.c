@@ -142,8 +142,9 @@ static void waiting_release(struct pg *pg, bool scans_only)
 static void fence_done(struct pg *pg)
 {
     pg->ghost_count -= pg->fence_ghosts;
-    memmove(pg->ghosts, pg->ghosts + pg->fence_ghosts,
-            (size_t)pg->ghost_count * sizeof(*pg->ghosts));
+    if (pg->ghost_count > 0)
+        memmove(pg->ghosts, pg->ghosts + pg->fence_ghosts,
+                (size_t)pg->ghost_count * sizeof(*pg->ghosts));
     pg->fencing = false;
     if (pg->ghost_count > 0) {
         fence(pg);

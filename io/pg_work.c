@@ -98,6 +98,15 @@ static void set_prepared(struct pg_worker *worker, int id, bool prepared)
     worker->prepared[id] = prepared;
 }
 
+/* Its Parse stands earlier in the same pipeline: a branch may call an operation twice. */
+static bool is_being_prepared(const struct pg_worker *worker, const struct pg_statement *statement)
+{
+    for (int i = 0; i < worker->step_count; i++)
+        if (worker->steps[i].kind == STEP_PARSE && worker->steps[i].prepared == statement)
+            return true;
+    return false;
+}
+
 /* Sends one statement, after its Parse where this session does not know it yet. */
 static void statement_send(struct pg_worker *worker, enum step_kind kind,
                            const struct db_statement *statement, int index,
@@ -105,7 +114,7 @@ static void statement_send(struct pg_worker *worker, enum step_kind kind,
 {
     struct pg *pg = worker->connection.self;
     struct pg_statement *known = pg_statement_get(&pg->statements, statement);
-    if (!is_prepared(worker, known->id)) {
+    if (!is_prepared(worker, known->id) && !is_being_prepared(worker, known)) {
         Oid few[16], *oids = known->parameter_count <= 16
                                  ? few
                                  : xmalloc((size_t)known->parameter_count * sizeof(Oid));

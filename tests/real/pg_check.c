@@ -1,0 +1,188 @@
+/* pg_install and pg_check, and the port on a server that is not fit: what a person is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/real/support/pg_rig.h"
+#include "tests/real/support/shop.h"
+
+static int setup(void **state)
+{
+    struct rig *rig = malloc(sizeof(*rig));
+    rig_open(rig, 2);
+    *state = rig;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    rig_close(*state);
+    free(*state);
+    return 0;
+}
+
+static bool check(const char *conninfo, struct error *error)
+{
+    const struct pg_config config = {.conninfo = conninfo, .connections = 2};
+    return pg_check(&config, error);
+}
+
+static void installing_twice_is_fine_and_the_check_passes(void **state)
+{
+    struct rig *rig = *state;
+    struct error error;
+    const struct pg_config config = {.conninfo = rig->conninfo, .connections = 2};
+    assert_true(pg_install(&config, &error));
+    assert_true(pg_install(&config, &error));
+    assert_true(pg_check(&config, &error));
+}
+
+static void the_check_names_the_command_when_the_schema_is_missing(void **state)
+{
+    struct rig *rig = *state;
+    struct error error;
+    rig_sql(rig, "alter schema troth rename to troth_away");
+    bool ok = check(rig->conninfo, &error);
+    rig_sql(rig, "alter schema troth_away rename to troth");
+    assert_false(ok);
+    assert_non_null(strstr(error.message, "not installed"));
+    assert_non_null(strstr(error.hint, "--install"));
+}
+
+static void the_check_refuses_a_newer_schema(void **state)
+{
+    struct rig *rig = *state;
+    struct error error;
+    rig_sql(rig, "insert into troth.installed values (99)");
+    const struct pg_config config = {.conninfo = rig->conninfo, .connections = 2};
+    bool checked = pg_check(&config, &error), installed = pg_install(&config, NULL);
+    rig_sql(rig, "delete from troth.installed where version = 99");
+    assert_false(checked);
+    assert_false(installed);
+    assert_non_null(strstr(error.hint, "newer"));
+}
+
+static void a_role_without_rights_is_told_what_it_needs(void **state)
+{
+    struct rig *rig = *state;
+    struct error error;
+    char conninfo[512];
+    rig_sql(rig, "drop role if exists rig_poor; create role rig_poor login");
+    snprintf(conninfo, sizeof(conninfo), "%s user=rig_poor", rig->conninfo);
+    const struct pg_config config = {.conninfo = conninfo, .connections = 2};
+    bool checked = pg_check(&config, &error);
+    assert_false(checked);
+    assert_non_null(strstr(error.message, "rig_poor has no right"));
+    rig_sql(rig, "alter schema troth rename to troth_away");
+    bool installed = pg_install(&config, &error);
+    rig_sql(rig, "alter schema troth_away rename to troth");
+    assert_false(installed);
+    assert_non_null(strstr(error.hint, "GRANT CREATE"));
+    rig_sql(rig, "drop role rig_poor");
+}
+
+/* Runs a line of shell, without single quotes in it, that knows tests/lib/clusters.sh. */
+static void shell(const char *line)
+{
+    char command[2048];
+    snprintf(command, sizeof(command),
+             "cd '%s' && bash -c 'set -euo pipefail; source tests/lib/common.sh;"
+             " source tests/lib/clusters.sh; %s' </dev/null",
+             TROTH_SOURCE, line);
+    if (system(command) != 0)
+        fail_msg("failed: %s", line);
+}
+
+/* A cluster beside the others, as initdb makes it: it can't prepare transactions. */
+static int make_spare(void **state)
+{
+    static char data[300], conninfo[400];
+    const char *payments = getenv("TROTH_TEST_PG_PAYMENTS_DATA");
+    snprintf(data, sizeof(data), "%.*s/spare", (int)(strrchr(payments, '/') - payments), payments);
+    setenv("TROTH_TEST_PG_SPARE_DATA", data, 1);
+    snprintf(conninfo, sizeof(conninfo), "host=%s dbname=postgres user=postgres", data);
+    shell("data=$(cluster_data spare); rm -rf $data;"
+          " as_postgres $TROTH_TEST_PG_BIN/initdb -D $data -U postgres --auth=trust --no-sync"
+          "   --encoding=UTF8 --locale=C.UTF-8 >/dev/null;"
+          " printf \"%s = \\x27%s\\x27\\n\" listen_addresses \"\" unix_socket_directories $data"
+          "   >>$data/postgresql.conf;"
+          " cluster_start spare");
+    *state = conninfo;
+    return 0;
+}
+
+static int drop_spare(void **state)
+{
+    (void)state;
+    shell("cluster_stop spare; rm -rf $(cluster_data spare)");
+    return 0;
+}
+
+static void a_server_that_can_not_prepare_is_refused_with_the_setting_to_change(void **state)
+{
+    struct rig rig = {.conninfo = *state};
+    const struct pg_config config = {.conninfo = *state, .connections = 2};
+    struct error error;
+    assert_false(check(*state, &error));
+    assert_non_null(strstr(error.message, "max_prepared_transactions = 0"));
+    assert_non_null(strstr(error.hint, "max_prepared_transactions = 100"));
+    assert_non_null(strstr(error.hint, "restart"));
+    rig_start(&rig, 2);
+    rig_until_count(&rig, &rig.downs, 1, "the port refuses the server");
+    assert_non_null(strstr(rig.down_reason, "max_prepared_transactions = 0"));
+    assert_int_equal(rig.ups, 0);
+    rig.side = PQconnectdb(rig.conninfo);
+    rig_sql(&rig, "alter system set max_prepared_transactions = 10");
+    PQfinish(rig.side);
+    assert_true(pg_install(&config, &error));
+    shell("cluster_restart spare");
+    rig_until_count(&rig, &rig.ups, 1, "the port takes the server after the change");
+    rig_stop(&rig);
+}
+
+static void a_broken_conninfo_is_refused_without_quoting_it(void **state)
+{
+    (void)state;
+    struct error error;
+    assert_false(check("host=/tmp password=one secret", &error));
+    assert_int_equal(error.kind, ERROR_USAGE);
+    char text[1200];
+    assert_null(strstr(error_format(&error, text, sizeof(text)), "secret"));
+}
+
+static void a_server_that_is_not_there_is_told_with_its_place(void **state)
+{
+    (void)state;
+    struct error error;
+    assert_false(check("host=/nonexistent dbname=x", &error));
+    assert_int_equal(error.kind, ERROR_UNREACHABLE);
+    assert_non_null(strstr(error.detail, "/nonexistent"));
+}
+
+#define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_RIG(installing_twice_is_fine_and_the_check_passes),
+        WITH_RIG(the_check_names_the_command_when_the_schema_is_missing),
+        WITH_RIG(the_check_refuses_a_newer_schema),
+        WITH_RIG(a_role_without_rights_is_told_what_it_needs),
+        cmocka_unit_test_setup_teardown(
+            a_server_that_can_not_prepare_is_refused_with_the_setting_to_change, make_spare,
+            drop_spare),
+        cmocka_unit_test(a_broken_conninfo_is_refused_without_quoting_it),
+        cmocka_unit_test(a_server_that_is_not_there_is_told_with_its_place),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    if (!getenv("TROTH_TEST_PG_PAYMENTS") || !getenv("TROTH_TEST_PG_PAYMENTS_DATA")) {
+        puts("Bail out! TROTH_TEST_PG_PAYMENTS is not set: run it by tests/run");
+        return 1;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

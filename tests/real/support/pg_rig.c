@@ -1,0 +1,250 @@
+#include "tests/real/support/pg_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+#include <cmocka.h>
+
+#include "core/check.h"
+
+enum { LIMIT_S = 20 };
+
+/* ---- what the port calls ------------------------------------------------------------------- */
+
+static struct rig_answer *answered(void *self, void *tag)
+{
+    struct rig *rig = self;
+    struct rig_answer *answer = tag;
+    assert_false(rig->in_call);
+    assert_false(answer->done);
+    answer->done = true;
+    return answer;
+}
+
+static void on_up(void *self)
+{
+    ((struct rig *)self)->ups++;
+}
+
+static void on_down(void *self, const char *reason)
+{
+    struct rig *rig = self;
+    rig->downs++;
+    snprintf(rig->down_reason, sizeof(rig->down_reason), "%s", reason);
+}
+
+static void on_worked(void *self, void *tag, const struct db_worked *worked)
+{
+    struct rig_answer *answer = answered(self, tag);
+    answer->outcome = worked->outcome;
+    answer->xid = worked->xid;
+    answer->failed_statement = worked->failed_statement;
+    snprintf(answer->sqlstate, sizeof(answer->sqlstate), "%s", worked->sqlstate);
+    snprintf(answer->reason, sizeof(answer->reason), "%s", worked->reason);
+    snprintf(answer->detail, sizeof(answer->detail), "%s", worked->detail);
+    for (int i = 0; i < answer->result_count; i++)
+        snprintf(answer->results[i], sizeof(answer->results[i]), "%s",
+                 worked->results[i] ? worked->results[i] : "");
+}
+
+static void on_finished(void *self, void *tag, enum db_finish result, const char *reason)
+{
+    struct rig_answer *answer = answered(self, tag);
+    answer->finish = result;
+    snprintf(answer->reason, sizeof(answer->reason), "%s", reason);
+}
+
+static void on_status(void *self, void *tag, enum db_status status)
+{
+    answered(self, tag)->status = status;
+}
+
+static void on_looked_up(void *self, void *tag, enum db_found found)
+{
+    answered(self, tag)->found = found;
+}
+
+static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared *prepared,
+                       int count, int slots)
+{
+    struct rig_answer *answer = answered(self, tag);
+    answer->ok = ok;
+    answer->slots = slots;
+    answer->count = count;
+    for (int i = 0; i < count && i < RIG_PREPARED; i++) {
+        snprintf(answer->prepared[i].gid, sizeof(answer->prepared[i].gid), "%s", prepared[i].gid);
+        answer->prepared[i].xid = prepared[i].xid;
+        answer->prepared[i].prepared_at_us = prepared[i].prepared_at_us;
+    }
+}
+
+/* ---- driving ------------------------------------------------------------------------------- */
+
+static void on_limit(uv_timer_t *timer)
+{
+    *(bool *)timer->data = true;
+}
+
+static void free_handle(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static void turn_until(struct rig *rig, const bool *done, const int *count, int least,
+                       const char *what)
+{
+    bool late = false;
+    uv_loop_t *uv = loop_uv(rig->loop);
+    uv_timer_t *limit = xmalloc(sizeof(*limit));
+    uv_timer_init(uv, limit);
+    limit->data = &late;
+    uv_update_time(uv);
+    uv_timer_start(limit, on_limit, LIMIT_S * 1000, 0);
+    while (!late && !(done ? *done : *count >= least))
+        uv_run(uv, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)limit, free_handle);
+    if (late)
+        fail_msg("not within %d s: %s", LIMIT_S, what);
+}
+
+void rig_until(struct rig *rig, const bool *done, const char *what)
+{
+    turn_until(rig, done, NULL, 0, what);
+}
+
+void rig_until_count(struct rig *rig, const int *count, int least, const char *what)
+{
+    turn_until(rig, NULL, count, least, what);
+}
+
+void rig_start(struct rig *rig, int connections)
+{
+    const struct pg_config config = {.conninfo = rig->conninfo,
+                                     .cluster = "rig",
+                                     .participant = "payments",
+                                     .connections = connections,
+                                     .lock_timeout_us = 300000};
+    const struct db_events events = {rig,         on_up,     on_down,      on_worked,
+                                     on_finished, on_status, on_looked_up, on_scanned};
+    rig->loop = loop_new();
+    rig->pg = pg_new(rig->loop, &config);
+    pg_bind(rig->pg, &events);
+    rig->port = pg_port(rig->pg);
+}
+
+void rig_stop(struct rig *rig)
+{
+    pg_free(rig->pg);
+    loop_free(rig->loop);
+}
+
+void rig_open(struct rig *rig, int connections)
+{
+    struct error error;
+    char text[1024];
+    *rig = (struct rig){.conninfo = getenv("TROTH_TEST_PG_PAYMENTS")};
+    rig->side = PQconnectdb(rig->conninfo);
+    assert_int_equal(PQstatus(rig->side), CONNECTION_OK);
+    const struct pg_config config = {.conninfo = rig->conninfo, .connections = connections};
+    if (!pg_install(&config, &error))
+        fail_msg("%s", error_format(&error, text, sizeof(text)));
+    rig_sql(rig, "set client_min_messages = error");
+    const char *sql;
+    while (*(sql = rig_sql(rig, "select format('rollback prepared %L', gid) from pg_prepared_xacts"
+                                " where database = current_database() limit 1"))) {
+        char copy[300];
+        snprintf(copy, sizeof(copy), "%s", sql);
+        rig_sql(rig, copy);
+    }
+    rig_sql(rig, "drop table if exists rig; create table rig (id text primary key, n bigint not "
+                 "null check (n >= 0)); insert into rig values ('a', 100), ('b', 100)");
+    rig_start(rig, connections);
+    rig_until_count(rig, &rig->ups, 1, "the database port is up");
+}
+
+void rig_close(struct rig *rig)
+{
+    rig_stop(rig);
+    rig_sql(rig, "drop table if exists rig");
+    PQfinish(rig->side);
+}
+
+/* ---- asking -------------------------------------------------------------------------------- */
+
+void rig_work_begin(struct rig *rig, const struct db_work *work, struct rig_answer *answer)
+{
+    rig->in_call = true;
+    rig->port->work(rig->port->self, work, answer);
+    rig->in_call = false;
+}
+
+void rig_work(struct rig *rig, const struct db_work *work, struct rig_answer *answer)
+{
+    rig_work_begin(rig, work, answer);
+    rig_until(rig, &answer->done, "the work is answered");
+}
+
+enum db_finish rig_finish(struct rig *rig, const char *gid, bool commit)
+{
+    struct rig_answer answer = {0};
+    rig->in_call = true;
+    rig->port->finish(rig->port->self, gid, commit, &answer);
+    rig->in_call = false;
+    rig_until(rig, &answer.done, "the branch is ended");
+    return answer.finish;
+}
+
+enum db_status rig_status(struct rig *rig, uint64_t xid)
+{
+    struct rig_answer answer = {0};
+    rig->in_call = true;
+    rig->port->status(rig->port->self, xid, &answer);
+    rig->in_call = false;
+    rig_until(rig, &answer.done, "the status is told");
+    return answer.status;
+}
+
+enum db_found rig_lookup(struct rig *rig, const char *gtrid)
+{
+    struct rig_answer answer = {0};
+    rig->in_call = true;
+    rig->port->lookup(rig->port->self, gtrid, &answer);
+    rig->in_call = false;
+    rig_until(rig, &answer.done, "the barrier row is looked up");
+    return answer.found;
+}
+
+void rig_scan(struct rig *rig, struct rig_answer *answer)
+{
+    rig->in_call = true;
+    rig->port->scan(rig->port->self, answer);
+    rig->in_call = false;
+    rig_until(rig, &answer->done, "the scan is answered");
+}
+
+const char *rig_sql(struct rig *rig, const char *sql)
+{
+    static char value[4096];
+    PGresult *result = PQexec(rig->side, sql);
+    ExecStatusType status = PQresultStatus(result);
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+        fail_msg("%s: %s", sql, PQerrorMessage(rig->side));
+    snprintf(value, sizeof(value), "%s",
+             PQntuples(result) > 0 && PQnfields(result) > 0 ? PQgetvalue(result, 0, 0) : "");
+    PQclear(result);
+    return value;
+}
+
+void rig_await_sql(struct rig *rig, const char *sql, const char *value)
+{
+    time_t limit = time(NULL) + LIMIT_S;
+    while (strcmp(rig_sql(rig, sql), value) != 0)
+        if (time(NULL) > limit)
+            fail_msg("not within %d s: %s gives %s", LIMIT_S, sql, value);
+}

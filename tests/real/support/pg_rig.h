@@ -1,0 +1,71 @@
+/* The database port on a loop of its own, driven step by step: each question waits, in the loop,
+ * for its answer. Beside it a plain connection that looks at the truth and does harm. */
+#ifndef TROTH_TESTS_REAL_PG_RIG_H
+#define TROTH_TESTS_REAL_PG_RIG_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/loop.h"
+#include "io/pg.h"
+
+enum { RIG_RESULTS = 4, RIG_PREPARED = 32 };
+
+/* Everything that an answer may say, copied. Use a fresh one for each question. */
+struct rig_answer {
+    bool done;
+    enum db_outcome outcome;
+    uint64_t xid;
+    int failed_statement;
+    char sqlstate[6];
+    char reason[256];
+    char detail[512];
+    char results[RIG_RESULTS][2048]; /* "" for none */
+    int result_count; /* how many to copy: set it before asking when results matter */
+    enum db_finish finish;
+    enum db_status status;
+    enum db_found found;
+    bool ok;
+    int slots, count;
+    struct {
+        char gid[200];
+        uint64_t xid;
+        int64_t prepared_at_us;
+    } prepared[RIG_PREPARED];
+};
+
+struct rig {
+    struct loop *loop;
+    struct pg *pg;
+    const struct db_port *port;
+    const char *conninfo;
+    PGconn *side;
+    int ups, downs;
+    char down_reason[512];
+    bool in_call; /* a port's function is being called: no answer may come now */
+};
+
+/* Connects the side, installs the schema, starts the port, waits until it is up. */
+void rig_open(struct rig *rig, int connections);
+/* Without the side's preparations and without waiting. */
+void rig_start(struct rig *rig, int connections);
+void rig_stop(struct rig *rig);
+void rig_close(struct rig *rig);
+
+/* Turns the loop until *done; fails the test after 20 s. */
+void rig_until(struct rig *rig, const bool *done, const char *what);
+void rig_until_count(struct rig *rig, const int *count, int least, const char *what);
+
+void rig_work(struct rig *rig, const struct db_work *work, struct rig_answer *answer);
+void rig_work_begin(struct rig *rig, const struct db_work *work, struct rig_answer *answer);
+enum db_finish rig_finish(struct rig *rig, const char *gid, bool commit);
+enum db_status rig_status(struct rig *rig, uint64_t xid);
+enum db_found rig_lookup(struct rig *rig, const char *gtrid);
+void rig_scan(struct rig *rig, struct rig_answer *answer);
+
+/* By the side connection; each fails the test on an error. The value is valid until the next. */
+const char *rig_sql(struct rig *rig, const char *sql);
+void rig_await_sql(struct rig *rig, const char *sql, const char *value);
+
+#endif
