@@ -14,7 +14,7 @@ at_exit clusters_stop
 shop_create "$folder"
 at_exit shop_stop_all
 shop_under=(valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite
-    --log-file="$folder/log/valgrind.%p")
+    --suppressions="$TROTH_ROOT/tests/valgrind.supp" --log-file="$folder/log/valgrind.%p")
 
 buy() { # ORDER CUSTOMER: exit code of the submit
     local status=0
