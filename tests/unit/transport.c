@@ -42,6 +42,11 @@ struct end {
     uint64_t seen[SEEN_MAX]; /* request numbers of the messages that came */
     size_t seen_count;
     bool close_on_message, close_on_up, answer;
+    uint64_t heartbeat_us; /* 0: HEARTBEAT_US */
+    /* For runs in which sessions end: a peer's messages are numbered from 1 in each session, and
+     * what came of them is counted in memory that hangs on the peer. */
+    bool counting;
+    uint64_t sent;
     struct peer *last_up;
 };
 
@@ -136,7 +141,8 @@ static void ev_up(void *self, struct peer *peer)
     struct end *end = self;
     end->ups++;
     end->last_up = peer;
-    peer_attach(peer, end);
+    end->sent = 0;
+    peer_attach(peer, end->counting ? xcalloc(1, sizeof(uint64_t)) : (void *)end);
     if (end->close_on_up)
         peer_close(peer, "closed at once");
 }
@@ -161,6 +167,11 @@ static void ev_message(void *self, struct peer *peer, const Wire__Message *messa
 {
     struct end *end = self;
     assert_int_equal(message->body_case, WIRE__MESSAGE__BODY_QUERY);
+    if (end->counting) {
+        uint64_t *came = peer_attached(peer);
+        assert_int_equal(message->query->request, ++*came);
+        return;
+    }
     assert_ptr_equal(peer_attached(peer), end);
     assert_true(end->seen_count < SEEN_MAX);
     end->seen[end->seen_count++] = message->query->request;
@@ -178,6 +189,8 @@ static void ev_down(void *self, struct peer *peer, const char *reason)
     struct end *end = self;
     end->downs++;
     snprintf(end->down_reason, TEXT, "%s", reason);
+    if (end->counting)
+        free(peer_attached(peer));
     assert_false(send_number(peer, 1, 0, true));
     if (end->last_up == peer)
         end->last_up = NULL;
@@ -223,6 +236,10 @@ static void start(struct world *world, int index, const char *name, Wire__Role r
 
 static void stop(struct world *world, int index)
 {
+    if (world->ends[index].counting)
+        for (struct peer *peer = NULL;
+             (peer = transport_next_peer(world->ends[index].transport, peer));)
+            free(peer_attached(peer));
     transport_free(world->ends[index].transport);
     world->ends[index].transport = NULL;
     world->ends[index].last_up = NULL;
@@ -1009,6 +1026,92 @@ static void strangers_are_answered_at_a_bounded_rate(void **state)
     world_free(world);
 }
 
+static void a_session_lives_at_the_pace_of_its_slower_end(void **state)
+{
+    (void)state;
+    struct world *world = world_new(60);
+    world->ends[1].heartbeat_us = 20 * HEARTBEAT_US;
+    start(world, 0, "c1", WIRE__ROLE__ROLE_NONE);
+    start(world, 1, "payments", WIRE__ROLE__PARTICIPANT);
+    run(world, 200 * HEARTBEAT_US);
+    assert_int_equal(world->ends[0].ups, 1);
+    assert_int_equal(world->ends[0].downs + world->ends[1].downs, 0);
+    world_free(world);
+}
+
+static const char *const chaos_names[ENDS] = {"c1", "orders", "payments", "stock"};
+
+/* Crashes, restarts, cut cables and sessions closed on purpose, over a bad link. */
+static void chaos_strike(struct world *world)
+{
+    int index = (int)(world_random(world) % ENDS);
+    struct end *end = &world->ends[index];
+    switch (world_random(world) % 8) {
+    case 0:
+        if (end->transport)
+            stop(world, index);
+        break;
+    case 1:
+        world->cut = !world->cut;
+        break;
+    case 2:
+        if (end->transport && index > 0) {
+            end->route += 100;
+            transport_broken(end->transport);
+        }
+        break;
+    case 3:
+        if (end->transport && transport_peer(end->transport))
+            peer_close(transport_peer(end->transport), "chaos");
+        break;
+    default:
+        if (!end->transport)
+            start(world, index, chaos_names[index],
+                  index ? WIRE__ROLE__PARTICIPANT : WIRE__ROLE__ROLE_NONE);
+    }
+}
+
+static void chaos_talk(struct world *world, struct end *end)
+{
+    struct peer *peer = end->transport ? transport_peer(end->transport) : NULL;
+    for (uint64_t i = world_random(world) % 5; peer && i > 0; i--)
+        assert_true(send_number(peer, ++end->sent, world_random(world) % 3000, true));
+}
+
+static void order_holds_and_everybody_is_back_whatever_happened(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct world *world = world_new(seed * 7919);
+        world->loss = (int)(seed % 3) * 40;
+        world->duplication = (int)(seed % 4) * 60;
+        world->delay_us = (int)(seed % 5) * 20000;
+        world->ends[0].counting = true;
+        for (int strike = 0; strike < 150; strike++) {
+            chaos_strike(world);
+            for (int i = 1; i < ENDS; i++)
+                chaos_talk(world, &world->ends[i]);
+            run(world, world_random(world) % 700000);
+        }
+        world->cut = false;
+        world->loss = world->duplication = world->delay_us = 0;
+        for (int i = 0; i < ENDS; i++)
+            if (!world->ends[i].transport)
+                start(world, i, chaos_names[i],
+                      i ? WIRE__ROLE__PARTICIPANT : WIRE__ROLE__ROLE_NONE);
+        run(world, 30 * HEARTBEAT_US);
+        int peers = 0;
+        for (struct peer *peer = NULL;
+             (peer = transport_next_peer(world->ends[0].transport, peer));)
+            peers++;
+        assert_int_equal(peers, ENDS - 1);
+        stop(world, 0);
+        for (int i = 1; i < ENDS; i++)
+            assert_non_null(transport_peer(world->ends[i].transport));
+        world_free(world);
+    }
+}
+
 static uint64_t digest_of_a_run(uint64_t seed)
 {
     struct world *world = connected(seed);
@@ -1075,6 +1178,8 @@ int main(void)
         cmocka_unit_test(messages_of_a_newer_version_are_skipped),
         cmocka_unit_test(a_flood_of_hellos_is_bounded),
         cmocka_unit_test(strangers_are_answered_at_a_bounded_rate),
+        cmocka_unit_test(a_session_lives_at_the_pace_of_its_slower_end),
+        cmocka_unit_test(order_holds_and_everybody_is_back_whatever_happened),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
