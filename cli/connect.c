@@ -115,7 +115,7 @@ static uint64_t settle(void *self)
 }
 
 /* Runs the loop until something above stops it. */
-static void wait(struct connection *connection, uint64_t wait_us)
+static void wait_for_event(struct connection *connection, uint64_t wait_us)
 {
     const struct host_port *host = loop_host(connection->loop);
     connection->timed_out = false;
@@ -163,7 +163,7 @@ struct connection *connection_open(const struct options *options, struct error *
         client_new(NULL, name, loop_host(connection->loop), nano_link(connection->nano), &events);
     loop_on_settle(connection->loop, settle, connection);
     loop_on_stop(connection->loop, on_stop, connection);
-    wait(connection, connection->timeout_us);
+    wait_for_event(connection, connection->timeout_us);
     if (client_connected(connection->client))
         return connection;
     no_session(connection, error);
@@ -214,7 +214,7 @@ Wire__Answer *connection_query(struct connection *connection, const Wire__Query 
         return NULL;
     }
     while (!connection->answer && !connection->lost && !connection->interrupted) {
-        wait(connection, connection->timeout_us);
+        wait_for_event(connection, connection->timeout_us);
         if (connection->timed_out)
             break;
     }
@@ -237,7 +237,7 @@ Wire__Outcome *connection_submit(struct connection *connection, const Wire__Subm
         return NULL;
     }
     while (!connection->outcome && !connection->lost && !connection->interrupted) {
-        wait(connection, wait_us);
+        wait_for_event(connection, wait_us);
         if (connection->timed_out)
             break;
     }

@@ -111,6 +111,9 @@ static int compare_mistakes(const void *a, const void *b)
     return (x->order > y->order) - (x->order < y->order);
 }
 
+/* One mistake below the other where error_format prints the detail. */
+#define BELOW_DETAIL "\n          "
+
 static int mistake_format(const struct yaml *yaml, const struct mistake *mistake, char *out,
                           size_t size)
 {
@@ -135,13 +138,13 @@ bool yaml_check(struct yaml *yaml, struct error *error)
     size_t size = 0, reserve = 40; /* for the line that tells how many were left out */
     for (; shown < yaml->mistake_count; shown++) {
         mistake_format(yaml, &yaml->mistakes[shown], line, sizeof(line));
-        size_t needed = strlen(line) + 5;
+        size_t needed = strlen(BELOW_DETAIL) + strlen(line) + 1;
         if (size + needed + reserve > sizeof(list))
             break;
-        size += (size_t)sprintf(list + size, "\n    %s", line);
+        size += (size_t)sprintf(list + size, "%s%s", shown ? BELOW_DETAIL : "", line);
     }
     if (shown < all)
-        sprintf(list + size, "\n    and %d more", all - shown);
+        sprintf(list + size, BELOW_DETAIL "and %d more", all - shown);
     error_set(error, ERROR_USAGE, "%s: %d mistakes", yaml->name, all);
     return error_detail(error, "%s", list);
 }

@@ -172,14 +172,13 @@ static void all_mistakes_of_a_file_are_told_at_once(void **state)
     refuse_file("protocl: 2pc\nwait: never\ndeadline: 5\nbranches:\n  - {call: payments}\n"
                 "  - {cal: a.b}\n  - call: a.b\n    with: [1]\n",
                 "troth: stdin: 7 mistakes\n"
-                "  detail: \n"
-                "    stdin:1:1: unknown key \"protocl\"; did you mean \"protocol\"?\n"
-                "    stdin:2:7: wait: \"never\" is not one of applied, decided\n"
-                "    stdin:3:11: deadline: 5 has no unit: write 5ms, 5s or 5m\n"
-                "    stdin:5:12: \"payments\" is not a call\n"
-                "    stdin:6:5: the key \"call\" is missing here\n"
-                "    stdin:6:6: unknown key \"cal\"; did you mean \"call\"?\n"
-                "    stdin:8:11: with: expected a map of arguments (name: value)\n");
+                "  detail: stdin:1:1: unknown key \"protocl\"; did you mean \"protocol\"?\n"
+                "          stdin:2:7: wait: \"never\" is not one of applied, decided\n"
+                "          stdin:3:11: deadline: 5 has no unit: write 5ms, 5s or 5m\n"
+                "          stdin:5:12: \"payments\" is not a call\n"
+                "          stdin:6:5: the key \"call\" is missing here\n"
+                "          stdin:6:6: unknown key \"cal\"; did you mean \"call\"?\n"
+                "          stdin:8:11: with: expected a map of arguments (name: value)\n");
     refuse_file("branches: []\n", "stdin:1:11: branches: is empty; nothing would be done");
     refuse_file("branches: 5\n", "stdin:1:11: branches: expected a list");
     refuse_file("key: a\n", "stdin:1:1: the key \"branches\" is missing here");

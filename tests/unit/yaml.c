@@ -132,11 +132,11 @@ static void all_mistakes_are_told_at_once_in_the_order_of_the_file(void **state)
     assert_false(yaml_check(yaml, &error));
     assert_string_equal(error.message, "t.yaml: 5 mistakes");
     assert_string_equal(error.detail,
-                        "\n    t.yaml:1:1: the key \"c\" is missing here"
-                        "\n    t.yaml:1:4: a: expected a whole number, not \"x\""
-                        "\n    t.yaml:2:4: b: expected text, not a list"
-                        "\n    t.yaml:3:1: key \"b\" is given twice; the first is in line 2"
-                        "\n    t.yaml:4:1: unknown key \"zzzzzzz\"");
+                        "t.yaml:1:1: the key \"c\" is missing here"
+                        "\n          t.yaml:1:4: a: expected a whole number, not \"x\""
+                        "\n          t.yaml:2:4: b: expected text, not a list"
+                        "\n          t.yaml:3:1: key \"b\" is given twice; the first is in line 2"
+                        "\n          t.yaml:4:1: unknown key \"zzzzzzz\"");
     yaml_free(yaml);
 }
 
@@ -152,7 +152,7 @@ static void more_mistakes_than_fit_are_counted(void **state)
     const char *last = strrchr(error.detail, '\n');
     assert_non_null(last);
     int more = 0;
-    assert_int_equal(sscanf(last, "\n    and %d more", &more), 1);
+    assert_int_equal(sscanf(last, "\n          and %d more", &more), 1);
     assert_true(more > 400 && more < 500);
     yaml_free(yaml);
 }
@@ -172,13 +172,13 @@ static void wrong_types_are_told(void **state)
     assert_int_equal(yaml_integer(yaml, yaml_get(root, "f"), 0, INT64_MAX, 4), 4);
     assert_false(yaml_check(yaml, &error));
     assert_string_equal(error.detail,
-                        "\n    t.yaml:1:3: a: has no value; expected text"
-                        "\n    t.yaml:2:4: b: expected true or false, not \"yes\""
-                        "\n    t.yaml:3:4: c: 70000 is not from 1 to 65535"
-                        "\n    t.yaml:4:4: d: \"jsn\" is not one of text, json; did you mean "
+                        "t.yaml:1:3: a: has no value; expected text"
+                        "\n          t.yaml:2:4: b: expected true or false, not \"yes\""
+                        "\n          t.yaml:3:4: c: 70000 is not from 1 to 65535"
+                        "\n          t.yaml:4:4: d: \"jsn\" is not one of text, json; did you mean "
                         "\"json\"?"
-                        "\n    t.yaml:5:4: e: expected a whole number, not \"5\""
-                        "\n    t.yaml:6:4: f: 99999999999999999999 is not from 0 to "
+                        "\n          t.yaml:5:4: e: expected a whole number, not \"5\""
+                        "\n          t.yaml:6:4: f: 99999999999999999999 is not from 0 to "
                         "9223372036854775807");
     yaml_free(yaml);
 }
