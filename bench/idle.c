@@ -11,7 +11,7 @@
 #include "io/nano.h"
 
 struct idle_participant {
-    char name[16];
+    char name[24];
     struct nano *nano;
     struct transport *transport;
 };

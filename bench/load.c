@@ -25,7 +25,7 @@ struct load {
 
 static void submit(struct load *load, uint64_t flight)
 {
-    char arguments[64], names[8][16];
+    char arguments[64], names[8][24];
     Wire__Call calls[8], *pointers[8];
     snprintf(arguments, sizeof(arguments), "{\"amount\": 1, \"id\": %ld}", random() % ACCOUNTS);
     for (int i = 0; i < load->options.databases; i++) {
