@@ -146,7 +146,7 @@ static char *check_arguments(const char *call, const char *text, struct error *e
 bool order_from_words(struct order *order, char **words, int count, struct error *error)
 {
     for (int i = 0; i < count; i++) {
-        char *participant, *operation;
+        char *participant = NULL, *operation = NULL;
         const char *call = words[i];
         if (call[0] == '{' || call[0] == '[') {
             error_set(error, ERROR_USAGE, "arguments without a call before them: %.60s", call);
@@ -180,7 +180,7 @@ static void add_branch(struct order *order, struct yaml *yaml, const struct yaml
     const struct yaml_node *call_node = yaml_need(yaml, branch, "call");
     const struct yaml_node *with = yaml_get(branch, "with");
     const char *call = yaml_string(yaml, call_node, NULL);
-    char *participant, *operation;
+    char *participant = NULL, *operation = NULL;
     struct error error = {0};
     if (with && !yaml_is_map(with)) {
         yaml_mistake(yaml, with, "with: expected a map of arguments (name: value)");
