@@ -162,12 +162,14 @@ void pg_connection_fail(struct pg_connection *connection, const char *reason)
 /* ---- connecting ---------------------------------------------------------------------------- */
 
 /* A server that ends a session says why, then closes it; libpq tells only the second. */
-static void last_words_note(struct pg_connection *connection, const PGresult *result)
+static bool last_words_note(struct pg_connection *connection, const PGresult *result)
 {
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    if (severity && message && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
-        snprintf(connection->last_words, sizeof(connection->last_words), "%s", message);
+    if (!severity || !message || (strcmp(severity, "FATAL") != 0 && strcmp(severity, "PANIC") != 0))
+        return false;
+    snprintf(connection->last_words, sizeof(connection->last_words), "%s", message);
+    return true;
 }
 
 static void on_notice(void *self, const PGresult *notice)
@@ -273,6 +275,14 @@ static void settle_step(struct pg_connection *connection)
 
 /* ---- using --------------------------------------------------------------------------------- */
 
+/* The session is over: the server said so, or libpq, whose own errors have no SQLSTATE. What libpq
+ * makes up after that for the commands that are still to come tells nothing about them. */
+static bool is_end(struct pg_connection *connection, const PGresult *result)
+{
+    return PQresultStatus(result) == PGRES_FATAL_ERROR &&
+           (last_words_note(connection, result) || !PQresultErrorField(result, PG_DIAG_SQLSTATE));
+}
+
 static void results_take(struct pg_connection *connection)
 {
     bool separated = false;
@@ -287,9 +297,12 @@ static void results_take(struct pg_connection *connection)
         }
         separated = false;
         connection->outstanding--;
-        if (PQresultStatus(result) == PGRES_FATAL_ERROR)
-            last_words_note(connection, result);
-        connection->owner->result(connection, result);
+        if (is_end(connection, result))
+            pg_connection_fail(connection, connection->last_words[0]
+                                               ? connection->last_words
+                                               : PQresultErrorMessage(result));
+        else
+            connection->owner->result(connection, result);
         PQclear(result);
     }
 }

@@ -35,7 +35,8 @@ struct pg_connection_shared {
 
 struct pg_connection_owner {
     void (*ready)(struct pg_connection *connection);
-    /* One command's or Sync's result; borrowed for the call. */
+    /* One command's or Sync's result; borrowed for the call. An error is the server's, with an
+     * SQLSTATE, and not the end of the session: that comes as closed. */
     void (*result)(struct pg_connection *connection, PGresult *result);
     /* Not usable any more, or (was_ready false) it could not be made. The owner may retry. */
     void (*closed)(struct pg_connection *connection, bool was_ready, const char *reason);

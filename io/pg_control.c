@@ -292,9 +292,6 @@ static void on_result(struct pg_connection *connection, PGresult *result)
         list_remove(&request->owed.link);
         request_free(request);
     } else if (!request->answered) {
-        const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-        if (PQresultStatus(result) == PGRES_FATAL_ERROR && !sqlstate)
-            return; /* libpq's own: the connection is lost, and the request refused with it */
         request->answered = true;
         request->answer(pg, request, result);
     }

@@ -368,10 +368,6 @@ static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg
                         const PGresult *result)
 {
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
-    /* Without an SQLSTATE it is libpq's own word for a lost connection; after FATAL it is lost. */
-    if (!sqlstate || !severity || strcmp(severity, "ERROR") != 0)
-        return;
     if (worker->stage == PG_RUN_CLEANING)
         return;
     worker->sql_failed = true;
