@@ -8,9 +8,12 @@
 #include "cli/table.h"
 #include "core/check.h"
 
+/* Controls, and the marks that turn the direction of what follows: they would hide or forge text.
+ */
 static bool forbidden(uint32_t point)
 {
-    return point < 0x20 || (point >= 0x7f && point < 0xa0);
+    return point < 0x20 || (point >= 0x7f && point < 0xa0) ||
+           (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
 }
 
 char *escaped(const char *text)

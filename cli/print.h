@@ -12,11 +12,11 @@
 #include "core/json.h"
 #include "wire.pb-c.h"
 
-/* Control characters, DEL and C1 as \xNN, bytes that are no UTF-8 too. The first is a new text that
- * the caller frees. */
+/* Control characters, marks of direction and bytes that are no UTF-8 as \xNN. The first is a new
+ * text that the caller frees. */
 char *escaped(const char *text);
 void print_escaped(FILE *file, const char *text);
-/* JSON text on one line: what may not reach a terminal becomes \u00NN or a space, so it stays the
+/* JSON text on one line: what may not reach a terminal becomes \uNNNN or a space, so it stays the
  * same JSON. */
 void print_json_text(FILE *file, const char *json);
 
