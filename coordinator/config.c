@@ -1,0 +1,89 @@
+#include "coordinator/config.h"
+
+#include <stdlib.h>
+
+#include "core/check.h"
+
+#define SECOND_US 1000000ull
+
+static const uint64_t retain_us = 7 * 24 * 3600 * SECOND_US;
+static const uint64_t transaction_timeout_us = 30 * SECOND_US;
+static const uint64_t heartbeat_us = SECOND_US / 2;
+
+static uint64_t read_duration(struct yaml *yaml, const struct yaml_node *map, const char *key,
+                              uint64_t least_us, const char *least, uint64_t fallback_us)
+{
+    const struct yaml_node *node = yaml_get(map, key);
+    uint64_t value_us = yaml_duration_us(yaml, node, fallback_us);
+    if (node && value_us < least_us)
+        yaml_mistake(yaml, node, "%s: at least %s", key, least);
+    return value_us;
+}
+
+static void read_journal(struct yaml *yaml, const struct yaml_node *map, struct config *config)
+{
+    static const char *const keys[] = {"store", "directory", "retain", NULL};
+    static const char *const stores[] = {"file", NULL};
+    config->retain_us = retain_us;
+    if (!map || !yaml_map(yaml, map, keys))
+        return;
+    yaml_word(yaml, yaml_get(map, "store"), stores, 0);
+    const char *directory = yaml_string(yaml, yaml_need(yaml, map, "directory"), NULL);
+    if (directory)
+        config->journal_directory = xstrdup(directory);
+    config->retain_us = read_duration(yaml, map, "retain", 60 * SECOND_US, "1m", retain_us);
+}
+
+static void read_timeouts(struct yaml *yaml, const struct yaml_node *map, struct config *config)
+{
+    static const char *const keys[] = {"transaction", "heartbeat", NULL};
+    config->transaction_timeout_us = transaction_timeout_us;
+    config->heartbeat_us = heartbeat_us;
+    if (!map || !yaml_map(yaml, map, keys))
+        return;
+    config->transaction_timeout_us =
+        read_duration(yaml, map, "transaction", SECOND_US / 100, "10ms", transaction_timeout_us);
+    config->heartbeat_us =
+        read_duration(yaml, map, "heartbeat", SECOND_US / 100, "10ms", heartbeat_us);
+}
+
+static void read_all(struct yaml *yaml, struct config *config)
+{
+    static const char *const keys[] = {"cluster",  "coordinator", "listen",   "journal",
+                                       "timeouts", "log",         "security", NULL};
+    const struct yaml_node *root = yaml_root(yaml);
+    if (!yaml_map(yaml, root, keys))
+        return;
+    config->cluster = settings_name(yaml, root, "cluster");
+    config->coordinator = settings_name(yaml, root, "coordinator");
+    const char *listen = settings_address(yaml, yaml_need(yaml, root, "listen"));
+    if (listen)
+        config->listen = xstrdup(listen);
+    read_journal(yaml, yaml_need(yaml, root, "journal"), config);
+    read_timeouts(yaml, yaml_get(root, "timeouts"), config);
+    config->log = settings_log(yaml, yaml_get(root, "log"));
+    settings_security(yaml, root);
+}
+
+bool config_load(const char *path, struct config *config, struct error *error)
+{
+    *config = (struct config){0};
+    struct yaml *yaml = yaml_load(path, error);
+    if (!yaml)
+        return false;
+    read_all(yaml, config);
+    bool good = yaml_check(yaml, error);
+    yaml_free(yaml);
+    if (!good)
+        config_fini(config);
+    return good;
+}
+
+void config_fini(struct config *config)
+{
+    free(config->cluster);
+    free(config->coordinator);
+    free(config->listen);
+    free(config->journal_directory);
+    *config = (struct config){0};
+}
