@@ -106,8 +106,10 @@ static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepa
     CRASH_POINT("participant.prepare-received");
     if (!read_branch(link, prepare->branch, &id, gid))
         return;
-    if (entry_find(agent, gid)) {
-        host_log(&agent->host, LOG_WARNING, "%s was already asked for; that is ignored", gid);
+    struct entry *known = entry_find(agent, gid);
+    if (known) {
+        host_log(&agent->host, LOG_WARNING, "%s is here and %s: a second PREPARE is ignored", gid,
+                 branch_word(known->branch.state));
         return;
     }
     if (unwilling(agent, prepare, &refusal)) {

@@ -3,7 +3,7 @@
 #include "core/check.h"
 #include "core/planted.h"
 
-const char *branch_state_name(enum branch_state state)
+const char *branch_word(enum branch_state state)
 {
     static const char *const names[] = {[BRANCH_NEW] = "new",
                                         [BRANCH_QUEUED] = "queued",
@@ -134,6 +134,7 @@ static void prepared(struct branch *branch, const struct branch_event *event,
                      struct branch_actions *actions)
 {
     branch->xid = event->xid;
+    branch->empty = event->xid == 0;
     if (branch->decision == BRANCH_ABORT && !PLANTED(PREPARE_AFTER_ABORT)) {
         finish(branch, false, actions);
     } else if (!event->met && !PLANTED(YES_WHEN_EXPECTATION_FAILED)) {
@@ -342,9 +343,9 @@ static void finished(struct branch *branch, enum db_finish result, struct branch
         move(branch, BRANCH_PROVING);
         add(actions, BRANCH_DO_STATUS);
     } else {
-        carried_out(branch,
-                    commit ? "the prepared transaction is gone, and its xid is not known" : NULL,
-                    actions);
+        /* What wrote nothing is the same committed and rolled back. */
+        const char *hazard = "the prepared transaction is gone, and its xid is not known";
+        carried_out(branch, commit && !branch->empty ? hazard : NULL, actions);
     }
 }
 

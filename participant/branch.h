@@ -42,6 +42,7 @@ struct branch {
     bool orphan;    /* found by a scan: no vote of this process */
     bool held;      /* the coordinator will not judge it: an operator must */
     bool retrying;  /* a timer is set to try again */
+    bool empty;     /* prepared here without an xid: it wrote nothing */
     uint64_t xid;   /* 0: not known */
 };
 
@@ -123,6 +124,6 @@ void branch_step(struct branch *branch, const struct branch_event *event,
                  struct branch_actions *actions);
 /* The transaction's deadline still matters to it. */
 bool branch_bounded(const struct branch *branch);
-const char *branch_state_name(enum branch_state state);
+const char *branch_word(enum branch_state state);
 
 #endif

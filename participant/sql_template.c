@@ -198,6 +198,13 @@ static int number_of(struct sql_template *out, const char *name)
     return out->count;
 }
 
+/* Right behind an operand no operand can stand: this is the colon of a slice, as in a[1:n]. */
+static bool follows_operand(const struct lexer *lexer)
+{
+    char last = lexer->at > lexer->start ? lexer->at[-1] : ' ';
+    return is_word(last) || last == '$' || strchr("]})'\"", last) != NULL;
+}
+
 static bool replace_colon(struct lexer *lexer)
 {
     char next = peek(lexer, 1);
@@ -205,6 +212,11 @@ static bool replace_colon(struct lexer *lexer)
         return copy(lexer, lexer->at + 2);
     if (!is_letter(next))
         return copy(lexer, lexer->at + 1);
+    if (follows_operand(lexer)) {
+        mistake(lexer, lexer->at, "put a space before a parameter");
+        return error_hint(lexer->error, "in a slice put one behind the colon: [1: n] up to a "
+                                        "column, [1: :n] up to a parameter");
+    }
     const char *at = lexer->at + 1;
     while (at < lexer->end && is_word(*at))
         at++;

@@ -2,8 +2,8 @@
  * puts $1, $2 ... in its place. Nothing of a value ever becomes part of the text.
  *
  * Left alone are '...' and E'...' strings, "identifiers", $tag$...$tag$, comments, :: and :=, and a
- * colon that no name follows, as in a[1:2]. In a[1:n] the :n is a parameter; a slice up to a column
- * n is written with a space, a[1: n]. */
+ * colon that no name follows, as in a[1:2]. a[1:n] is refused, for it could mean two things: write
+ * a[1: n] for a column and a[1: :n] for a parameter. In a[:n] the :n is a parameter. */
 #ifndef TROTH_PARTICIPANT_SQL_TEMPLATE_H
 #define TROTH_PARTICIPANT_SQL_TEMPLATE_H
 

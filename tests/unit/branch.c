@@ -1,0 +1,482 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/check.h"
+#include "participant/branch.h"
+
+static struct branch_actions actions;
+
+static void step(struct branch *branch, struct branch_event event)
+{
+    branch_step(branch, &event, &actions);
+}
+
+#define STEP(branch, ...) step(branch, (struct branch_event){__VA_ARGS__})
+
+static const struct branch_action *only(enum branch_action_kind kind)
+{
+    assert_int_equal(actions.count, 1);
+    assert_int_equal(actions.list[0].kind, kind);
+    return &actions.list[0];
+}
+
+static struct branch working(enum db_mode mode, bool one_phase)
+{
+    struct branch branch = {0};
+    STEP(&branch, BRANCH_RECEIVED, .mode = mode, .one_phase = one_phase);
+    only(BRANCH_DO_ENQUEUE);
+    STEP(&branch, BRANCH_STARTED);
+    only(BRANCH_DO_WORK);
+    return branch;
+}
+
+static struct branch in_doubt(void)
+{
+    struct branch branch = working(DB_PREPARE, false);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_PREPARED, .met = true, .xid = 7);
+    assert_int_equal(only(BRANCH_DO_VOTE)->choice, WIRE__CHOICE__YES);
+    assert_int_equal(branch.state, BRANCH_IN_DOUBT);
+    return branch;
+}
+
+static struct branch committing(void)
+{
+    struct branch branch = in_doubt();
+    STEP(&branch, BRANCH_TOLD, .commit = true, .xid = 7);
+    assert_true(only(BRANCH_DO_FINISH)->commit);
+    return branch;
+}
+
+static void a_branch_that_is_prepared_and_committed_is_told_finished(void **state)
+{
+    (void)state;
+    struct branch branch = committing();
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_FINISHED);
+    const struct branch_action *told = only(BRANCH_DO_TELL);
+    assert_true(told->commit);
+    assert_null(told->hazard);
+    assert_int_equal(branch.state, BRANCH_ENDED);
+}
+
+static void a_failed_expectation_votes_no_first_and_rolls_back(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_PREPARE, false);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_PREPARED, .met = false, .xid = 7);
+    assert_int_equal(actions.count, 2);
+    assert_int_equal(actions.list[0].kind, BRANCH_DO_VOTE);
+    assert_int_equal(actions.list[0].choice, WIRE__CHOICE__NO);
+    assert_int_equal(actions.list[1].kind, BRANCH_DO_FINISH);
+    assert_false(actions.list[1].commit);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_FINISHED);
+    assert_int_equal(actions.count, 0);
+    assert_int_equal(branch.state, BRANCH_ENDED);
+}
+
+static void an_abort_cancels_work_and_rolls_back_what_got_prepared(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_PREPARE, false);
+    STEP(&branch, BRANCH_TOLD, .commit = false);
+    only(BRANCH_DO_CANCEL);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_PREPARED, .met = true, .xid = 7);
+    assert_false(only(BRANCH_DO_FINISH)->commit);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_FINISHED);
+    assert_false(only(BRANCH_DO_TELL)->commit);
+}
+
+static void an_abort_takes_queued_work_away(void **state)
+{
+    (void)state;
+    struct branch branch = {0};
+    STEP(&branch, BRANCH_RECEIVED, .mode = DB_PREPARE);
+    STEP(&branch, BRANCH_TOLD, .commit = false);
+    assert_int_equal(actions.count, 2);
+    assert_int_equal(actions.list[0].kind, BRANCH_DO_TELL);
+    assert_int_equal(actions.list[1].kind, BRANCH_DO_DEQUEUE);
+    assert_int_equal(branch.state, BRANCH_ENDED);
+}
+
+static void a_lost_session_cancels_work_but_never_touches_a_yes(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_PREPARE, false);
+    STEP(&branch, BRANCH_SESSION_LOST);
+    only(BRANCH_DO_CANCEL);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_PREPARED, .met = true);
+    assert_false(only(BRANCH_DO_FINISH)->commit);
+    branch = in_doubt();
+    STEP(&branch, BRANCH_SESSION_LOST);
+    assert_int_equal(actions.count, 0);
+    assert_int_equal(branch.state, BRANCH_IN_DOUBT);
+}
+
+static void a_missing_gid_is_proved_by_its_xid(void **state)
+{
+    (void)state;
+    static const struct {
+        bool commit;
+        enum db_status status;
+        bool hazard;
+    } cases[] = {
+        {true, DB_STATUS_COMMITTED, false}, {true, DB_STATUS_ABORTED, true},
+        {true, DB_STATUS_UNKNOWN, true},    {false, DB_STATUS_COMMITTED, true},
+        {false, DB_STATUS_ABORTED, false},  {false, DB_STATUS_UNKNOWN, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct branch branch = in_doubt();
+        STEP(&branch, BRANCH_TOLD, .commit = cases[i].commit);
+        STEP(&branch, BRANCH_FINISHED, .finish = DB_MISSING);
+        only(BRANCH_DO_STATUS);
+        STEP(&branch, BRANCH_STATUS, .status = cases[i].status);
+        const struct branch_action *told = only(BRANCH_DO_TELL);
+        assert_int_equal(told->commit, cases[i].commit);
+        assert_int_equal(told->hazard != NULL, cases[i].hazard);
+        assert_int_equal(branch.state, BRANCH_ENDED);
+    }
+}
+
+static void a_missing_gid_without_an_xid_is_a_hazard_unless_it_wrote_nothing(void **state)
+{
+    (void)state;
+    struct branch branch = {0};
+    STEP(&branch, BRANCH_TOLD, .commit = true);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_MISSING);
+    assert_non_null(only(BRANCH_DO_TELL)->hazard);
+    branch = working(DB_PREPARE, false);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_PREPARED, .met = true, .xid = 0);
+    STEP(&branch, BRANCH_TOLD, .commit = true);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_MISSING);
+    assert_null(only(BRANCH_DO_TELL)->hazard);
+}
+
+static void what_the_database_could_not_do_is_tried_again(void **state)
+{
+    (void)state;
+    struct branch branch = committing();
+    for (int i = 0; i < 3; i++) {
+        STEP(&branch, BRANCH_FINISHED, .finish = DB_UNFINISHED);
+        only(BRANCH_DO_RETRY);
+        STEP(&branch, BRANCH_RETRY_DUE);
+        assert_true(only(BRANCH_DO_FINISH)->commit);
+    }
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_MISSING);
+    STEP(&branch, BRANCH_STATUS, .status = DB_STATUS_IN_PROGRESS);
+    only(BRANCH_DO_RETRY);
+    STEP(&branch, BRANCH_RETRY_DUE);
+    assert_true(only(BRANCH_DO_FINISH)->commit);
+}
+
+static void an_unknown_prepare_votes_no_and_is_rolled_back_when_a_scan_finds_it(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_PREPARE, false);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_LOST);
+    assert_int_equal(actions.list[0].choice, WIRE__CHOICE__NO);
+    assert_int_equal(actions.list[1].kind, BRANCH_DO_SCAN);
+    assert_int_equal(branch.state, BRANCH_UNSURE);
+    struct branch absent = branch;
+    STEP(&branch, BRANCH_SCANNED, .present = true);
+    assert_false(only(BRANCH_DO_FINISH)->commit);
+    STEP(&absent, BRANCH_SCANNED, .present = false);
+    assert_int_equal(absent.state, BRANCH_ENDED);
+}
+
+static void a_one_phase_branch_whose_commit_is_unknown_is_looked_up(void **state)
+{
+    (void)state;
+    static const struct {
+        enum db_found found;
+        Wire__Choice choice;
+    } cases[] = {{DB_FOUND, WIRE__CHOICE__DONE},
+                 {DB_NOT_FOUND, WIRE__CHOICE__NO},
+                 {DB_FOUND_ERROR, WIRE__CHOICE__LOST}};
+    for (size_t i = 0; i < 3; i++) {
+        struct branch branch = working(DB_ONE_PHASE, true);
+        STEP(&branch, BRANCH_WORKED, .outcome = DB_LOST);
+        only(BRANCH_DO_LOOK_UP);
+        STEP(&branch, BRANCH_LOOKED_UP, .found = cases[i].found);
+        assert_int_equal(only(BRANCH_DO_VOTE)->choice, cases[i].choice);
+        assert_int_equal(branch.state, BRANCH_ENDED);
+    }
+}
+
+static void a_deadline_never_guesses_what_one_phase_did(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_ONE_PHASE, true);
+    STEP(&branch, BRANCH_DEADLINE);
+    only(BRANCH_DO_CANCEL);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_COMMITTED);
+    assert_int_equal(only(BRANCH_DO_VOTE)->choice, WIRE__CHOICE__DONE);
+    branch = working(DB_PREPARE, false);
+    STEP(&branch, BRANCH_DEADLINE);
+    assert_int_equal(actions.count, 2);
+    assert_int_equal(actions.list[0].choice, WIRE__CHOICE__NO);
+    assert_int_equal(actions.list[0].cause, BRANCH_CAUSE_DEADLINE);
+}
+
+static void a_lookup_waits_for_work_that_still_runs(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_ONE_PHASE, true);
+    STEP(&branch, BRANCH_SESSION_LOST);
+    STEP(&branch, BRANCH_LOOKED_FOR);
+    assert_int_equal(actions.count, 0);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_COMMITTED);
+    assert_true(only(BRANCH_DO_ANSWER)->commit);
+    branch = (struct branch){0};
+    STEP(&branch, BRANCH_LOOKED_FOR);
+    only(BRANCH_DO_LOOK_UP);
+    STEP(&branch, BRANCH_LOOKED_UP, .found = DB_FOUND_ERROR);
+    only(BRANCH_DO_RETRY);
+    STEP(&branch, BRANCH_RETRY_DUE);
+    STEP(&branch, BRANCH_LOOKED_UP, .found = DB_NOT_FOUND);
+    assert_false(only(BRANCH_DO_ANSWER)->commit);
+}
+
+static void read_only_work_drops_out(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_READ_ONLY, false);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_COMMITTED, .met = true);
+    assert_int_equal(only(BRANCH_DO_VOTE)->choice, WIRE__CHOICE__READ_ONLY);
+    assert_int_equal(branch.state, BRANCH_ENDED);
+}
+
+static void verdicts_decide_an_orphan_and_hold_keeps_it(void **state)
+{
+    (void)state;
+    struct branch branch = {0};
+    STEP(&branch, BRANCH_FOUND, .xid = 9);
+    STEP(&branch, BRANCH_JUDGED, .verdict = WIRE__VERDICT__VERDICT_WAIT);
+    assert_int_equal(branch.state, BRANCH_IN_DOUBT);
+    assert_false(branch.held);
+    STEP(&branch, BRANCH_JUDGED, .verdict = WIRE__VERDICT__VERDICT_HOLD);
+    assert_true(branch.held);
+    assert_int_equal(actions.count, 0);
+    STEP(&branch, BRANCH_JUDGED, .verdict = (Wire__Verdict)99);
+    assert_int_equal(branch.state, BRANCH_IN_DOUBT);
+    STEP(&branch, BRANCH_JUDGED, .verdict = WIRE__VERDICT__VERDICT_ABORT);
+    assert_false(only(BRANCH_DO_FINISH)->commit);
+}
+
+static void a_decision_against_the_first_is_a_hazard(void **state)
+{
+    (void)state;
+    struct branch branch = committing();
+    STEP(&branch, BRANCH_TOLD, .commit = false);
+    assert_non_null(only(BRANCH_DO_TELL)->hazard);
+    assert_int_equal(branch.state, BRANCH_COMMITTING);
+}
+
+/* ---- every reachable state ----------------------------------------------------------------- */
+
+enum request { NONE, WORK, FINISH, STATUS, LOOK_UP };
+
+/* The branch and what its surroundings know; small enough to visit all of them. */
+struct world {
+    struct branch branch;
+    enum request request;
+    int votes;
+    bool yes, decided, proved, retry;
+};
+
+enum { WORLDS = 20000 };
+static struct world *worlds;
+static int world_count;
+
+static void visit(const struct world *world)
+{
+    for (int i = 0; i < world_count; i++) {
+        if (memcmp(&worlds[i], world, sizeof(*world)) == 0)
+            return;
+    }
+    assert_true(world_count < WORLDS);
+    memcpy(&worlds[world_count++], world, sizeof(*world));
+}
+
+static void request(struct world *world, enum request request)
+{
+    assert_int_equal(world->request, NONE);
+    world->request = request;
+}
+
+static void check_vote(struct world *world, const struct branch_event *event,
+                       const struct branch_action *action)
+{
+    assert_int_equal(++world->votes, 1);
+    if (action->choice == WIRE__CHOICE__YES) {
+        assert_int_equal(event->kind, BRANCH_WORKED);
+        assert_int_equal(event->outcome, DB_PREPARED);
+        assert_true(event->met);
+        world->yes = true;
+    }
+    if (action->choice == WIRE__CHOICE__NO && world->branch.mode == DB_ONE_PHASE)
+        assert_true((event->kind == BRANCH_WORKED && event->outcome == DB_FAILED) ||
+                    (event->kind == BRANCH_LOOKED_UP && event->found == DB_NOT_FOUND) ||
+                    world->request == NONE);
+}
+
+static void check_action(struct world *world, const struct branch_event *event,
+                         const struct branch_action *action)
+{
+    switch (action->kind) {
+    case BRANCH_DO_WORK:
+        request(world, WORK);
+        break;
+    case BRANCH_DO_FINISH:
+        assert_true(!world->yes || world->decided);
+        assert_true(!action->commit || world->decided);
+        request(world, FINISH);
+        break;
+    case BRANCH_DO_STATUS:
+        request(world, STATUS);
+        break;
+    case BRANCH_DO_LOOK_UP:
+        request(world, LOOK_UP);
+        break;
+    case BRANCH_DO_CANCEL:
+        assert_int_equal(world->request, WORK);
+        break;
+    case BRANCH_DO_VOTE:
+        check_vote(world, event, action);
+        break;
+    case BRANCH_DO_TELL:
+        if (action->commit && !action->hazard)
+            assert_true(world->proved);
+        break;
+    default:
+        break;
+    }
+}
+
+static void go(const struct world *from, struct branch_event event)
+{
+    struct world world;
+    memcpy(&world, from, sizeof(world));
+    if (event.kind == BRANCH_WORKED || event.kind == BRANCH_FINISHED ||
+        event.kind == BRANCH_STATUS || event.kind == BRANCH_LOOKED_UP)
+        world.request = NONE;
+    bool from_coordinator = event.kind == BRANCH_TOLD ||
+                            (event.kind == BRANCH_JUDGED && from->branch.state == BRANCH_IN_DOUBT &&
+                             (event.verdict == WIRE__VERDICT__VERDICT_COMMIT ||
+                              event.verdict == WIRE__VERDICT__VERDICT_ABORT));
+    world.decided = world.decided || from_coordinator;
+    world.proved =
+        (event.kind == BRANCH_FINISHED && event.finish == DB_FINISHED) ||
+        (event.kind == BRANCH_FINISHED && event.finish == DB_MISSING && world.branch.empty) ||
+        (event.kind == BRANCH_STATUS && event.status == DB_STATUS_COMMITTED);
+    branch_step(&world.branch, &event, &actions);
+    for (int i = 0; i < actions.count; i++)
+        check_action(&world, &event, &actions.list[i]);
+    world.proved = false;
+    assert_true(!world.branch.retrying || world.request == NONE);
+    if (world.branch.state == BRANCH_ENDED)
+        assert_int_equal(world.request, NONE);
+    else
+        visit(&world);
+}
+
+#define GO(...) go(world, (struct branch_event){__VA_ARGS__})
+
+static void answers(const struct world *world)
+{
+    static const enum db_outcome outcomes[][3] = {
+        [DB_PREPARE] = {DB_PREPARED, DB_FAILED, DB_LOST},
+        [DB_ONE_PHASE] = {DB_COMMITTED, DB_FAILED, DB_LOST},
+        [DB_READ_ONLY] = {DB_COMMITTED, DB_FAILED, DB_LOST}};
+    for (int i = 0; world->request == WORK && i < 3; i++) {
+        GO(BRANCH_WORKED, .outcome = outcomes[world->branch.mode][i], .met = true, .xid = 7);
+        GO(BRANCH_WORKED, .outcome = outcomes[world->branch.mode][i], .met = false, .xid = 7);
+        GO(BRANCH_WORKED, .outcome = outcomes[world->branch.mode][i], .met = true, .xid = 0);
+    }
+    for (int i = DB_FINISHED; world->request == FINISH && i <= DB_UNFINISHED; i++)
+        GO(BRANCH_FINISHED, .finish = (enum db_finish)i);
+    for (int i = DB_STATUS_COMMITTED; world->request == STATUS && i <= DB_STATUS_ERROR; i++)
+        GO(BRANCH_STATUS, .status = (enum db_status)i);
+    for (int i = DB_FOUND; world->request == LOOK_UP && i <= DB_FOUND_ERROR; i++)
+        GO(BRANCH_LOOKED_UP, .found = (enum db_found)i);
+}
+
+static void everything_that_can_happen(const struct world *world)
+{
+    answers(world);
+    if (world->branch.state == BRANCH_QUEUED)
+        GO(BRANCH_STARTED);
+    if (world->branch.retrying)
+        GO(BRANCH_RETRY_DUE);
+    if (branch_bounded(&world->branch))
+        GO(BRANCH_DEADLINE);
+    if (world->branch.one_phase)
+        GO(BRANCH_LOOKED_FOR);
+    GO(BRANCH_SESSION_LOST);
+    GO(BRANCH_DATABASE_DOWN);
+    GO(BRANCH_TOLD, .commit = true, .xid = 7);
+    GO(BRANCH_TOLD, .commit = false);
+    for (int verdict = 0; verdict <= WIRE__VERDICT__VERDICT_HOLD; verdict++)
+        GO(BRANCH_JUDGED, .verdict = (Wire__Verdict)verdict, .xid = 7);
+    GO(BRANCH_SCANNED, .present = true);
+    GO(BRANCH_SCANNED, .present = false);
+}
+
+static void the_rules_hold_in_every_state_that_can_be_reached(void **state)
+{
+    (void)state;
+    worlds = xcalloc(WORLDS, sizeof(*worlds));
+    world_count = 0;
+    struct world new;
+    memset(&new, 0, sizeof(new));
+    const struct world *world = &new;
+    for (int mode = DB_PREPARE; mode <= DB_READ_ONLY; mode++) {
+        GO(BRANCH_RECEIVED, .mode = (enum db_mode)mode, .one_phase = mode != DB_PREPARE);
+        if (mode != DB_ONE_PHASE)
+            GO(BRANCH_RECEIVED, .mode = (enum db_mode)mode, .one_phase = false);
+    }
+    GO(BRANCH_FOUND, .xid = 7);
+    GO(BRANCH_LOOKED_FOR);
+    GO(BRANCH_TOLD, .commit = true, .xid = 7);
+    GO(BRANCH_TOLD, .commit = false);
+    unsigned reached = 0;
+    for (int i = 0; i < world_count; i++) {
+        reached |= 1u << worlds[i].branch.state;
+        everything_that_can_happen(&worlds[i]);
+    }
+    for (int i = BRANCH_QUEUED; i < BRANCH_ENDED; i++) {
+        if (!(reached & 1u << i))
+            fail_msg("never %s", branch_word((enum branch_state)i));
+    }
+    assert_in_range(world_count, 50, WORLDS);
+    free(worlds);
+}
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_branch_that_is_prepared_and_committed_is_told_finished),
+        cmocka_unit_test(a_failed_expectation_votes_no_first_and_rolls_back),
+        cmocka_unit_test(an_abort_cancels_work_and_rolls_back_what_got_prepared),
+        cmocka_unit_test(an_abort_takes_queued_work_away),
+        cmocka_unit_test(a_lost_session_cancels_work_but_never_touches_a_yes),
+        cmocka_unit_test(a_missing_gid_is_proved_by_its_xid),
+        cmocka_unit_test(a_missing_gid_without_an_xid_is_a_hazard_unless_it_wrote_nothing),
+        cmocka_unit_test(what_the_database_could_not_do_is_tried_again),
+        cmocka_unit_test(an_unknown_prepare_votes_no_and_is_rolled_back_when_a_scan_finds_it),
+        cmocka_unit_test(a_one_phase_branch_whose_commit_is_unknown_is_looked_up),
+        cmocka_unit_test(a_deadline_never_guesses_what_one_phase_did),
+        cmocka_unit_test(a_lookup_waits_for_work_that_still_runs),
+        cmocka_unit_test(read_only_work_drops_out),
+        cmocka_unit_test(verdicts_decide_an_orphan_and_hold_keeps_it),
+        cmocka_unit_test(a_decision_against_the_first_is_a_hazard),
+        cmocka_unit_test(the_rules_hold_in_every_state_that_can_be_reached),
+    };
+    return cmocka_run_group_tests_name("branch", tests, NULL, NULL);
+}
