@@ -1,0 +1,933 @@
+/* The agent on tiny ports: a database that answers when the test says so, and a coordinator that is
+ * one end of a real session. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/check.h"
+#include "core/limits.h"
+#include "core/transport.h"
+#include "participant/agent.h"
+#include "wire.pb-c.h"
+
+/* ---- host: time that moves when told ------------------------------------------------------- */
+
+static uint64_t now_us;
+static uint64_t random_state;
+
+static uint64_t fake_now(void *self)
+{
+    (void)self;
+    return now_us;
+}
+
+static int64_t fake_wall(void *self)
+{
+    (void)self;
+    return (int64_t)now_us;
+}
+
+static void fake_random(void *self, void *buffer, size_t size)
+{
+    (void)self;
+    for (size_t i = 0; i < size; i++) {
+        random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+        ((unsigned char *)buffer)[i] = (unsigned char)(random_state >> 56);
+    }
+}
+
+static void fake_log(void *self, enum log_level level, const char *line)
+{
+    (void)self;
+    (void)level;
+    (void)line;
+}
+
+static const struct host_port host = {NULL, fake_now, fake_wall, fake_random, fake_log};
+
+/* ---- the link: two queues of frames -------------------------------------------------------- */
+
+struct frame_queue {
+    struct {
+        char *bytes;
+        size_t size;
+    } frames[256];
+    int count;
+};
+
+static struct frame_queue to_agent, to_coordinator;
+static bool cut; /* frames are lost */
+
+static bool queue_frame(struct frame_queue *queue, const void *frame, size_t size)
+{
+    if (cut)
+        return true;
+    assert_in_range(queue->count, 0, 255);
+    queue->frames[queue->count].bytes = xmalloc(size);
+    memcpy(queue->frames[queue->count].bytes, frame, size);
+    queue->frames[queue->count++].size = size;
+    return true;
+}
+
+static bool send_frame(void *self, uint64_t route, const void *frame, size_t size)
+{
+    (void)route;
+    return queue_frame(self, frame, size);
+}
+
+static void redial(void *self)
+{
+    (void)self;
+}
+
+/* ---- the database: keeps what it was asked for --------------------------------------------- */
+
+enum asked { WORK, CANCEL, FINISH, STATUS, LOOKUP, SCAN };
+
+static struct {
+    struct {
+        enum asked kind;
+        void *tag;
+        const struct db_work *work;
+        char text[256]; /* the gid or gtrid */
+        bool commit;
+        uint64_t xid;
+    } requests[64];
+    int count, cleaned;
+} database;
+
+static int ask(enum asked kind, void *tag)
+{
+    assert_in_range(database.count, 0, 63);
+    int index = database.count++;
+    memset(&database.requests[index], 0, sizeof(database.requests[index]));
+    database.requests[index].kind = kind;
+    database.requests[index].tag = tag;
+    return index;
+}
+
+static void db_work(void *self, const struct db_work *work, void *tag)
+{
+    (void)self;
+    int index = ask(WORK, tag);
+    database.requests[index].work = work;
+}
+
+static void db_cancel(void *self, void *tag)
+{
+    (void)self;
+    ask(CANCEL, tag);
+}
+
+static void db_finish(void *self, const char *gid, bool commit, void *tag)
+{
+    (void)self;
+    int index = ask(FINISH, tag);
+    snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s", gid);
+    database.requests[index].commit = commit;
+}
+
+static void db_status(void *self, uint64_t xid, void *tag)
+{
+    (void)self;
+    int index = ask(STATUS, tag);
+    database.requests[index].xid = xid;
+}
+
+static void db_lookup(void *self, const char *gtrid, void *tag)
+{
+    (void)self;
+    int index = ask(LOOKUP, tag);
+    snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s", gtrid);
+}
+
+static void db_scan(void *self, void *tag)
+{
+    (void)self;
+    ask(SCAN, tag);
+}
+
+static void db_clean(void *self, uint64_t age_us)
+{
+    (void)self;
+    (void)age_us;
+    database.cleaned++;
+}
+
+static const struct db_port db = {NULL,      db_work,   db_cancel, db_finish,
+                                  db_status, db_lookup, db_scan,   db_clean};
+
+/* ---- the coordinator: keeps what it is told ------------------------------------------------ */
+
+static struct transport *coordinator;
+static struct peer *participant;
+static Wire__Message *inbox[256];
+static int inbox_count;
+static struct agent *agent;
+static const struct db_events *events;
+static struct operation_set operations;
+
+static void coordinator_up(void *self, struct peer *peer)
+{
+    (void)self;
+    participant = peer;
+}
+
+static void coordinator_message(void *self, struct peer *peer, const Wire__Message *message)
+{
+    (void)self;
+    (void)peer;
+    size_t size = wire__message__get_packed_size(message);
+    uint8_t *bytes = xmalloc(size);
+    wire__message__pack(message, bytes);
+    assert_in_range(inbox_count, 0, 255);
+    inbox[inbox_count++] = wire__message__unpack(NULL, size, bytes);
+    free(bytes);
+}
+
+static void coordinator_down(void *self, struct peer *peer, const char *reason)
+{
+    (void)self;
+    (void)peer;
+    (void)reason;
+    participant = NULL;
+}
+
+static void deliver(struct frame_queue *queue, bool agents)
+{
+    for (int i = 0; i < queue->count; i++) {
+        if (agents)
+            agent_frame(agent, 0, queue->frames[i].bytes, queue->frames[i].size);
+        else
+            transport_frame(coordinator, 1, queue->frames[i].bytes, queue->frames[i].size);
+        free(queue->frames[i].bytes);
+    }
+    queue->count = 0;
+}
+
+/* Until nothing moves any more. */
+static void settle(void)
+{
+    for (int i = 0; i < 8; i++) {
+        agent_settle(agent);
+        transport_settle(coordinator);
+        deliver(&to_coordinator, false);
+        deliver(&to_agent, true);
+    }
+}
+
+static void pass(uint64_t us)
+{
+    for (uint64_t end = now_us + us; now_us < end;) {
+        now_us += end - now_us < 50000 ? end - now_us : 50000;
+        settle();
+    }
+}
+
+static void send(Wire__Message *message)
+{
+    assert_non_null(participant);
+    assert_true(peer_send(participant, message, true));
+    settle();
+}
+
+static Wire__Branch branch_of(uint64_t seq)
+{
+    Wire__Branch branch = WIRE__BRANCH__INIT;
+    branch.epoch = 5;
+    branch.seq = seq;
+    return branch;
+}
+
+static void send_call(uint64_t seq, Wire__Mode mode, const char *operation, const char *arguments)
+{
+    Wire__Branch branch = branch_of(seq);
+    Wire__Call call = WIRE__CALL__INIT, *calls[] = {&call};
+    call.operation = (char *)operation;
+    call.arguments = (char *)arguments;
+    Wire__Prepare prepare = WIRE__PREPARE__INIT;
+    prepare.branch = &branch;
+    prepare.mode = mode;
+    prepare.timeout_ms = 1000;
+    prepare.n_calls = 1;
+    prepare.calls = calls;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_PREPARE;
+    message.prepare = &prepare;
+    send(&message);
+}
+
+static void send_prepare(uint64_t seq)
+{
+    send_call(seq, WIRE__MODE__PREPARE, "charge", "{\"amount\":1}");
+}
+
+static void send_finish(uint64_t seq, bool commit, uint64_t xid)
+{
+    Wire__Branch branch = branch_of(seq);
+    Wire__Finish finish = WIRE__FINISH__INIT;
+    finish.branch = &branch;
+    finish.commit = commit;
+    finish.xid = xid;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_FINISH;
+    message.finish = &finish;
+    send(&message);
+}
+
+static void send_verdict(uint64_t seq, Wire__Verdict verdict)
+{
+    Wire__Branch branch = branch_of(seq);
+    Wire__Judged judged = WIRE__JUDGED__INIT, *list[] = {&judged};
+    judged.branch = &branch;
+    judged.verdict = verdict;
+    Wire__Verdicts verdicts = WIRE__VERDICTS__INIT;
+    verdicts.n_judged = 1;
+    verdicts.judged = list;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_VERDICTS;
+    message.verdicts = &verdicts;
+    send(&message);
+}
+
+static void send_lookup(uint64_t seq)
+{
+    Wire__Branch branch = branch_of(seq);
+    Wire__Lookup lookup = WIRE__LOOKUP__INIT;
+    lookup.branch = &branch;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_LOOKUP;
+    message.lookup = &lookup;
+    send(&message);
+}
+
+/* ---- looking at what came ------------------------------------------------------------------ */
+
+/* Takes the oldest request out; it must be of that kind. Its place is good until the next. */
+static int take(enum asked kind)
+{
+    assert_true(database.count > 0);
+    assert_int_equal(database.requests[0].kind, kind);
+    static int last = 63;
+    database.requests[last] = database.requests[0];
+    memmove(&database.requests[0], &database.requests[1],
+            (size_t)--database.count * sizeof(database.requests[0]));
+    return last;
+}
+
+static void *take_tag(enum asked kind)
+{
+    return database.requests[take(kind)].tag;
+}
+
+static void clear_inbox(void)
+{
+    for (int i = 0; i < inbox_count; i++)
+        wire__message__free_unpacked(inbox[i], NULL);
+    inbox_count = 0;
+}
+
+/* The only message of that kind since the inbox was cleared. */
+static const Wire__Message *got(Wire__Message__BodyCase body)
+{
+    const Wire__Message *found = NULL;
+    for (int i = 0; i < inbox_count; i++) {
+        if (inbox[i]->body_case != body)
+            continue;
+        assert_null(found);
+        found = inbox[i];
+    }
+    assert_non_null(found);
+    return found;
+}
+
+static bool nothing_came(Wire__Message__BodyCase body)
+{
+    for (int i = 0; i < inbox_count; i++) {
+        if (inbox[i]->body_case == body)
+            return false;
+    }
+    return true;
+}
+
+static const Wire__Vote *got_vote(Wire__Choice choice)
+{
+    const Wire__Vote *vote = got(WIRE__MESSAGE__BODY_VOTE)->vote;
+    assert_int_equal(vote->choice, choice);
+    return vote;
+}
+
+static void worked(void *tag, enum db_outcome outcome, uint64_t xid)
+{
+    const char *results[] = {"{\"id\":1}"};
+    struct db_worked answer = {.outcome = outcome,
+                               .xid = xid,
+                               .failed_statement = -1,
+                               .sqlstate = "",
+                               .reason = "",
+                               .detail = "",
+                               .results = results};
+    events->worked(events->self, tag, &answer);
+    settle();
+}
+
+static void scanned(const char *gid, uint64_t xid)
+{
+    struct db_prepared prepared = {.gid = gid, .xid = xid, .prepared_at_us = 99};
+    void *tag = take_tag(SCAN);
+    events->scanned(events->self, tag, true, gid ? &prepared : NULL, gid != NULL, 64);
+    settle();
+}
+
+/* ---- set-up -------------------------------------------------------------------------------- */
+
+static void load_operations(void)
+{
+    struct error error = {0};
+    struct operation *charge = operation_add(&operations, "charge", false, &error);
+    assert_true(operation_parameter_add(charge, "amount", "numeric", &error));
+    assert_true(operation_statement_add(charge, "update a set b = :amount", 1, "insufficient_funds",
+                                        DB_ROW, &error));
+    struct operation *look = operation_add(&operations, "look", true, &error);
+    assert_true(operation_statement_add(look, "select 1", -1, NULL, DB_ROW, &error));
+}
+
+static void start_agent(void)
+{
+    struct agent_config config = {.cluster = "shop",
+                                  .participant = "payments",
+                                  .operations = &operations,
+                                  .connections = 2,
+                                  .heartbeat_us = 500000,
+                                  .sweep_us = 60000000,
+                                  .barrier_keep_us = 1000000};
+    struct link_port link = {&to_coordinator, send_frame, redial};
+    agent = agent_new(&config, &host, &db, &link, 1);
+    events = agent_db_events(agent);
+    settle();
+}
+
+static int start(void **state)
+{
+    (void)state;
+    now_us = 1000000;
+    random_state = 1;
+    cut = false;
+    memset(&database, 0, sizeof(database));
+    load_operations();
+    struct transport_config config = {.acceptor = true,
+                                      .cluster = "shop",
+                                      .name = "c1",
+                                      .heartbeat_us = 500000,
+                                      .frame_bytes = LIMIT_AGENT_FRAME_BYTES};
+    struct link_port link = {&to_agent, send_frame, NULL};
+    struct transport_events up = {
+        .up = coordinator_up, .message = coordinator_message, .down = coordinator_down};
+    coordinator = transport_new(&config, &host, &link, &up);
+    transport_open(coordinator, 5);
+    start_agent();
+    return 0;
+}
+
+static int start_with_database(void **state)
+{
+    start(state);
+    events->up(events->self);
+    settle();
+    scanned(NULL, 0);
+    clear_inbox();
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    agent_free(agent);
+    transport_free(coordinator);
+    participant = NULL;
+    for (int i = 0; i < to_agent.count; i++)
+        free(to_agent.frames[i].bytes);
+    for (int i = 0; i < to_coordinator.count; i++)
+        free(to_coordinator.frames[i].bytes);
+    to_agent.count = to_coordinator.count = 0;
+    clear_inbox();
+    operation_set_fini(&operations);
+    return 0;
+}
+
+/* The session ends for the agent; what is under way is lost. */
+static void lose_session(void)
+{
+    cut = true;
+    pass(3000000);
+    assert_null(participant);
+    cut = false;
+}
+
+static void reconnect(void)
+{
+    for (int i = 0; i < 200 && !participant; i++)
+        pass(50000);
+    assert_non_null(participant);
+}
+
+/* ---- tests --------------------------------------------------------------------------------- */
+
+static void work_is_prepared_voted_and_committed(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    int request = take(WORK);
+    const struct db_work *work = database.requests[request].work;
+    assert_int_equal(work->mode, DB_PREPARE);
+    assert_string_equal(work->gid, "troth.shop.c1.5.1.0");
+    assert_int_equal(work->statement_count, 1);
+    assert_string_equal(work->statements[0].sql, "update a set b = $1");
+    assert_string_equal(work->statements[0].values[0], "1");
+    assert_int_equal(work->timeout_us, 1000000);
+    assert_true(nothing_came(WIRE__MESSAGE__BODY_VOTE));
+    worked(database.requests[request].tag, DB_PREPARED, 77);
+    const Wire__Vote *vote = got_vote(WIRE__CHOICE__YES);
+    assert_int_equal(vote->xid, 77);
+    assert_int_equal(vote->n_results, 1);
+    assert_string_equal(vote->results[0], "{\"id\":1}");
+    send_finish(1, true, 77);
+    request = take(FINISH);
+    assert_true(database.requests[request].commit);
+    assert_true(nothing_came(WIRE__MESSAGE__BODY_FINISHED));
+    events->finished(events->self, database.requests[request].tag, DB_FINISHED, "");
+    settle();
+    const Wire__Finished *finished = got(WIRE__MESSAGE__BODY_FINISHED)->finished;
+    assert_true(finished->commit && !finished->hazard);
+    assert_int_equal(database.count, 0);
+}
+
+static void a_failed_expectation_tells_its_reason(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    struct db_worked answer = {.outcome = DB_PREPARED,
+                               .failed_statement = 0,
+                               .sqlstate = "",
+                               .reason = "insufficient_funds",
+                               .detail = ""};
+    events->worked(events->self, take_tag(WORK), &answer);
+    settle();
+    const Wire__Vote *vote = got_vote(WIRE__CHOICE__NO);
+    assert_string_equal(vote->problem->participant, "payments");
+    assert_string_equal(vote->problem->operation, "charge");
+    assert_string_equal(vote->problem->code, "insufficient_funds");
+    assert_false(database.requests[take(FINISH)].commit);
+}
+
+static void an_sql_error_tells_its_code(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    struct db_worked answer = {.outcome = DB_FAILED,
+                               .failed_statement = 0,
+                               .sqlstate = "23505",
+                               .reason = "duplicate key",
+                               .detail = "Key (id)=(1) already exists."};
+    events->worked(events->self, take_tag(WORK), &answer);
+    settle();
+    const Wire__Vote *vote = got_vote(WIRE__CHOICE__NO);
+    assert_string_equal(vote->problem->code, "23505");
+    assert_string_equal(vote->problem->message, "duplicate key");
+    assert_string_equal(vote->problem->detail, "Key (id)=(1) already exists.");
+    assert_int_equal(database.count, 0);
+}
+
+static void bad_calls_are_refused_before_the_database_hears_of_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *operation, *arguments, *code;
+    } cases[] = {{"chrage", "{}", "unknown_operation"},
+                 {"charge", "{}", "bad_argument"},
+                 {"charge", "{\"amount\":\"1\"}", "bad_argument"},
+                 {"charge", "nonsense", "bad_argument"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        send_call(i + 1, WIRE__MODE__PREPARE, cases[i].operation, cases[i].arguments);
+        assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, cases[i].code);
+        clear_inbox();
+    }
+    assert_int_equal(database.count, 0);
+}
+
+static void no_more_works_at_once_than_there_are_connections(void **state)
+{
+    (void)state;
+    for (uint64_t seq = 1; seq <= 4; seq++)
+        send_prepare(seq);
+    assert_int_equal(database.count, 2);
+    void *first = take_tag(WORK);
+    worked(first, DB_FAILED, 0);
+    assert_int_equal(database.count, 2);
+    assert_string_equal(database.requests[1].work->gid, "troth.shop.c1.5.3.0");
+    send_finish(4, false, 0);
+    take_tag(WORK);
+    worked(take_tag(WORK), DB_FAILED, 0);
+    assert_int_equal(database.count, 0);
+}
+
+static void the_deadline_of_waiting_and_of_running_work_is_a_no(void **state)
+{
+    (void)state;
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        send_prepare(seq);
+    void *first = take_tag(WORK), *second = take_tag(WORK);
+    clear_inbox();
+    pass(1100000);
+    int votes = 0;
+    for (int i = 0; i < inbox_count; i++) {
+        if (inbox[i]->body_case != WIRE__MESSAGE__BODY_VOTE)
+            continue;
+        assert_string_equal(inbox[i]->vote->problem->code, "deadline");
+        votes++;
+    }
+    assert_int_equal(votes, 3);
+    take(CANCEL);
+    take(CANCEL);
+    worked(first, DB_FAILED, 0);
+    worked(second, DB_PREPARED, 3);
+    assert_false(database.requests[take(FINISH)].commit);
+}
+
+static void without_a_database_the_answer_is_no_at_once(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, "database_down");
+    clear_inbox();
+    events->up(events->self);
+    for (uint64_t seq = 2; seq <= 4; seq++)
+        send_prepare(seq);
+    events->down(events->self, "server stopped");
+    settle();
+    const Wire__Vote *vote = got_vote(WIRE__CHOICE__NO); /* the one that waited */
+    assert_int_equal(vote->branch->seq, 4);
+    assert_string_equal(vote->problem->detail, "server stopped");
+}
+
+static void a_session_that_ends_before_the_vote_undoes_the_work(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    void *tag = take_tag(WORK);
+    lose_session();
+    take(CANCEL);
+    worked(tag, DB_PREPARED, 3);
+    int request = take(FINISH);
+    assert_false(database.requests[request].commit);
+    clear_inbox();
+    reconnect();
+    events->finished(events->self, database.requests[request].tag, DB_FINISHED, "");
+    settle();
+    assert_true(nothing_came(WIRE__MESSAGE__BODY_VOTE));
+    assert_true(nothing_came(WIRE__MESSAGE__BODY_INQUIRE));
+}
+
+static void a_yes_of_a_lost_session_is_inquired_about_in_the_next(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    worked(take_tag(WORK), DB_PREPARED, 3);
+    lose_session();
+    assert_int_equal(database.count, 0);
+    clear_inbox();
+    reconnect();
+    const Wire__Inquire *inquire = got(WIRE__MESSAGE__BODY_INQUIRE)->inquire;
+    assert_int_equal(inquire->n_branches, 1);
+    assert_int_equal(inquire->branches[0]->seq, 1);
+    assert_int_equal(inquire->xids[0], 3);
+    send_verdict(1, WIRE__VERDICT__VERDICT_WAIT);
+    assert_int_equal(database.count, 0);
+    send_verdict(1, WIRE__VERDICT__VERDICT_COMMIT);
+    assert_true(database.requests[take(FINISH)].commit);
+}
+
+static void an_orphan_is_found_inquired_about_and_ended(void **state)
+{
+    (void)state;
+    events->up(events->self);
+    settle();
+    clear_inbox();
+    scanned("troth.shop.c1.4.17.2", 9);
+    const Wire__Inquire *inquire = got(WIRE__MESSAGE__BODY_INQUIRE)->inquire;
+    assert_int_equal(inquire->branches[0]->epoch, 4);
+    assert_int_equal(inquire->branches[0]->branch, 2);
+    const Wire__Status *status = got(WIRE__MESSAGE__BODY_STATUS)->status;
+    assert_int_equal(status->prepared, 1);
+    assert_int_equal(status->prepared_slots, 64);
+    assert_int_equal(status->oldest_prepared_us, 99);
+    assert_int_equal(database.cleaned, 1);
+    Wire__Branch branch = branch_of(17);
+    branch.epoch = 4;
+    branch.branch = 2;
+    Wire__Judged judged = WIRE__JUDGED__INIT, *list[] = {&judged};
+    judged.branch = &branch;
+    judged.verdict = WIRE__VERDICT__VERDICT_ABORT;
+    Wire__Verdicts verdicts = WIRE__VERDICTS__INIT;
+    verdicts.n_judged = 1;
+    verdicts.judged = list;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_VERDICTS;
+    message.verdicts = &verdicts;
+    send(&message);
+    int request = take(FINISH);
+    assert_string_equal(database.requests[request].text, "troth.shop.c1.4.17.2");
+    assert_false(database.requests[request].commit);
+}
+
+static void held_and_foreign_gids_are_reported_and_never_touched(void **state)
+{
+    (void)state;
+    events->up(events->self);
+    settle();
+    struct db_prepared prepared[] = {{.gid = "troth.shop.c1.4.1.0", .xid = 1},
+                                     {.gid = "troth.other.c1.4.1.0", .xid = 2},
+                                     {.gid = "troth.shop.c9.4.1.0", .xid = 3},
+                                     {.gid = "somebody's", .xid = 4}};
+    events->scanned(events->self, take_tag(SCAN), true, prepared, 4, 64);
+    settle();
+    Wire__Branch branch = branch_of(1);
+    branch.epoch = 4;
+    Wire__Judged judged = WIRE__JUDGED__INIT, *list[] = {&judged};
+    judged.branch = &branch;
+    judged.verdict = WIRE__VERDICT__VERDICT_HOLD;
+    Wire__Verdicts verdicts = WIRE__VERDICTS__INIT;
+    verdicts.n_judged = 1;
+    verdicts.judged = list;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_VERDICTS;
+    message.verdicts = &verdicts;
+    send(&message);
+    pass(59500000);
+    clear_inbox();
+    pass(1000000);
+    events->scanned(events->self, take_tag(SCAN), true, prepared, 4, 64);
+    settle();
+    const Wire__Status *status = got(WIRE__MESSAGE__BODY_STATUS)->status;
+    assert_int_equal(status->prepared, 2);
+    assert_int_equal(status->prepared_foreign, 2);
+    assert_int_equal(status->n_held, 2);
+    assert_string_equal(status->held[0], "troth.shop.c1.4.1.0");
+    assert_string_equal(status->held[1], "troth.shop.c9.4.1.0");
+    assert_int_equal(database.count, 0);
+}
+
+static void a_prepare_of_unknown_result_is_looked_for_and_rolled_back(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    worked(take_tag(WORK), DB_LOST, 0);
+    got_vote(WIRE__CHOICE__NO);
+    pass(600000);
+    scanned("troth.shop.c1.5.1.0", 3);
+    assert_false(database.requests[take(FINISH)].commit);
+}
+
+static void a_branch_that_gets_prepared_after_the_scan_is_found_by_the_next(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    worked(take_tag(WORK), DB_LOST, 0);
+    pass(600000);
+    scanned(NULL, 0);
+    clear_inbox();
+    pass(61000000);
+    scanned("troth.shop.c1.5.1.0", 3);
+    assert_int_equal(got(WIRE__MESSAGE__BODY_INQUIRE)->inquire->n_branches, 1);
+    send_verdict(1, WIRE__VERDICT__VERDICT_ABORT);
+    assert_false(database.requests[take(FINISH)].commit);
+}
+
+static void a_finish_of_an_unknown_branch_is_answered_from_the_database(void **state)
+{
+    (void)state;
+    send_finish(1, true, 77);
+    void *tag = take_tag(FINISH);
+    events->finished(events->self, tag, DB_MISSING, "");
+    settle();
+    int request = take(STATUS);
+    assert_int_equal(database.requests[request].xid, 77);
+    events->status(events->self, database.requests[request].tag, DB_STATUS_COMMITTED);
+    settle();
+    assert_false(got(WIRE__MESSAGE__BODY_FINISHED)->finished->hazard);
+    clear_inbox();
+    send_finish(2, true, 78);
+    events->finished(events->self, take_tag(FINISH), DB_MISSING, "");
+    events->status(events->self, take_tag(STATUS), DB_STATUS_ABORTED);
+    settle();
+    const Wire__Finished *finished = got(WIRE__MESSAGE__BODY_FINISHED)->finished;
+    assert_true(finished->hazard);
+    assert_string_not_equal(finished->reason, "");
+}
+
+static void what_cannot_be_finished_is_tried_again_and_holds_up_nothing_else(void **state)
+{
+    (void)state;
+    send_finish(1, true, 77);
+    for (int i = 0; i < 10; i++) {
+        events->finished(events->self, take_tag(FINISH), DB_UNFINISHED, "no connection");
+        settle();
+        assert_int_equal(database.count, 0);
+        pass(5100000);
+        assert_int_equal(database.count, 1);
+    }
+    send_finish(2, true, 78);
+    take(FINISH);
+    events->finished(events->self, take_tag(FINISH), DB_FINISHED, "");
+    settle();
+    assert_int_equal(got(WIRE__MESSAGE__BODY_FINISHED)->finished->branch->seq, 2);
+}
+
+static void one_phase_work_votes_done(void **state)
+{
+    (void)state;
+    send_call(1, WIRE__MODE__ONE_PHASE, "charge", "{\"amount\":1}");
+    int request = take(WORK);
+    assert_int_equal(database.requests[request].work->mode, DB_ONE_PHASE);
+    assert_string_equal(database.requests[request].work->gtrid, "shop.c1.5.1");
+    worked(database.requests[request].tag, DB_COMMITTED, 0);
+    assert_string_equal(got_vote(WIRE__CHOICE__DONE)->results[0], "{\"id\":1}");
+}
+
+static void a_lost_one_phase_commit_is_found_by_its_barrier_row(void **state)
+{
+    (void)state;
+    send_call(1, WIRE__MODE__ONE_PHASE, "charge", "{\"amount\":1}");
+    worked(take_tag(WORK), DB_LOST, 0);
+    int request = take(LOOKUP);
+    assert_string_equal(database.requests[request].text, "shop.c1.5.1");
+    events->looked_up(events->self, database.requests[request].tag, DB_FOUND_ERROR);
+    settle();
+    got_vote(WIRE__CHOICE__LOST);
+    send_lookup(1);
+    events->looked_up(events->self, take_tag(LOOKUP), DB_FOUND);
+    settle();
+    assert_true(got(WIRE__MESSAGE__BODY_FOUND)->found->committed);
+}
+
+static void read_only_work_votes_read_only_in_either_mode(void **state)
+{
+    (void)state;
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        send_call(seq, seq == 1 ? WIRE__MODE__PREPARE : WIRE__MODE__ONE_PHASE, "look", "{}");
+        int request = take(WORK);
+        assert_int_equal(database.requests[request].work->mode, DB_READ_ONLY);
+        worked(database.requests[request].tag, DB_COMMITTED, 0);
+        got_vote(WIRE__CHOICE__READ_ONLY);
+        clear_inbox();
+    }
+}
+
+static void results_that_fit_no_message_are_refused(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    char *large = xmalloc(LIMIT_RESULT_BYTES + 2);
+    memset(large, '1', LIMIT_RESULT_BYTES + 1);
+    large[LIMIT_RESULT_BYTES + 1] = '\0';
+    const char *results[] = {large};
+    struct db_worked answer = {.outcome = DB_PREPARED,
+                               .failed_statement = -1,
+                               .sqlstate = "",
+                               .reason = "",
+                               .detail = "",
+                               .results = results};
+    events->worked(events->self, take_tag(WORK), &answer);
+    settle();
+    free(large);
+    assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, "result_too_large");
+    assert_false(database.requests[take(FINISH)].commit);
+}
+
+static void draining_refuses_new_work_and_ends_when_votes_are_out(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    agent_drain(agent);
+    send_prepare(2);
+    assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, "draining");
+    assert_false(agent_drained(agent));
+    clear_inbox();
+    worked(take_tag(WORK), DB_PREPARED, 3);
+    got_vote(WIRE__CHOICE__YES);
+    pass(500000);
+    assert_true(agent_drained(agent));
+}
+
+static void impossible_messages_change_nothing(void **state)
+{
+    (void)state;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    Wire__Finish finish = WIRE__FINISH__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_FINISH;
+    message.finish = &finish;
+    send(&message);
+    Wire__Branch branch = branch_of(1);
+    branch.branch = LIMIT_BRANCHES;
+    finish.branch = &branch;
+    send(&message);
+    Wire__Prepare prepare = WIRE__PREPARE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_PREPARE;
+    message.prepare = &prepare;
+    send(&message);
+    Wire__Submit submit = WIRE__SUBMIT__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_SUBMIT;
+    message.submit = &submit;
+    send(&message);
+    assert_int_equal(database.count, 0);
+    send_prepare(1);
+    send_prepare(1);
+    assert_int_equal(database.count, 1);
+}
+
+static void an_agent_that_is_replaced_says_so(void **state)
+{
+    (void)state;
+    assert_false(agent_replaced(agent));
+    peer_close(participant, "replaced by another process");
+    settle();
+    assert_true(agent_replaced(agent));
+}
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+#define UP(test)   cmocka_unit_test_setup_teardown(test, start_with_database, stop)
+#define DOWN(test) cmocka_unit_test_setup_teardown(test, start, stop)
+    const struct CMUnitTest tests[] = {
+        UP(work_is_prepared_voted_and_committed),
+        UP(a_failed_expectation_tells_its_reason),
+        UP(an_sql_error_tells_its_code),
+        UP(bad_calls_are_refused_before_the_database_hears_of_them),
+        UP(no_more_works_at_once_than_there_are_connections),
+        UP(the_deadline_of_waiting_and_of_running_work_is_a_no),
+        DOWN(without_a_database_the_answer_is_no_at_once),
+        UP(a_session_that_ends_before_the_vote_undoes_the_work),
+        UP(a_yes_of_a_lost_session_is_inquired_about_in_the_next),
+        DOWN(an_orphan_is_found_inquired_about_and_ended),
+        DOWN(held_and_foreign_gids_are_reported_and_never_touched),
+        UP(a_prepare_of_unknown_result_is_looked_for_and_rolled_back),
+        UP(a_branch_that_gets_prepared_after_the_scan_is_found_by_the_next),
+        UP(a_finish_of_an_unknown_branch_is_answered_from_the_database),
+        UP(what_cannot_be_finished_is_tried_again_and_holds_up_nothing_else),
+        UP(one_phase_work_votes_done),
+        UP(a_lost_one_phase_commit_is_found_by_its_barrier_row),
+        UP(read_only_work_votes_read_only_in_either_mode),
+        UP(results_that_fit_no_message_are_refused),
+        UP(draining_refuses_new_work_and_ends_when_votes_are_out),
+        UP(impossible_messages_change_nothing),
+        UP(an_agent_that_is_replaced_says_so),
+    };
+    return cmocka_run_group_tests_name("agent", tests, NULL, NULL);
+}
