@@ -343,15 +343,21 @@ void pg_status(void *self, uint64_t xid, void *tag)
 static void lookup_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
 {
     enum db_found found = DB_FOUND_ERROR;
-    if (result && PQresultStatus(result) == PGRES_TUPLES_OK)
-        found = PQntuples(result) > 0 ? DB_FOUND : DB_NOT_FOUND;
+    if (result && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
+        found = strcmp(PQgetvalue(result, 0, 0), "none") == 0 ? DB_NOT_FOUND : DB_FOUND;
     pg->events.looked_up(pg->events.self, request->tag, found);
 }
 
+/* A look that finds nothing leaves a row behind, so that "not committed" stays true: a COMMIT of the
+ * same gtrid that comes late, from wherever, then fails on the primary key. It waits for one that is
+ * under way. */
+static const char lookup_sql[] =
+    "insert into troth.barrier as b (gtrid, kind) values ($1, 'none')"
+    " on conflict (gtrid) do update set kind = b.kind returning kind";
+
 void pg_lookup(void *self, const char *gtrid, void *tag)
 {
-    struct pg_request *request =
-        request_new("select from troth.barrier where gtrid = $1", lookup_answer, tag);
+    struct pg_request *request = request_new(lookup_sql, lookup_answer, tag);
     value_add(request, xstrdup(gtrid));
     ask_fenced(self, request);
 }

@@ -10,8 +10,9 @@ create table if not exists troth.installed (
     at timestamptz not null default now()
 );
 
--- A row proves that the work it was committed with was committed: of a one-phase transaction, whose
--- connection may be lost in the middle of its COMMIT.
+-- A row of kind 'one-phase' proves that the work it was committed with was committed: of a one-phase
+-- transaction, whose connection may be lost in the middle of its COMMIT. One of kind 'none' proves
+-- that it was not, and never will be: whoever looked and found nothing left it.
 create table if not exists troth.barrier (
     gtrid text primary key,
     kind text not null default 'one-phase',
