@@ -124,7 +124,10 @@ void loop_free(struct loop *loop)
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->terminate, NULL);
     uv_close((uv_handle_t *)&loop->interrupt, NULL);
-    uv_run(&loop->uv, UV_RUN_NOWAIT); /* close callbacks, also those of handles closed before */
+    /* Close callbacks, also those of handles closed before. The first run may only take back a stop
+     * that came while the loop did not run. */
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
     CHECK(uv_loop_close(&loop->uv) == 0);
     free(loop);
 }
