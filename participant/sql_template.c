@@ -239,8 +239,6 @@ static bool replace_colon(struct lexer *lexer)
 static bool copy_token(struct lexer *lexer)
 {
     char c = *lexer->at, next = peek(lexer, 1);
-    if (c == '\0')
-        return mistake(lexer, lexer->at, "a NUL byte");
     if (c == '\'' || c == '"')
         return copy_quoted(lexer, c, false);
     if (c == '-' && next == '-')
@@ -366,7 +364,9 @@ bool sql_template_parse(const char *text, size_t size, struct sql_template *out,
     struct lexer lexer = {
         .start = text, .at = text, .end = text + size, .out = out, .error = error};
     put(&lexer, "", 0);
-    bool good = skip_nothing(&lexer) && check_first(&lexer);
+    const char *nul = size > 0 ? memchr(text, '\0', size) : NULL;
+    bool good =
+        nul ? mistake(&lexer, nul, "a NUL byte") : skip_nothing(&lexer) && check_first(&lexer);
     while (good && lexer.at < lexer.end)
         good = *lexer.at == ';' ? end_statement(&lexer) : copy_token(&lexer);
     if (!good) {
