@@ -348,12 +348,11 @@ static void lookup_answer(struct pg *pg, struct pg_request *request, const PGres
     pg->events.looked_up(pg->events.self, request->tag, found);
 }
 
-/* A look that finds nothing leaves a row behind, so that "not committed" stays true: a COMMIT of the
- * same gtrid that comes late, from wherever, then fails on the primary key. It waits for one that is
- * under way. */
-static const char lookup_sql[] =
-    "insert into troth.barrier as b (gtrid, kind) values ($1, 'none')"
-    " on conflict (gtrid) do update set kind = b.kind returning kind";
+/* A look that finds nothing leaves a row behind, so that "not committed" stays true: a COMMIT of
+ * the same gtrid that comes late, from wherever, then fails on the primary key. It waits for one
+ * that is under way. */
+static const char lookup_sql[] = "insert into troth.barrier as b (gtrid, kind) values ($1, 'none')"
+                                 " on conflict (gtrid) do update set kind = b.kind returning kind";
 
 void pg_lookup(void *self, const char *gtrid, void *tag)
 {

@@ -13,7 +13,8 @@ const char pg_server_facts_sql[] =
     "   where name ~ 'prepared.*timeout' and setting not in ('0', '-1', 'off', '')),"
     " coalesce((select has_schema_privilege(n.oid, 'usage') and"
     "   bool_and(has_table_privilege(c.oid, 'select') and (c.relname = 'installed' or"
-    "     has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'delete')))"
+    "     has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'update')"
+    "     and has_table_privilege(c.oid, 'delete')))"
     "   from pg_namespace n left join pg_class c on c.relnamespace = n.oid"
     "   and c.relname in ('installed', 'barrier') where n.nspname = 'troth' group by n.oid), true)";
 
@@ -66,7 +67,7 @@ bool pg_server_judge(const PGresult *facts, const PGresult *version, struct erro
                   fact(facts, USER));
         error_detail(error, "database %s", fact(facts, DATABASE));
         return error_hint(error, "install the schema as this role, or grant it USAGE on schema "
-                                 "troth, SELECT on its tables, and INSERT and DELETE on "
+                                 "troth, SELECT on its tables, and INSERT, UPDATE and DELETE on "
                                  "troth.barrier");
     }
     if (!version || PQntuples(version) == 0 || PQgetisnull(version, 0, 0)) {

@@ -368,6 +368,7 @@ static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg
                         const PGresult *result)
 {
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
     if (worker->stage == PG_RUN_CLEANING)
         return;
     worker->sql_failed = true;
@@ -378,8 +379,8 @@ static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg
         pg_statement_forget_types(step->prepared);
     else if (strcmp(sqlstate, "26000") == 0) /* somebody deallocated it */
         set_prepared(worker, step->prepared->id, false);
-    else if (strcmp(sqlstate, "0A000") == 0) /* its plan's result type changed, perhaps */
-        pg_statement_retire(&pg->statements, step->prepared);
+    else if (function && strcmp(function, "RevalidateCachedQuery") == 0)
+        pg_statement_retire(&pg->statements, step->prepared); /* the type of its result changed */
 }
 
 static void step_done(struct pg_worker *worker, const struct pg_step *step, PGresult *result)

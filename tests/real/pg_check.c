@@ -11,21 +11,6 @@
 #include "tests/real/support/pg_rig.h"
 #include "tests/real/support/shop.h"
 
-static int setup(void **state)
-{
-    struct rig *rig = malloc(sizeof(*rig));
-    rig_open(rig, 2);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    rig_close(*state);
-    free(*state);
-    return 0;
-}
-
 static bool check(const char *conninfo, struct error *error)
 {
     const struct pg_config config = {.conninfo = conninfo, .connections = 2};
@@ -164,7 +149,7 @@ static void a_server_that_is_not_there_is_told_with_its_place(void **state)
     assert_non_null(strstr(error.detail, "/nonexistent"));
 }
 
-#define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
 
 int main(void)
 {

@@ -248,3 +248,67 @@ void rig_await_sql(struct rig *rig, const char *sql, const char *value)
         if (time(NULL) > limit)
             fail_msg("not within %d s: %s gives %s", LIMIT_S, sql, value);
 }
+
+/* ---- what is done ---------------------------------------------------------------------------- */
+
+static const char *const numeric_text[] = {"numeric", "text"};
+
+struct db_statement rig_take(const char *const values[2])
+{
+    return (struct db_statement){
+        .name = "take",
+        .sql = "update rig set n = n - $1 where id = $2 and n >= $1",
+        .parameter_count = 2,
+        .types = numeric_text,
+        .values = values,
+        .expect_rows = 1,
+        .otherwise = "insufficient_funds",
+    };
+}
+
+struct db_statement rig_plain(const char *name, const char *sql)
+{
+    return (struct db_statement){.name = name, .sql = sql, .expect_rows = -1};
+}
+
+struct db_work rig_work_of(enum db_mode mode, const char *id, const struct db_statement *statements,
+                           int count)
+{
+    return (struct db_work){.mode = mode,
+                            .gid = id,
+                            .gtrid = id,
+                            .statements = statements,
+                            .statement_count = count,
+                            .call_count = 1,
+                            .timeout_us = 10000000};
+}
+
+const char *const rig_ten_of_a[] = {"10", "a"};
+const char *const rig_thousand_of_a[] = {"1000", "a"};
+const char rig_gid[] = "troth.rig.c1.7.1.0";
+const char rig_gtrid[] = "rig.c1.7.1";
+
+int rig_setup(void **state)
+{
+    struct rig *rig = malloc(sizeof(*rig));
+    rig_open(rig, 2);
+    *state = rig;
+    return 0;
+}
+
+int rig_teardown(void **state)
+{
+    rig_close(*state);
+    free(*state);
+    return 0;
+}
+
+const char *rig_balance(struct rig *rig)
+{
+    return rig_sql(rig, "select n from rig where id = 'a'");
+}
+
+const char *rig_prepared_count(struct rig *rig)
+{
+    return rig_sql(rig, "select count(*) from pg_prepared_xacts");
+}

@@ -64,6 +64,19 @@ enum db_status rig_status(struct rig *rig, uint64_t xid);
 enum db_found rig_lookup(struct rig *rig, const char *gtrid);
 void rig_scan(struct rig *rig, struct rig_answer *answer);
 
+/* A table rig (id, n) with the rows a and b of 100 each, and what is done to it. */
+struct db_statement rig_take(const char *const values[2]); /* n, id; one row expected */
+struct db_statement rig_plain(const char *name, const char *sql);
+struct db_work rig_work_of(enum db_mode mode, const char *id, const struct db_statement *statements,
+                           int count);
+extern const char *const rig_ten_of_a[2], *const rig_thousand_of_a[2];
+extern const char rig_gid[], rig_gtrid[];
+const char *rig_balance(struct rig *rig); /* of a */
+const char *rig_prepared_count(struct rig *rig);
+/* cmocka's setup and teardown: *state is a struct rig with two work connections. */
+int rig_setup(void **state);
+int rig_teardown(void **state);
+
 /* By the side connection; each fails the test on an error. The value is valid until the next. */
 const char *rig_sql(struct rig *rig, const char *sql);
 void rig_await_sql(struct rig *rig, const char *sql, const char *value);
