@@ -86,6 +86,11 @@ const char *journal_header_decode(const uint8_t *page, struct journal_header *he
     return NULL;
 }
 
+bool journal_all_zero(const uint8_t *bytes, size_t size)
+{
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
 size_t journal_frame_bytes(size_t size)
 {
     size_t bytes = JOURNAL_FRAME_HEADER_BYTES + size;
@@ -134,12 +139,8 @@ bool journal_frame_valid(const uint8_t *bytes, const struct journal_frame *frame
 {
     if (checksum(bytes, frame->size, salt) != frame->crc)
         return false;
-    size_t total = journal_frame_bytes(frame->size);
-    for (size_t i = JOURNAL_FRAME_HEADER_BYTES + frame->size; i < total; i++) {
-        if (bytes[i] != 0)
-            return false;
-    }
-    return true;
+    size_t used = JOURNAL_FRAME_HEADER_BYTES + frame->size;
+    return journal_all_zero(bytes + used, journal_frame_bytes(frame->size) - used);
 }
 
 size_t journal_record_begin(uint8_t *at, size_t size)

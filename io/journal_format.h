@@ -48,6 +48,8 @@ struct journal_frame {
     uint32_t crc;
 };
 
+bool journal_all_zero(const uint8_t *bytes, size_t size);
+
 /* What a frame with so many bytes of records takes in the file. */
 size_t journal_frame_bytes(size_t size);
 /* Completes a frame whose records lie at bytes + JOURNAL_FRAME_HEADER_BYTES: header, padding and

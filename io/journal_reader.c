@@ -291,11 +291,6 @@ static uint64_t skip_hole(const struct segment *segment, uint64_t offset)
     return page > offset ? page : offset;
 }
 
-static bool all_zero(const uint8_t *bytes, size_t size)
-{
-    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
-}
-
 /* Looks behind the end of the valid frames. *dirty_end: where the last page that is not all zeros
  * ends. *later: the offset of a valid frame that is still to come, or 0. */
 static bool search_rest(struct reader *reader, const struct segment *segment, uint64_t end,
@@ -316,7 +311,7 @@ static bool search_rest(struct reader *reader, const struct segment *segment, ui
         const uint8_t *bytes = look(reader, segment, offset, size);
         if (!bytes)
             return false;
-        if (all_zero(bytes, size))
+        if (journal_all_zero(bytes, size))
             continue;
         *dirty_end = offset + size;
         struct journal_frame frame;

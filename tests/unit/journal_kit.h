@@ -83,11 +83,11 @@ static inline void kit_store(const char *directory, uint32_t number, const void 
 
 enum { KIT_RECORD_BYTES = 200 };
 
-/* Record number n: 20 to 99 bytes that differ from those of any other number. */
+/* Record number n: 20 to 56 bytes that differ from those of any other number. */
 static inline size_t kit_record(char *record, unsigned n)
 {
     int size = snprintf(record, KIT_RECORD_BYTES, "record %08u ", n);
-    size_t total = (size_t)size + 4 + (n * 7919u) % 79;
+    size_t total = (size_t)size + 4 + (n * 7919u) % 37;
     for (size_t i = (size_t)size; i < total; i++)
         record[i] = (char)('a' + (n + i) % 26);
     return total;
