@@ -201,7 +201,7 @@ static void answer(struct pg *pg, struct pg_worker *worker, enum db_outcome outc
     void *tag = worker->tag;
     run_reset(worker);
     pg->events.worked(pg->events.self, tag, &worked);
-    for (int i = 0; i < result_count; i++)
+    for (int i = 0; results && i < result_count; i++)
         free(results[i]);
     free(results);
     free(reason);
