@@ -77,6 +77,15 @@ static void problem_deadline(struct problem *problem, const char *what)
                        "(postgres.connections)");
 }
 
+/* From 1, among the statements of its own operation. */
+static int place_in_call(const struct db_work *request, int statement)
+{
+    int first = statement;
+    while (first > 0 && request->statements[first - 1].call == request->statements[statement].call)
+        first--;
+    return statement - first + 1;
+}
+
 /* A statement failed, an expectation did, or the connection. */
 static void problem_work(struct problem *problem, struct agent *agent, const struct entry *entry,
                          const struct context *context)
@@ -100,8 +109,9 @@ static void problem_work(struct problem *problem, struct agent *agent, const str
                worked->failed_statement < request->statement_count) {
         const struct db_statement *statement = &request->statements[worked->failed_statement];
         problem->wire.code = (char *)worked->reason;
-        SAY(problem->message, "%s: a statement did not have the expected %" PRId64 " row%s",
-            worked->reason, statement->expect_rows, statement->expect_rows == 1 ? "" : "s");
+        SAY(problem->message, "%s: statement %d did not have the expected %" PRId64 " row%s",
+            worked->reason, place_in_call(request, worked->failed_statement),
+            statement->expect_rows, statement->expect_rows == 1 ? "" : "s");
     } else {
         problem_database(problem, agent, worked->reason);
     }
@@ -475,7 +485,7 @@ static void on_up(void *self)
     struct agent *agent = self;
     agent->database_up = true;
     agent->database_reason[0] = '\0';
-    host_log(&agent->host, LOG_INFO, "the database is up");
+    host_log(&agent->host, LOG_DEBUG, "the database is up");
     status_send_all(agent);
     for (struct list *node = agent->entries.next; node != &agent->entries; node = node->next) {
         struct entry *entry = CONTAINER(node, struct entry, all);
@@ -490,7 +500,7 @@ static void on_down(void *self, const char *reason)
     struct agent *agent = self;
     agent->database_up = agent->facts.known = false;
     snprintf(agent->database_reason, sizeof(agent->database_reason), "%s", reason);
-    host_log(&agent->host, LOG_ERROR, "the database is down: %s", reason);
+    host_log(&agent->host, LOG_DEBUG, "the database is down: %s", reason);
     while (!list_empty(&agent->queue))
         entry_event(agent, CONTAINER(agent->queue.next, struct entry, queued),
                     BRANCH_DATABASE_DOWN);
