@@ -1,6 +1,7 @@
 /* Carries out the actions of branches: votes, acknowledgements, requests to the database; and hears
  * the database's answers. */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,31 +39,54 @@ static void fill_branch(Wire__Branch *branch, const struct gid *id)
 
 /* ---- problems ------------------------------------------------------------------------------ */
 
-/* The texts of a Problem in the making; protobuf-c wants them writable. */
+/* A Problem in the making. Its texts are cut: a database's detail may be larger than a message. */
 struct problem {
     Wire__Problem wire;
-    char message[400], hint[200];
+    char operation[LIMIT_WORD_BYTES + 1], code[LIMIT_WORD_BYTES + 1];
+    char message[400], detail[1000], hint[320];
 };
+
+#define SAY(field, ...) say(field, sizeof(field), __VA_ARGS__)
+
+static void say(char *field, size_t room, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Where a text is cut, half a UTF-8 character goes too: protobuf strings must be valid. */
+static void say(char *field, size_t room, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(field, room, format, arguments);
+    va_end(arguments);
+    if (size < (int)room)
+        return;
+    char *end = field + room - 1;
+    while (end > field && ((unsigned char)end[-1] & 0xc0) == 0x80)
+        *--end = '\0';
+    if (end > field && (unsigned char)end[-1] >= 0xc0)
+        end[-1] = '\0';
+}
 
 static void problem_init(struct problem *problem, const struct agent *agent, const char *operation,
                          const char *code)
 {
     wire__problem__init(&problem->wire);
-    problem->message[0] = problem->hint[0] = '\0';
     problem->wire.participant = agent->participant;
-    problem->wire.operation = (char *)operation;
-    problem->wire.code = (char *)code;
+    problem->wire.operation = problem->operation;
+    problem->wire.code = problem->code;
     problem->wire.message = problem->message;
+    problem->wire.detail = problem->detail;
     problem->wire.hint = problem->hint;
+    problem->message[0] = problem->detail[0] = problem->hint[0] = '\0';
+    SAY(problem->operation, "%s", operation);
+    SAY(problem->code, "%s", code);
 }
-
-#define SAY(field, ...) ((void)snprintf(field, sizeof(field), __VA_ARGS__))
 
 static void problem_database(struct problem *problem, struct agent *agent, const char *what)
 {
-    problem->wire.code = (char *)"database_down";
+    SAY(problem->code, "database_down");
     SAY(problem->message, "%s", what);
-    problem->wire.detail = agent->database_reason;
+    SAY(problem->detail, "%s", agent->database_reason);
     SAY(problem->hint,
         "the log of troth-participant %s tells more; its connection is set by "
         "postgres.conninfo",
@@ -71,7 +95,7 @@ static void problem_database(struct problem *problem, struct agent *agent, const
 
 static void problem_deadline(struct problem *problem, const char *what)
 {
-    problem->wire.code = (char *)"deadline";
+    SAY(problem->code, "deadline");
     SAY(problem->message, "%s", what);
     SAY(problem->hint, "allow more time (--timeout, timeouts.transaction), or more work at once "
                        "(postgres.connections)");
@@ -92,9 +116,9 @@ static void problem_work(struct problem *problem, struct agent *agent, const str
 {
     const struct db_worked *worked = context->worked;
     const struct db_work *request = &entry->work->request;
-    problem->wire.detail = (char *)(worked->detail ? worked->detail : "");
+    SAY(problem->detail, "%s", worked->detail ? worked->detail : "");
     if (context->too_large) {
-        problem->wire.code = (char *)"result_too_large";
+        SAY(problem->code, "result_too_large");
         SAY(problem->message, "the results are larger than %d bytes", LIMIT_RESULT_BYTES);
         SAY(problem->hint, "return fewer rows or columns, or drop `result`");
     } else if (worked->sqlstate && worked->sqlstate[0]) {
@@ -103,12 +127,12 @@ static void problem_work(struct problem *problem, struct agent *agent, const str
             problem_deadline(problem, "the transaction's time was up while its work ran");
             return;
         }
-        problem->wire.code = (char *)worked->sqlstate;
+        SAY(problem->code, "%s", worked->sqlstate);
         SAY(problem->message, "%s", worked->reason);
     } else if (worked->failed_statement >= 0 &&
                worked->failed_statement < request->statement_count) {
         const struct db_statement *statement = &request->statements[worked->failed_statement];
-        problem->wire.code = (char *)worked->reason;
+        SAY(problem->code, "%s", worked->reason);
         SAY(problem->message, "%s: statement %d did not have the expected %" PRId64 " row%s",
             worked->reason, place_in_call(request, worked->failed_statement),
             statement->expect_rows, statement->expect_rows == 1 ? "" : "s");
@@ -157,12 +181,12 @@ static void problem_fill(struct problem *problem, struct agent *agent, const str
 
 /* ---- votes and answers --------------------------------------------------------------------- */
 
-static void send_vote(struct link *link, Wire__Vote *vote)
+static void send_vote(struct agent *agent, struct link *link, Wire__Vote *vote)
 {
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_VOTE;
     message.vote = vote;
-    peer_send(link->peer, &message, true);
+    agent_send(agent, link, &message);
     /* A crash here: the vote is lost with the session, so it counts as no. A branch that is
      * prepared is found by the next scan, and the coordinator says abort. */
     CRASH_POINT("participant.voted");
@@ -174,13 +198,13 @@ void vote_refused(struct agent *agent, struct link *link, const Wire__Branch *br
     struct problem problem;
     problem_init(&problem, agent, refusal->operation, refusal->code);
     SAY(problem.message, "%s", refusal->error.message);
-    SAY(problem.hint, "%.199s", refusal->error.hint);
-    problem.wire.detail = (char *)refusal->error.detail;
+    SAY(problem.detail, "%s", refusal->error.detail);
+    SAY(problem.hint, "%s", refusal->error.hint);
     Wire__Vote vote = WIRE__VOTE__INIT;
     vote.branch = (Wire__Branch *)branch;
     vote.choice = WIRE__CHOICE__NO;
     vote.problem = &problem.wire;
-    send_vote(link, &vote);
+    send_vote(agent, link, &vote);
 }
 
 /* NULL when the session of its PREPARE or LOOKUP is gone. */
@@ -220,7 +244,7 @@ static void do_vote(struct agent *agent, struct entry *entry, const struct branc
     } else {
         vote.xid = entry->branch.xid;
     }
-    send_vote(link, &vote);
+    send_vote(agent, link, &vote);
     free(results);
 }
 
@@ -242,7 +266,7 @@ static void do_tell(struct agent *agent, struct entry *entry, const struct branc
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_FINISHED;
     message.finished = &finished;
-    peer_send(link->peer, &message, true);
+    agent_send(agent, link, &message);
     /* A crash here: the acknowledgement is lost, FINISH comes again, and the database proves by the
      * xid that the branch was ended as decided. */
     CRASH_POINT("participant.acked");
@@ -261,7 +285,7 @@ static void do_answer(struct agent *agent, struct entry *entry, const struct bra
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_FOUND;
     message.found = &found;
-    peer_send(link->peer, &message, true);
+    agent_send(agent, link, &message);
 }
 
 /* ---- requests to the database -------------------------------------------------------------- */
@@ -334,6 +358,9 @@ static void act(struct agent *agent, struct entry *entry, const struct branch_ac
     case BRANCH_DO_ANSWER:
         do_answer(agent, entry, action);
         break;
+    case BRANCH_DO_ASK:
+        scan_inquire_one(agent, entry);
+        break;
     case BRANCH_DO_RETRY:
         do_retry(agent, entry);
         break;
@@ -370,6 +397,8 @@ static void step(struct agent *agent, struct entry *entry, const struct branch_e
     branch_step(&entry->branch, event, &actions);
     if (entry->branch.state != before)
         entry->scan = agent->scans;
+    if (before == BRANCH_IN_DOUBT && entry->branch.state != before)
+        entry->tries = 0; /* what was asked often is not yet tried often */
     if (entry->branch.held && !held)
         host_log(&agent->host, LOG_WARNING,
                  "%s is held: its coordinator can't know any more what was decided; an operator "

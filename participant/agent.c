@@ -47,6 +47,13 @@ struct link *agent_link(struct agent *agent, const char *coordinator)
     return NULL;
 }
 
+void agent_send(struct agent *agent, struct link *link, const Wire__Message *message)
+{
+    if (!peer_send(link->peer, message, true))
+        host_log(&agent->host, LOG_ERROR, "a message of %zu bytes is too large and was not sent",
+                 protobuf_c_message_get_packed_size(&message->base));
+}
+
 /* The id of a branch that this session's coordinator speaks of. False: no such branch can be. */
 static bool read_branch(const struct link *link, const Wire__Branch *branch, struct gid *id,
                         gid_text gid)

@@ -4,6 +4,7 @@
 #define TROTH_PARTICIPANT_AGENT_PRIVATE_H
 
 #include "core/id.h"
+#include "core/limits.h"
 #include "core/list.h"
 #include "core/map.h"
 #include "core/ports.h"
@@ -13,8 +14,11 @@
 #include "participant/branch.h"
 #include "participant/work.h"
 
-/* Held gids named in a Status: it must fit a message. */
-enum { STATUS_HELD = 200 };
+/* Held gids, and bytes of operation names, in a Status: it must fit a message. */
+enum { STATUS_HELD = 200, STATUS_OPERATION_BYTES = 16 * 1024 };
+_Static_assert(STATUS_HELD *(LIMIT_GID_BYTES + 3) + STATUS_OPERATION_BYTES + 1024 <
+                   LIMIT_MESSAGE_BYTES,
+               "a Status fits a message");
 
 /* A branch that the agent knows of. */
 struct entry {
@@ -82,6 +86,9 @@ struct entry *entry_new(struct agent *agent, const struct gid *id, const char *g
 /* The session with the coordinator of that name, or NULL. */
 struct link *agent_link(struct agent *agent, const char *coordinator);
 
+/* Queues a message whatever waits already: votes, answers and questions are bounded by branches. */
+void agent_send(struct agent *agent, struct link *link, const Wire__Message *message);
+
 /* ---- act.c */
 /* Steps the branch and carries out its actions. The entry may be gone afterwards. */
 void entry_step(struct agent *agent, struct entry *entry, const struct branch_event *event);
@@ -101,6 +108,8 @@ void scan_done(struct agent *agent, bool ok, const struct db_prepared *prepared,
                int slots);
 /* Asks this session's coordinator about every branch in doubt whose yes was not given in it. */
 void scan_inquire(struct agent *agent, struct link *link);
+/* About this one again, if its coordinator is there. */
+void scan_inquire_one(struct agent *agent, const struct entry *entry);
 void status_send(struct agent *agent, struct link *link);
 void status_send_all(struct agent *agent);
 

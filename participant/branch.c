@@ -322,10 +322,12 @@ static void judged(struct branch *branch, const struct branch_event *event,
 {
     if (branch->state != BRANCH_IN_DOUBT)
         return;
-    /* VERDICT_WAIT and what a newer coordinator may say: the decision will come, or is asked for
-     * again after the next scan. */
     branch->held = event->verdict == WIRE__VERDICT__VERDICT_HOLD;
-    if (event->verdict == WIRE__VERDICT__VERDICT_COMMIT)
+    /* Not decided yet. An abort is not announced to a session that did not vote, so it is asked for
+     * again before the next sweep: a branch in doubt holds locks. */
+    if (event->verdict == WIRE__VERDICT__VERDICT_WAIT && !branch->retrying)
+        retry(branch, actions);
+    else if (event->verdict == WIRE__VERDICT__VERDICT_COMMIT)
         told(branch, true, event->xid, actions);
     else if (event->verdict == WIRE__VERDICT__VERDICT_ABORT)
         told(branch, false, event->xid, actions);
@@ -425,7 +427,9 @@ static void retry_due(struct branch *branch, struct branch_actions *actions)
 {
     CHECK(branch->retrying);
     branch->retrying = false;
-    if (branch->state == BRANCH_LOOKING)
+    if (branch->state == BRANCH_IN_DOUBT)
+        add(actions, BRANCH_DO_ASK);
+    else if (branch->state == BRANCH_LOOKING)
         add(actions, BRANCH_DO_LOOK_UP);
     else if (branch->state == BRANCH_PROVING)
         finish(branch, branch->decision == BRANCH_COMMIT, actions);

@@ -89,6 +89,7 @@ enum branch_action_kind {
     BRANCH_DO_LOOK_UP, /* of the gtrid */
     BRANCH_DO_TELL,    /* FINISHED: commit, hazard (NULL: proved) */
     BRANCH_DO_ANSWER,  /* FOUND: commit */
+    BRANCH_DO_ASK,     /* INQUIRE about this branch alone */
     BRANCH_DO_RETRY,   /* set a timer, later each time */
     BRANCH_DO_SCAN,    /* soon */
 };

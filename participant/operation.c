@@ -304,6 +304,17 @@ static void hint_parameters(const struct operation *operation, struct error *err
                operation->parameter_count ? list : "no arguments");
 }
 
+/* At most `most` bytes of a valid UTF-8 text, and no half character. */
+static int whole_characters(const char *text, int most)
+{
+    int size = (int)strnlen(text, (size_t)most + 1);
+    if (size <= most)
+        return size;
+    for (size = most; size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80;)
+        size--;
+    return size;
+}
+
 /* A string "12", the number 1.5, an array: as a person reads it. */
 static const char *describe(const struct json *value, char *buffer, size_t size)
 {
@@ -314,7 +325,7 @@ static const char *describe(const struct json *value, char *buffer, size_t size)
     if (value->type == JSON_NUMBER)
         snprintf(buffer, size, "the number %.40s", value->text);
     else if (value->type == JSON_STRING)
-        snprintf(buffer, size, "a string \"%.40s%s", value->text,
+        snprintf(buffer, size, "a string \"%.*s%s", whole_characters(value->text, 40), value->text,
                  value->text_size > 40 ? "..." : "\"");
     else
         snprintf(buffer, size, "%s", words[value->type]);
@@ -380,7 +391,8 @@ static bool bind_values(const struct operation *operation, const struct json *ar
         const char *name = arguments->members[i].name;
         if (parameter_index(operation, name) >= 0)
             continue;
-        error_set(error, ERROR_USAGE, "unknown argument \"%.80s\"", name);
+        error_set(error, ERROR_USAGE, "unknown argument \"%.*s\"", whole_characters(name, 80),
+                  name);
         const char *nearest = nearest_parameter(operation, name);
         if (nearest)
             error_hint(error, "did you mean %s?", nearest);

@@ -124,7 +124,26 @@ static void send_inquire(struct link *link, Wire__Branch *branches, uint64_t *xi
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_INQUIRE;
     message.inquire = &inquire;
-    peer_send(link->peer, &message, true);
+    agent_send(link->agent, link, &message);
+}
+
+static void fill(Wire__Branch *branch, const struct entry *entry)
+{
+    wire__branch__init(branch);
+    branch->epoch = entry->id.tx.epoch;
+    branch->seq = entry->id.tx.seq;
+    branch->branch = (uint32_t)entry->id.branch;
+}
+
+void scan_inquire_one(struct agent *agent, const struct entry *entry)
+{
+    struct link *link = agent_link(agent, entry->id.coordinator);
+    if (!link)
+        return; /* the next session begins with all that must be asked */
+    Wire__Branch branch;
+    uint64_t xid = entry->branch.xid;
+    fill(&branch, entry);
+    send_inquire(link, &branch, &xid, 1);
 }
 
 void scan_inquire(struct agent *agent, struct link *link)
@@ -138,10 +157,7 @@ void scan_inquire(struct agent *agent, struct link *link)
         const struct entry *entry = CONTAINER(node, struct entry, all);
         if (!must_ask(entry, link))
             continue;
-        wire__branch__init(&branches[count]);
-        branches[count].epoch = entry->id.tx.epoch;
-        branches[count].seq = entry->id.tx.seq;
-        branches[count].branch = (uint32_t)entry->id.branch;
+        fill(&branches[count], entry);
         xids[count] = entry->branch.xid;
         if (++count == INQUIRE_BRANCHES) {
             send_inquire(link, branches, xids, count);
@@ -179,6 +195,18 @@ static size_t list_held(struct agent *agent, char **held)
     return count;
 }
 
+static size_t list_operations(const struct operation_set *set, char **names)
+{
+    size_t count = 0, bytes = 0;
+    for (int i = 0; i < set->count; i++) {
+        bytes += strlen(set->operations[i].name) + 3;
+        if (bytes > STATUS_OPERATION_BYTES)
+            break;
+        names[count++] = set->operations[i].name;
+    }
+    return count;
+}
+
 void status_send(struct agent *agent, struct link *link)
 {
     if (!link->peer)
@@ -193,14 +221,12 @@ void status_send(struct agent *agent, struct link *link)
     status.oldest_prepared_us = agent->facts.oldest_us;
     status.n_held = list_held(agent, held);
     status.held = held;
-    status.n_operations = (size_t)agent->operations->count;
-    status.operations = xcalloc(status.n_operations + 1, sizeof(char *));
-    for (size_t i = 0; i < status.n_operations; i++)
-        status.operations[i] = agent->operations->operations[i].name;
+    status.operations = xcalloc((size_t)agent->operations->count + 1, sizeof(char *));
+    status.n_operations = list_operations(agent->operations, status.operations);
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_STATUS;
     message.status = &status;
-    peer_send(link->peer, &message, true);
+    agent_send(link->agent, link, &message);
     free(status.operations);
 }
 

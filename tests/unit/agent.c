@@ -647,8 +647,11 @@ static void a_yes_of_a_lost_session_is_inquired_about_in_the_next(void **state)
     assert_int_equal(inquire->n_branches, 1);
     assert_int_equal(inquire->branches[0]->seq, 1);
     assert_int_equal(inquire->xids[0], 3);
+    clear_inbox();
     send_verdict(1, WIRE__VERDICT__VERDICT_WAIT);
     assert_int_equal(database.count, 0);
+    pass(100000); /* and again, soon */
+    assert_int_equal(got(WIRE__MESSAGE__BODY_INQUIRE)->inquire->branches[0]->seq, 1);
     send_verdict(1, WIRE__VERDICT__VERDICT_COMMIT);
     assert_true(database.requests[take(FINISH)].commit);
 }
@@ -829,6 +832,34 @@ static void read_only_work_votes_read_only_in_either_mode(void **state)
     }
 }
 
+static void a_problem_always_fits_a_message(void **state)
+{
+    (void)state;
+    send_prepare(1);
+    char *large = xmalloc(LIMIT_MESSAGE_BYTES + 1);
+    for (int i = 0; i + 1 < LIMIT_MESSAGE_BYTES; i += 2)
+        memcpy(large + i, "\xc3\xa9", 2);
+    large[LIMIT_MESSAGE_BYTES] = '\0';
+    struct db_worked answer = {.outcome = DB_FAILED,
+                               .failed_statement = 0,
+                               .sqlstate = "23505",
+                               .reason = large,
+                               .detail = large + 1};
+    events->worked(events->self, take_tag(WORK), &answer);
+    settle();
+    free(large);
+    const Wire__Vote *vote = got_vote(WIRE__CHOICE__NO);
+    assert_int_equal(strlen(vote->problem->message) % 2, 0); /* no half character */
+    assert_in_range(strlen(vote->problem->detail), 900, 1000);
+    clear_inbox();
+    char *name = xmalloc(LIMIT_MESSAGE_BYTES - 100);
+    memset(name, 'x', LIMIT_MESSAGE_BYTES - 101);
+    name[LIMIT_MESSAGE_BYTES - 101] = '\0';
+    send_call(2, WIRE__MODE__PREPARE, name, "{}");
+    free(name);
+    assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, "unknown_operation");
+}
+
 static void results_that_fit_no_message_are_refused(void **state)
 {
     (void)state;
@@ -924,6 +955,7 @@ int main(void)
         UP(one_phase_work_votes_done),
         UP(a_lost_one_phase_commit_is_found_by_its_barrier_row),
         UP(read_only_work_votes_read_only_in_either_mode),
+        UP(a_problem_always_fits_a_message),
         UP(results_that_fit_no_message_are_refused),
         UP(draining_refuses_new_work_and_ends_when_votes_are_out),
         UP(impossible_messages_change_nothing),

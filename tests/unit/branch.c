@@ -259,6 +259,9 @@ static void verdicts_decide_an_orphan_and_hold_keeps_it(void **state)
     STEP(&branch, BRANCH_JUDGED, .verdict = WIRE__VERDICT__VERDICT_WAIT);
     assert_int_equal(branch.state, BRANCH_IN_DOUBT);
     assert_false(branch.held);
+    only(BRANCH_DO_RETRY);
+    STEP(&branch, BRANCH_RETRY_DUE);
+    only(BRANCH_DO_ASK);
     STEP(&branch, BRANCH_JUDGED, .verdict = WIRE__VERDICT__VERDICT_HOLD);
     assert_true(branch.held);
     assert_int_equal(actions.count, 0);
