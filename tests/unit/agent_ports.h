@@ -1,0 +1,483 @@
+/* Tiny ports for tests of the agent: time that moves when told, a link of two queues, a database
+ * that answers when the test says so, and a coordinator that is one end of a real session. */
+#ifndef TROTH_TESTS_UNIT_AGENT_PORTS_H
+#define TROTH_TESTS_UNIT_AGENT_PORTS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/check.h"
+#include "core/limits.h"
+#include "core/transport.h"
+#include "participant/agent.h"
+#include "wire.pb-c.h"
+
+/* ---- host: time that moves when told ------------------------------------------------------- */
+
+static uint64_t now_us;
+static uint64_t random_state;
+
+static uint64_t fake_now(void *self)
+{
+    (void)self;
+    return now_us;
+}
+
+static int64_t fake_wall(void *self)
+{
+    (void)self;
+    return (int64_t)now_us;
+}
+
+static void fake_random(void *self, void *buffer, size_t size)
+{
+    (void)self;
+    for (size_t i = 0; i < size; i++) {
+        random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+        ((unsigned char *)buffer)[i] = (unsigned char)(random_state >> 56);
+    }
+}
+
+static void fake_log(void *self, enum log_level level, const char *line)
+{
+    (void)self;
+    (void)level;
+    (void)line;
+}
+
+static const struct host_port host = {NULL, fake_now, fake_wall, fake_random, fake_log};
+
+/* ---- the link: two queues of frames -------------------------------------------------------- */
+
+struct frame_queue {
+    struct {
+        char *bytes;
+        size_t size;
+    } frames[256];
+    int count;
+};
+
+static struct frame_queue to_agent, to_coordinator;
+static bool cut; /* frames are lost */
+
+static bool queue_frame(struct frame_queue *queue, const void *frame, size_t size)
+{
+    if (cut)
+        return true;
+    assert_in_range(queue->count, 0, 255);
+    queue->frames[queue->count].bytes = xmalloc(size);
+    memcpy(queue->frames[queue->count].bytes, frame, size);
+    queue->frames[queue->count++].size = size;
+    return true;
+}
+
+static bool send_frame(void *self, uint64_t route, const void *frame, size_t size)
+{
+    (void)route;
+    return queue_frame(self, frame, size);
+}
+
+static void redial(void *self)
+{
+    (void)self;
+}
+
+/* ---- the database: keeps what it was asked for --------------------------------------------- */
+
+enum asked { WORK, CANCEL, FINISH, STATUS, LOOKUP, SCAN };
+
+static struct {
+    struct {
+        enum asked kind;
+        void *tag;
+        const struct db_work *work;
+        char text[256]; /* the gid or gtrid */
+        bool commit;
+        uint64_t xid;
+    } requests[64];
+    int count, cleaned;
+} database;
+
+static int ask(enum asked kind, void *tag)
+{
+    assert_in_range(database.count, 0, 63);
+    int index = database.count++;
+    memset(&database.requests[index], 0, sizeof(database.requests[index]));
+    database.requests[index].kind = kind;
+    database.requests[index].tag = tag;
+    return index;
+}
+
+static void db_work(void *self, const struct db_work *work, void *tag)
+{
+    (void)self;
+    int index = ask(WORK, tag);
+    database.requests[index].work = work;
+}
+
+static void db_cancel(void *self, void *tag)
+{
+    (void)self;
+    ask(CANCEL, tag);
+}
+
+static void db_finish(void *self, const char *gid, bool commit, void *tag)
+{
+    (void)self;
+    int index = ask(FINISH, tag);
+    snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s", gid);
+    database.requests[index].commit = commit;
+}
+
+static void db_status(void *self, uint64_t xid, void *tag)
+{
+    (void)self;
+    int index = ask(STATUS, tag);
+    database.requests[index].xid = xid;
+}
+
+static void db_lookup(void *self, const char *gtrid, void *tag)
+{
+    (void)self;
+    int index = ask(LOOKUP, tag);
+    snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s", gtrid);
+}
+
+static void db_scan(void *self, void *tag)
+{
+    (void)self;
+    ask(SCAN, tag);
+}
+
+static void db_clean(void *self, uint64_t age_us)
+{
+    (void)self;
+    (void)age_us;
+    database.cleaned++;
+}
+
+static const struct db_port db = {NULL,      db_work,   db_cancel, db_finish,
+                                  db_status, db_lookup, db_scan,   db_clean};
+
+/* ---- the coordinator: keeps what it is told ------------------------------------------------ */
+
+static struct transport *coordinator;
+static struct peer *participant;
+static Wire__Message *inbox[256];
+static int inbox_count;
+static struct agent *agent;
+static const struct db_events *events;
+static struct operation_set operations;
+
+static void coordinator_up(void *self, struct peer *peer)
+{
+    (void)self;
+    participant = peer;
+}
+
+static void coordinator_message(void *self, struct peer *peer, const Wire__Message *message)
+{
+    (void)self;
+    (void)peer;
+    size_t size = wire__message__get_packed_size(message);
+    uint8_t *bytes = xmalloc(size);
+    wire__message__pack(message, bytes);
+    assert_in_range(inbox_count, 0, 255);
+    inbox[inbox_count++] = wire__message__unpack(NULL, size, bytes);
+    free(bytes);
+}
+
+static void coordinator_down(void *self, struct peer *peer, const char *reason)
+{
+    (void)self;
+    (void)peer;
+    (void)reason;
+    participant = NULL;
+}
+
+static void deliver(struct frame_queue *queue, bool agents)
+{
+    for (int i = 0; i < queue->count; i++) {
+        if (agents)
+            agent_frame(agent, 0, queue->frames[i].bytes, queue->frames[i].size);
+        else
+            transport_frame(coordinator, 1, queue->frames[i].bytes, queue->frames[i].size);
+        free(queue->frames[i].bytes);
+    }
+    queue->count = 0;
+}
+
+/* Until nothing moves any more. */
+static void settle(void)
+{
+    for (int i = 0; i < 8; i++) {
+        agent_settle(agent);
+        transport_settle(coordinator);
+        deliver(&to_coordinator, false);
+        deliver(&to_agent, true);
+    }
+}
+
+static void pass(uint64_t us)
+{
+    for (uint64_t end = now_us + us; now_us < end;) {
+        now_us += end - now_us < 50000 ? end - now_us : 50000;
+        settle();
+    }
+}
+
+static void send(Wire__Message *message)
+{
+    assert_non_null(participant);
+    assert_true(peer_send(participant, message, true));
+    settle();
+}
+
+static Wire__Branch branch_of(uint64_t seq)
+{
+    Wire__Branch branch = WIRE__BRANCH__INIT;
+    branch.epoch = 5;
+    branch.seq = seq;
+    return branch;
+}
+
+static void send_call(uint64_t seq, Wire__Mode mode, const char *operation, const char *arguments)
+{
+    Wire__Branch branch = branch_of(seq);
+    Wire__Call call = WIRE__CALL__INIT, *calls[] = {&call};
+    call.operation = (char *)operation;
+    call.arguments = (char *)arguments;
+    Wire__Prepare prepare = WIRE__PREPARE__INIT;
+    prepare.branch = &branch;
+    prepare.mode = mode;
+    prepare.timeout_ms = 1000;
+    prepare.n_calls = 1;
+    prepare.calls = calls;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_PREPARE;
+    message.prepare = &prepare;
+    send(&message);
+}
+
+static void send_prepare(uint64_t seq)
+{
+    send_call(seq, WIRE__MODE__PREPARE, "charge", "{\"amount\":1}");
+}
+
+static void send_finish(uint64_t seq, bool commit, uint64_t xid)
+{
+    Wire__Branch branch = branch_of(seq);
+    Wire__Finish finish = WIRE__FINISH__INIT;
+    finish.branch = &branch;
+    finish.commit = commit;
+    finish.xid = xid;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_FINISH;
+    message.finish = &finish;
+    send(&message);
+}
+
+static void send_verdict(uint64_t seq, Wire__Verdict verdict)
+{
+    Wire__Branch branch = branch_of(seq);
+    Wire__Judged judged = WIRE__JUDGED__INIT, *list[] = {&judged};
+    judged.branch = &branch;
+    judged.verdict = verdict;
+    Wire__Verdicts verdicts = WIRE__VERDICTS__INIT;
+    verdicts.n_judged = 1;
+    verdicts.judged = list;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_VERDICTS;
+    message.verdicts = &verdicts;
+    send(&message);
+}
+
+static void send_lookup(uint64_t seq)
+{
+    Wire__Branch branch = branch_of(seq);
+    Wire__Lookup lookup = WIRE__LOOKUP__INIT;
+    lookup.branch = &branch;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_LOOKUP;
+    message.lookup = &lookup;
+    send(&message);
+}
+
+/* ---- looking at what came ------------------------------------------------------------------ */
+
+/* Takes the oldest request out; it must be of that kind. Its place is good until the next. */
+static int take(enum asked kind)
+{
+    assert_true(database.count > 0);
+    assert_int_equal(database.requests[0].kind, kind);
+    static int last = 63;
+    database.requests[last] = database.requests[0];
+    memmove(&database.requests[0], &database.requests[1],
+            (size_t)--database.count * sizeof(database.requests[0]));
+    return last;
+}
+
+static void *take_tag(enum asked kind)
+{
+    return database.requests[take(kind)].tag;
+}
+
+static void clear_inbox(void)
+{
+    for (int i = 0; i < inbox_count; i++)
+        wire__message__free_unpacked(inbox[i], NULL);
+    inbox_count = 0;
+}
+
+/* The only message of that kind since the inbox was cleared. */
+static const Wire__Message *got(Wire__Message__BodyCase body)
+{
+    const Wire__Message *found = NULL;
+    for (int i = 0; i < inbox_count; i++) {
+        if (inbox[i]->body_case != body)
+            continue;
+        assert_null(found);
+        found = inbox[i];
+    }
+    assert_non_null(found);
+    return found;
+}
+
+static bool nothing_came(Wire__Message__BodyCase body)
+{
+    for (int i = 0; i < inbox_count; i++) {
+        if (inbox[i]->body_case == body)
+            return false;
+    }
+    return true;
+}
+
+static const Wire__Vote *got_vote(Wire__Choice choice)
+{
+    const Wire__Vote *vote = got(WIRE__MESSAGE__BODY_VOTE)->vote;
+    assert_int_equal(vote->choice, choice);
+    return vote;
+}
+
+static void worked(void *tag, enum db_outcome outcome, uint64_t xid)
+{
+    const char *results[] = {"{\"id\":1}"};
+    struct db_worked answer = {.outcome = outcome,
+                               .xid = xid,
+                               .failed_statement = -1,
+                               .sqlstate = "",
+                               .reason = "",
+                               .detail = "",
+                               .results = results};
+    events->worked(events->self, tag, &answer);
+    settle();
+}
+
+static void scanned(const char *gid, uint64_t xid)
+{
+    struct db_prepared prepared = {.gid = gid, .xid = xid, .prepared_at_us = 99};
+    void *tag = take_tag(SCAN);
+    events->scanned(events->self, tag, true, gid ? &prepared : NULL, gid != NULL, 64);
+    settle();
+}
+
+/* ---- set-up -------------------------------------------------------------------------------- */
+
+static void load_operations(void)
+{
+    struct error error = {0};
+    struct operation *charge = operation_add(&operations, "charge", false, &error);
+    assert_true(operation_parameter_add(charge, "amount", "numeric", &error));
+    assert_true(operation_statement_add(charge, "update a set b = :amount", 1, "insufficient_funds",
+                                        DB_ROW, &error));
+    struct operation *look = operation_add(&operations, "look", true, &error);
+    assert_true(operation_statement_add(look, "select 1", -1, NULL, DB_ROW, &error));
+}
+
+static void start_agent(void)
+{
+    struct agent_config config = {.cluster = "shop",
+                                  .participant = "payments",
+                                  .operations = &operations,
+                                  .connections = 2,
+                                  .heartbeat_us = 500000,
+                                  .sweep_us = 60000000,
+                                  .barrier_keep_us = 1000000};
+    struct link_port link = {&to_coordinator, send_frame, redial};
+    agent = agent_new(&config, &host, &db, &link, 1);
+    events = agent_db_events(agent);
+    settle();
+}
+
+static int start(void **state)
+{
+    (void)state;
+    now_us = 1000000;
+    random_state = 1;
+    cut = false;
+    memset(&database, 0, sizeof(database));
+    load_operations();
+    struct transport_config config = {.acceptor = true,
+                                      .cluster = "shop",
+                                      .name = "c1",
+                                      .heartbeat_us = 500000,
+                                      .frame_bytes = LIMIT_AGENT_FRAME_BYTES};
+    struct link_port link = {&to_agent, send_frame, NULL};
+    struct transport_events up = {
+        .up = coordinator_up, .message = coordinator_message, .down = coordinator_down};
+    coordinator = transport_new(&config, &host, &link, &up);
+    transport_open(coordinator, 5);
+    start_agent();
+    return 0;
+}
+
+static int start_with_database(void **state)
+{
+    start(state);
+    events->up(events->self);
+    settle();
+    scanned(NULL, 0);
+    clear_inbox();
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    agent_free(agent);
+    transport_free(coordinator);
+    participant = NULL;
+    for (int i = 0; i < to_agent.count; i++)
+        free(to_agent.frames[i].bytes);
+    for (int i = 0; i < to_coordinator.count; i++)
+        free(to_coordinator.frames[i].bytes);
+    to_agent.count = to_coordinator.count = 0;
+    clear_inbox();
+    operation_set_fini(&operations);
+    return 0;
+}
+
+/* The session ends for the agent; what is under way is lost. */
+static void lose_session(void)
+{
+    cut = true;
+    pass(3000000);
+    assert_null(participant);
+    cut = false;
+}
+
+static void reconnect(void)
+{
+    for (int i = 0; i < 200 && !participant; i++)
+        pass(50000);
+    assert_non_null(participant);
+}
+
+#endif
