@@ -2,6 +2,7 @@
  * when it can't go on. */
 #include "tests/unit/journal_kit.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -61,6 +62,41 @@ static void stop(struct fixture *fixture)
     fixture->journal = NULL;
 }
 
+/* Holds the writer thread between a write and its flush until it is let go. */
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    int arrived, let_go;
+} gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
+
+static void hold_at_written(const char *point)
+{
+    if (strcmp(point, "journal.written") != 0)
+        return;
+    pthread_mutex_lock(&gate.mutex);
+    gate.arrived++;
+    pthread_cond_broadcast(&gate.changed);
+    while (gate.let_go < gate.arrived)
+        pthread_cond_wait(&gate.changed, &gate.mutex);
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+static void gate_wait_arrived(int count)
+{
+    pthread_mutex_lock(&gate.mutex);
+    while (gate.arrived < count)
+        pthread_cond_wait(&gate.changed, &gate.mutex);
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+static void gate_let_go(int count)
+{
+    pthread_mutex_lock(&gate.mutex);
+    gate.let_go = count;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.mutex);
+}
+
 static int setup(void **state)
 {
     struct fixture *fixture = xcalloc(1, sizeof(*fixture));
@@ -73,8 +109,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *fixture = *state;
+    gate_let_go(INT_MAX); /* a test that failed may still hold the thread */
     if (fixture->journal)
         stop(fixture);
+    crash_hook = NULL;
     loop_free(fixture->loop);
     kit_remove(fixture->directory);
     free(fixture);
@@ -177,41 +215,6 @@ static void a_reported_position_is_in_the_files(void **state)
     }
 }
 
-/* Holds the writer thread between a write and its flush until it is let go. */
-static struct {
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    int arrived, let_go;
-} gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
-
-static void hold_at_written(const char *point)
-{
-    if (strcmp(point, "journal.written") != 0)
-        return;
-    pthread_mutex_lock(&gate.mutex);
-    gate.arrived++;
-    pthread_cond_broadcast(&gate.changed);
-    while (gate.let_go < gate.arrived)
-        pthread_cond_wait(&gate.changed, &gate.mutex);
-    pthread_mutex_unlock(&gate.mutex);
-}
-
-static void gate_wait_arrived(int count)
-{
-    pthread_mutex_lock(&gate.mutex);
-    while (gate.arrived < count)
-        pthread_cond_wait(&gate.changed, &gate.mutex);
-    pthread_mutex_unlock(&gate.mutex);
-}
-
-static void gate_let_go(int count)
-{
-    pthread_mutex_lock(&gate.mutex);
-    gate.let_go = count;
-    pthread_cond_broadcast(&gate.changed);
-    pthread_mutex_unlock(&gate.mutex);
-}
-
 static void position_is_not_reported_before_its_own_flush(void **state)
 {
     struct fixture *fixture = *state;
@@ -230,7 +233,6 @@ static void position_is_not_reported_before_its_own_flush(void **state)
     gate_let_go(2);
     wait_durable(fixture, 3);
     stop(fixture);
-    crash_hook = NULL;
     assert_int_equal(report_of(fixture).frames, 2);
 }
 
