@@ -100,6 +100,7 @@ static void gate_let_go(int count)
 static int setup(void **state)
 {
     struct fixture *fixture = xcalloc(1, sizeof(*fixture));
+    gate.arrived = gate.let_go = 0;
     fixture->directory = kit_directory();
     fixture->loop = loop_new();
     *state = fixture;
