@@ -6,9 +6,6 @@
 #include <strings.h>
 
 #include "core/check.h"
-#include "core/id.h"
-#include "io/nano.h"
-#include "io/yaml.h"
 
 enum {
     CONNECTIONS = 16,
@@ -17,28 +14,6 @@ enum {
 };
 
 static const uint64_t lock_timeout_us = 2 * 1000 * 1000;
-
-static void mistake(struct yaml *yaml, const struct yaml_node *at, const struct error *error)
-{
-    yaml_mistake(yaml, at, "%s%s%s%s%s%s", error->message, error->detail[0] ? ": " : "",
-                 error->detail, error->hint[0] ? " (" : "", error->hint, error->hint[0] ? ")" : "");
-}
-
-static char *read_name(struct yaml *yaml, const struct yaml_node *root, const char *key)
-{
-    const struct yaml_node *node = yaml_need(yaml, root, key);
-    const char *name = yaml_string(yaml, node, NULL);
-    if (name && !name_valid(name))
-        yaml_mistake(yaml, node, "%s: \"%s\" is no name; a name is %s", key, name, name_rule);
-    return xstrdup(name ? name : "");
-}
-
-static void check_address(struct yaml *yaml, const struct yaml_node *node, const char *address)
-{
-    struct error error = {0};
-    if (address && !nano_address_check(address, true, &error))
-        mistake(yaml, node, &error);
-}
 
 static void read_coordinators(struct yaml *yaml, const struct yaml_node *root,
                               struct config *config)
@@ -57,10 +32,9 @@ static void read_coordinators(struct yaml *yaml, const struct yaml_node *root,
     config->coordinators = xcalloc((size_t)count, sizeof(char *));
     for (int i = 0; i < count; i++) {
         const struct yaml_node *node = yaml_item(list, i);
-        const char *address = yaml_string(yaml, node, NULL);
+        const char *address = settings_address(yaml, node);
         if (!address)
             continue;
-        check_address(yaml, node, address);
         for (int j = 0; j < config->coordinator_count; j++) {
             if (strcmp(config->coordinators[j], address) == 0)
                 yaml_mistake(yaml, node, "coordinator %s is listed twice", address);
@@ -152,7 +126,7 @@ static void read_parameters(struct yaml *yaml, const struct yaml_node *map,
         const char *type = yaml_string(yaml, node, NULL);
         struct error error = {0};
         if (type && !operation_parameter_add(operation, yaml_key_at(map, i), type, &error))
-            mistake(yaml, node, &error);
+            settings_mistake(yaml, node, &error);
     }
 }
 
@@ -179,7 +153,7 @@ static void read_statement(struct yaml *yaml, const struct yaml_node *map,
                                                                     : DB_ROW;
     struct error error = {0};
     if (sql && !operation_statement_add(operation, sql, rows, otherwise, shape, &error))
-        mistake(yaml, node, &error);
+        settings_mistake(yaml, node, &error);
 }
 
 static void read_operation(struct yaml *yaml, const char *name, const struct yaml_node *map,
@@ -192,7 +166,7 @@ static void read_operation(struct yaml *yaml, const char *name, const struct yam
     bool read_only = yaml_boolean(yaml, yaml_get(map, "read_only"), false);
     struct operation *operation = operation_add(set, name, read_only, &error);
     if (!operation) {
-        mistake(yaml, map, &error);
+        settings_mistake(yaml, map, &error);
         return;
     }
     read_parameters(yaml, yaml_get(map, "params"), operation);
@@ -205,7 +179,7 @@ static void read_operation(struct yaml *yaml, const char *name, const struct yam
         read_statement(yaml, yaml_item(sql, i), operation);
     /* A statement that was refused must not let its parameters seem unused as well. */
     if (sql && operation->statement_count == yaml_count(sql) && !operation_check(operation, &error))
-        mistake(yaml, map, &error);
+        settings_mistake(yaml, map, &error);
 }
 
 static void read_operations(struct yaml *yaml, const struct yaml_node *root, struct config *config)
@@ -219,33 +193,7 @@ static void read_operations(struct yaml *yaml, const struct yaml_node *root, str
         read_operation(yaml, yaml_key_at(map, i), yaml_value_at(map, i), &config->operations);
 }
 
-/* ---- the rest ------------------------------------------------------------------------------ */
-
-static void read_log(struct yaml *yaml, const struct yaml_node *map, struct config *config)
-{
-    static const char *const keys[] = {"format", "level", NULL};
-    static const char *const formats[] = {"text", "json", NULL};
-    static const char *const levels[] = {"debug", "info", "warning", "error", NULL};
-    config->log_format = LOG_TEXT;
-    config->log_level = LOG_INFO;
-    if (!map || !yaml_map(yaml, map, keys))
-        return;
-    config->log_format =
-        yaml_word(yaml, yaml_get(map, "format"), formats, 0) == 1 ? LOG_JSON : LOG_TEXT;
-    config->log_level = (enum log_level)yaml_word(yaml, yaml_get(map, "level"), levels, LOG_INFO);
-}
-
-static void read_security(struct yaml *yaml, const struct yaml_node *root)
-{
-    const struct yaml_node *node = yaml_need(yaml, root, "security");
-    if (!node)
-        return;
-    const char *word = yaml_is_scalar(node) ? yaml_string(yaml, node, "") : "";
-    if (strcmp(word, "none") != 0)
-        yaml_mistake(yaml, node,
-                     "security: this version knows only `none`, and that only between "
-                     "loopback addresses");
-}
+/* ---- the whole ----------------------------------------------------------------------------- */
 
 static void read_all(struct yaml *yaml, struct config *config)
 {
@@ -254,15 +202,14 @@ static void read_all(struct yaml *yaml, struct config *config)
     const struct yaml_node *root = yaml_root(yaml);
     if (!yaml_map(yaml, root, keys))
         return;
-    config->cluster = read_name(yaml, root, "cluster");
-    config->participant = read_name(yaml, root, "participant");
+    config->cluster = settings_name(yaml, root, "cluster");
+    config->participant = settings_name(yaml, root, "participant");
     read_coordinators(yaml, root, config);
-    const struct yaml_node *listen = yaml_get(root, "listen");
-    check_address(yaml, listen, yaml_string(yaml, listen, NULL));
+    settings_address(yaml, yaml_get(root, "listen"));
     read_postgres(yaml, root, config);
     read_operations(yaml, root, config);
-    read_log(yaml, yaml_get(root, "log"), config);
-    read_security(yaml, root);
+    config->log = settings_log(yaml, yaml_get(root, "log"));
+    settings_security(yaml, root);
 }
 
 bool config_load(const char *path, struct config *config, struct error *error)

@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/ports.h"
-#include "io/log.h"
+#include "io/settings.h"
 #include "participant/operation.h"
 
 /* Owned by the caller, ended with config_fini. */
@@ -18,8 +18,7 @@ struct config {
     int connections;
     uint64_t lock_timeout_us;
     struct operation_set operations;
-    enum log_format log_format;
-    enum log_level log_level;
+    struct settings_log log;
 };
 
 /* False with an error that lists every mistake of the file with its place; nothing to end then. */

@@ -174,7 +174,7 @@ static void close_all(struct daemon *daemon)
 static int run(struct daemon *daemon)
 {
     struct error error = {0};
-    log_setup("troth-participant", daemon->config.log_format, daemon->config.log_level);
+    log_setup("troth-participant", daemon->config.log.format, daemon->config.log.level);
     log_write(LOG_INFO, "troth-participant %s: participant %s of cluster %s", TROTH_VERSION,
               daemon->config.participant, daemon->config.cluster);
     log_write(LOG_WARNING, "security: none. Everybody on this machine can speak for anybody; only "
