@@ -57,6 +57,14 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
 /* Arguments of all undecided transactions together. */
 #define LIMIT_IN_FLIGHT_BYTES (256 * 1024 * 1024)
 
+/* Ended commits are remembered in blocks of 4096 ids, 512 bytes each: 32 MiB and 268 million
+ * decisions at most. Beyond it the oldest are forgotten, and the low-water mark rises over them. */
+#define LIMIT_RETAINED_BLOCKS (64 * 1024)
+
+/* COMMIT and LOOKUP sent again to a participant that came back, and not yet answered: more would
+ * only wait in the participant's queue, in front of its new work. */
+#define LIMIT_OUTSTANDING 1024
+
 /* Finished transactions kept for `tx show` and `tx list`. */
 #define LIMIT_HISTORY 10000
 

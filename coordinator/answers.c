@@ -1,0 +1,201 @@
+/* Who waits for which answer, and the answers. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/parts.h"
+#include "core/check.h"
+
+void server_wait(struct server *server, struct tx *tx, struct guest *guest,
+                 const Wire__Submit *submit, bool repeated_key)
+{
+    struct waiter *waiter = &tx->first;
+    if (waiter->guest)
+        waiter = xcalloc(1, sizeof(*waiter));
+    waiter->guest = guest;
+    waiter->tx = tx;
+    waiter->request = submit->request;
+    waiter->decided_is_enough = submit->wait == WIRE__WAIT__DECIDED;
+    waiter->repeated_key = repeated_key;
+    list_append(&tx->waiters, &waiter->in_tx);
+    list_append(&guest->waiters, &waiter->in_guest);
+    server->waiting++;
+}
+
+void server_stop_waiting(struct server *server, struct waiter *waiter)
+{
+    list_remove(&waiter->in_tx);
+    list_remove(&waiter->in_guest);
+    server->waiting--;
+    waiter->guest = NULL;
+    if (waiter != &waiter->tx->first)
+        free(waiter);
+}
+
+static char *or_empty(char *text)
+{
+    return text ? text : (char *)"";
+}
+
+void problem_view(const struct problem *problem, Wire__Problem *out)
+{
+    wire__problem__init(out);
+    out->participant = problem->participant ? problem->participant->name : (char *)"";
+    out->operation = or_empty(problem->operation);
+    out->code = or_empty(problem->code);
+    out->message = or_empty(problem->message);
+    out->detail = or_empty(problem->detail);
+    out->hint = or_empty(problem->hint);
+}
+
+static void send_outcome(struct peer *peer, Wire__Outcome *outcome)
+{
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_OUTCOME;
+    message.outcome = outcome;
+    if (peer_send(peer, &message, true))
+        return;
+    /* Only its size can be wrong. */
+    outcome->n_results = 0;
+    outcome->results_dropped = true;
+    CHECK(peer_send(peer, &message, true));
+}
+
+void server_reject(struct guest *guest, uint64_t request, const Wire__Problem *problem)
+{
+    Wire__Outcome outcome = WIRE__OUTCOME__INIT;
+    outcome.request = request;
+    outcome.result = WIRE__RESULT__REJECTED;
+    outcome.problem = (Wire__Problem *)problem;
+    send_outcome(guest->peer, &outcome);
+}
+
+/* An outcome and the arrays it points into, made once for all who wait for it. */
+struct draft {
+    Wire__Outcome outcome;
+    Wire__Problem problem;
+    gtrid_text gtrid;
+    char *results[LIMIT_CALLS];
+    char *unapplied[LIMIT_BRANCHES];
+    char message[160], hint[160];
+};
+
+static void draft_results(struct draft *draft, const struct tx *tx)
+{
+    Wire__Outcome *outcome = &draft->outcome;
+    outcome->results_dropped = tx->results_dropped;
+    if (tx->call_count == 0 && tx->key) {
+        /* Recovered: only what was kept with the key is left. */
+        outcome->results = tx->key->results;
+        outcome->n_results = (size_t)tx->key->result_count;
+        outcome->results_dropped = tx->key->results_dropped;
+        return;
+    }
+    if (tx->results_dropped)
+        return;
+    for (int i = 0; i < tx->call_count; i++)
+        draft->results[i] = or_empty(tx->calls[i].result);
+    outcome->results = draft->results;
+    outcome->n_results = (size_t)tx->call_count;
+}
+
+static void draft_unapplied(struct draft *draft, const struct tx *tx)
+{
+    Wire__Outcome *outcome = &draft->outcome;
+    outcome->unapplied = draft->unapplied;
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        enum branch_state state = tx->machine.branches[i].state;
+        if (state != BRANCH_APPLIED && state != BRANCH_READ_ONLY)
+            draft->unapplied[outcome->n_unapplied++] = tx->branches[i].participant->name;
+    }
+}
+
+static void draft_unknown(struct draft *draft, const struct tx *tx)
+{
+    Wire__Problem *problem = &draft->problem;
+    wire__problem__init(problem);
+    problem->participant = tx->branches[0].participant->name;
+    problem->operation = tx->calls[0].operation;
+    problem->code = (char *)"unknown";
+    snprintf(draft->message, sizeof(draft->message), "%s has not told in time whether it committed",
+             problem->participant);
+    snprintf(draft->hint, sizeof(draft->hint), "later, ask with `troth tx show %s`", draft->gtrid);
+    problem->message = draft->message;
+    problem->hint = draft->hint;
+    draft->outcome.problem = problem;
+}
+
+static void draft_committed(struct draft *draft, const struct tx *tx, bool applied)
+{
+    draft->outcome.result = WIRE__RESULT__COMMITTED;
+    draft->outcome.applied = applied;
+    draft_results(draft, tx);
+    if (!applied)
+        draft_unapplied(draft, tx);
+}
+
+static void make_draft(const struct server *server, const struct tx *tx, enum answer answer,
+                       struct draft *draft)
+{
+    wire__outcome__init(&draft->outcome);
+    gtrid_format(draft->gtrid, server->cluster, server->coordinator, tx->id);
+    draft->outcome.gtrid = draft->gtrid;
+    switch (answer) {
+    case ANSWER_DECIDED:
+    case ANSWER_APPLIED:
+    case ANSWER_UNAPPLIED:
+        draft_committed(draft, tx, answer == ANSWER_APPLIED);
+        return;
+    case ANSWER_UNKNOWN:
+        draft->outcome.result = WIRE__RESULT__UNKNOWN;
+        draft_unknown(draft, tx);
+        return;
+    case ANSWER_HAZARD:
+        draft->outcome.result = WIRE__RESULT__HAZARD;
+        break;
+    default:
+        CHECK(answer == ANSWER_ABORTED);
+        draft->outcome.result = WIRE__RESULT__ABORTED;
+        break;
+    }
+    if (tx->problem) {
+        problem_view(tx->problem, &draft->problem);
+        draft->outcome.problem = &draft->problem;
+    }
+}
+
+void server_answer(struct server *server, struct tx *tx, enum answer answer)
+{
+    struct draft draft;
+    bool made = false;
+    for (struct list *at = tx->waiters.next, *next; at != &tx->waiters; at = next) {
+        struct waiter *waiter = CONTAINER(at, struct waiter, in_tx);
+        next = at->next;
+        if (answer == ANSWER_DECIDED && !waiter->decided_is_enough)
+            continue;
+        if (!made)
+            make_draft(server, tx, answer, &draft);
+        made = true;
+        draft.outcome.request = waiter->request;
+        draft.outcome.repeated_key = waiter->repeated_key;
+        send_outcome(waiter->guest->peer, &draft.outcome);
+        server_stop_waiting(server, waiter);
+    }
+}
+
+void server_answer_key(struct server *server, struct guest *guest, uint64_t request,
+                       const struct key *key)
+{
+    Wire__Outcome outcome = WIRE__OUTCOME__INIT;
+    gtrid_text gtrid;
+    gtrid_format(gtrid, server->cluster, server->coordinator, key->id);
+    outcome.request = request;
+    outcome.gtrid = gtrid;
+    outcome.result = WIRE__RESULT__COMMITTED;
+    outcome.applied = true;
+    outcome.repeated_key = true;
+    outcome.results = key->results;
+    outcome.n_results = (size_t)key->result_count;
+    outcome.results_dropped = key->results_dropped;
+    send_outcome(guest->peer, &outcome);
+}

@@ -1,0 +1,349 @@
+/* Carries out the actions of the transaction machine, in their order. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/parts.h"
+#include "core/check.h"
+#include "core/crash.h"
+#include "core/planted.h"
+
+static bool place_fits(enum place place, enum branch_state state)
+{
+    switch (place) {
+    case PLACE_NONE:
+        return true;
+    case PLACE_UNVOTED:
+        return state == BRANCH_ASKED || state == BRANCH_RUNNING;
+    case PLACE_ABORTING:
+        return state == BRANCH_ABORTING;
+    case PLACE_OWED:
+    case PLACE_OUTSTANDING:
+        return state == BRANCH_COMMITTING || state == BRANCH_LOST;
+    }
+    return false;
+}
+
+static enum burden burden_of(enum branch_state state)
+{
+    switch (state) {
+    case BRANCH_ASKED:
+    case BRANCH_YES:
+    case BRANCH_RUNNING:
+    case BRANCH_LOST:
+        return BURDEN_WORKING;
+    case BRANCH_COMMITTING:
+    case BRANCH_ABORTING:
+    case BRANCH_HAZARD:
+        return BURDEN_UNAPPLIED;
+    default:
+        return BURDEN_NONE;
+    }
+}
+
+static void count_burden(struct participant *participant, enum burden burden, int by)
+{
+    if (burden == BURDEN_WORKING)
+        participant->working += (size_t)by;
+    else if (burden == BURDEN_UNAPPLIED)
+        participant->unapplied += (size_t)by;
+}
+
+static void leave(struct tx_branch *branch)
+{
+    if (branch->place == PLACE_OUTSTANDING) {
+        CHECK(branch->participant->outstanding_count > 0);
+        branch->participant->outstanding_count--;
+    }
+    list_remove(&branch->waits);
+    branch->place = PLACE_NONE;
+}
+
+static void enter(struct tx_branch *branch, enum place place, struct list *list)
+{
+    leave(branch);
+    branch->place = (uint8_t)place;
+    list_append(list, &branch->waits);
+}
+
+static void set_burden(struct tx_branch *branch, enum burden burden)
+{
+    if (burden == branch->burden)
+        return;
+    count_burden(branch->participant, branch->burden, -1);
+    count_burden(branch->participant, burden, 1);
+    branch->burden = (uint8_t)burden;
+}
+
+static void count(size_t *counter, bool *counted, bool now)
+{
+    if (*counted == now)
+        return;
+    *counted = now;
+    *counter += now ? 1 : (size_t)-1;
+}
+
+/* The machine has moved: a branch leaves the list that no longer fits its state, and the counters
+ * follow. Entering a list is an action of its own. */
+static void follow_machine(struct server *server, struct tx *tx)
+{
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        struct tx_branch *branch = &tx->branches[i];
+        enum branch_state state = tx->machine.branches[i].state;
+        if (!place_fits(branch->place, state))
+            leave(branch);
+        set_burden(branch, burden_of(state));
+    }
+    enum transaction_state state = tx->machine.state;
+    count(&server->undecided, &tx->counted_undecided, transaction_undecided(&tx->machine));
+    count(&server->lost, &tx->counted_lost, state == TRANSACTION_LOST);
+    count(&server->unapplied, &tx->counted_unapplied, state == TRANSACTION_COMMITTED);
+    count(&server->hazards, &tx->counted_hazard, state == TRANSACTION_HAZARD);
+}
+
+void server_list(struct server *server, struct tx *tx)
+{
+    map_insert(&server->live, &tx->node, txid_hash(tx->id));
+    list_append(&server->all, &tx->all);
+}
+
+void server_unlist(struct server *server, struct tx *tx)
+{
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        leave(&tx->branches[i]);
+        set_burden(&tx->branches[i], BURDEN_NONE);
+    }
+    count(&server->undecided, &tx->counted_undecided, false);
+    count(&server->lost, &tx->counted_lost, false);
+    count(&server->unapplied, &tx->counted_unapplied, false);
+    count(&server->hazards, &tx->counted_hazard, false);
+    CHECK(list_empty(&tx->waiters));
+    timers_clear(&server->timers, &tx->timer);
+    list_remove(&tx->durable);
+    list_remove(&tx->all);
+    map_remove(&server->live, &tx->node);
+}
+
+static void branch_id(Wire__Branch *out, const struct tx_branch *branch)
+{
+    wire__branch__init(out);
+    out->epoch = branch->tx->id.epoch;
+    out->seq = branch->tx->id.seq;
+    out->branch = branch->number;
+}
+
+static bool send_finish(struct tx_branch *branch, bool commit)
+{
+    Wire__Branch id;
+    Wire__Finish finish = WIRE__FINISH__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    branch_id(&id, branch);
+    finish.branch = &id;
+    finish.commit = commit;
+    finish.xid = branch->xid;
+    message.body_case = WIRE__MESSAGE__BODY_FINISH;
+    message.finish = &finish;
+    return peer_send(branch->participant->peer, &message, true);
+}
+
+static bool send_lookup(struct tx_branch *branch)
+{
+    Wire__Branch id;
+    Wire__Lookup lookup = WIRE__LOOKUP__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    branch_id(&id, branch);
+    lookup.branch = &id;
+    message.body_case = WIRE__MESSAGE__BODY_LOOKUP;
+    message.lookup = &lookup;
+    return peer_send(branch->participant->peer, &message, true);
+}
+
+/* In slices: what a participant that was away for long is owed must not stand in front of its new
+ * work, nor fill its queue. */
+void server_pump(struct server *server, struct participant *participant)
+{
+    (void)server;
+    while (participant->peer && !list_empty(&participant->owed) &&
+           participant->outstanding_count < LIMIT_OUTSTANDING) {
+        struct tx_branch *branch = CONTAINER(participant->owed.next, struct tx_branch, waits);
+        size_t index = (size_t)(branch - branch->tx->branches);
+        bool lookup = branch->tx->machine.branches[index].state == BRANCH_LOST;
+        CHECK(lookup ? send_lookup(branch) : send_finish(branch, true));
+        enter(branch, PLACE_OUTSTANDING, &participant->outstanding);
+        participant->outstanding_count++;
+    }
+}
+
+static void owe(struct server *server, struct tx_branch *branch)
+{
+    if (branch->place == PLACE_OWED || branch->place == PLACE_OUTSTANDING)
+        return;
+    enter(branch, PLACE_OWED, &branch->participant->owed);
+    server_pump(server, branch->participant);
+}
+
+static void append_committed(struct server *server, struct tx *tx)
+{
+    /* A crash here forgets the transaction: every participant asks and is told abort, and the
+     * client has heard nothing. */
+    CRASH_POINT("coordinator.voted");
+    tx->decided_us = server->host.wall_us(server->host.self);
+    if (tx->key) {
+        char *results[LIMIT_CALLS];
+        for (int i = 0; i < tx->call_count; i++)
+            results[i] = tx->calls[i].result;
+        key_keep_results(tx->key, results, tx->call_count, tx->results_dropped);
+    }
+    tx->position = server_append_committed(server, tx);
+    list_append(&server->deciding, &tx->durable);
+    /* A crash here may leave the record or not; nobody was told, so both are right. */
+    CRASH_POINT("coordinator.deciding");
+}
+
+static void append_ended(struct server *server, struct tx *tx)
+{
+    server_append_ended(server, tx);
+    tx->ended_us = server->host.wall_us(server->host.self);
+    recovery_ended(&server->recovery, tx->id, tx->ended_us);
+    /* A crash here may lose the record: then COMMIT is sent once more to all. */
+    CRASH_POINT("coordinator.ended");
+}
+
+/* Over: the key lives on when it was committed, the rest is history. */
+static void release(struct server *server, struct tx *tx)
+{
+    bool committed = strcmp(tx_state_word(tx), "applied") == 0;
+    if (tx->ended_us == 0)
+        tx->ended_us = server->host.wall_us(server->host.self);
+    if (tx->decided_us == 0)
+        tx->decided_us = tx->ended_us;
+    if (committed)
+        server->committed++;
+    if (tx->key && tx->machine.durable)
+        keys_settle(&server->keys, tx->key, tx->ended_us);
+    CHECK(!tx->key || tx->machine.durable); /* that of an abort was dropped with the answer */
+    tx->key = NULL;
+    server_unlist(server, tx);
+    history_add(&server->history, tx);
+}
+
+static void aborted(struct server *server, struct tx *tx)
+{
+    /* A crash here forgets the transaction, which is the same as abort. */
+    CRASH_POINT("coordinator.aborting");
+    tx->decided_us = server->host.wall_us(server->host.self);
+    server->aborted++;
+    server_answer(server, tx, ANSWER_ABORTED);
+    if (tx->key && !tx->machine.appended) {
+        keys_remove(&server->keys, tx->key);
+        tx->key = NULL;
+    }
+}
+
+struct unreachable {
+    int count;
+    uint8_t branches[LIMIT_BRANCHES];
+};
+
+/* False: the branch could not be reached. */
+static bool carry_send(struct server *server, struct tx *tx, const struct action *action)
+{
+    struct tx_branch *branch = &tx->branches[action->branch];
+    switch (action->type) {
+    case ACTION_OWE_COMMIT:
+    case ACTION_OWE_LOOKUP:
+        owe(server, branch);
+        return true;
+    case ACTION_SEND_PREPARE:
+        enter(branch, PLACE_UNVOTED, &branch->participant->unvoted);
+        return server_send_prepare(server, tx, action->branch, server->submitting);
+    default:
+        CHECK(action->type == ACTION_SEND_ABORT);
+        enter(branch, PLACE_ABORTING, &branch->participant->aborting);
+        return branch->participant->peer && send_finish(branch, false);
+    }
+}
+
+static void carry_other(struct server *server, struct tx *tx, const struct action *action)
+{
+    uint64_t now_us = server->host.now_us(server->host.self);
+    switch (action->type) {
+    case ACTION_APPEND_COMMITTED:
+        append_committed(server, tx);
+        break;
+    case ACTION_APPEND_ENDED:
+        append_ended(server, tx);
+        break;
+    case ACTION_APPEND_HAZARD:
+        server_append_hazard(server, tx, action->branch);
+        break;
+    case ACTION_ANSWER_DECIDED:
+        server_answer(server, tx, ANSWER_DECIDED);
+        break;
+    case ACTION_ANSWER_APPLIED:
+        server_answer(server, tx, ANSWER_APPLIED);
+        break;
+    case ACTION_ANSWER_UNAPPLIED:
+        server_answer(server, tx, ANSWER_UNAPPLIED);
+        break;
+    case ACTION_ANSWER_ABORTED:
+        aborted(server, tx);
+        break;
+    case ACTION_ANSWER_UNKNOWN:
+        server_answer(server, tx, ANSWER_UNKNOWN);
+        break;
+    case ACTION_ANSWER_HAZARD:
+        server_answer(server, tx, ANSWER_HAZARD);
+        break;
+    case ACTION_ARM_DEADLINE:
+        timers_set(&server->timers, &tx->timer, now_us + tx->timeout_us);
+        break;
+    case ACTION_ARM_PATIENCE:
+        timers_set(&server->timers, &tx->timer, now_us + server->config.transaction_timeout_us);
+        break;
+    case ACTION_DISARM:
+        timers_clear(&server->timers, &tx->timer);
+        break;
+    default:
+        CHECK(action->type == ACTION_RELEASE);
+        release(server, tx);
+        break;
+    }
+}
+
+/* What could not be sent is a no of a branch that never began, or an abort that the participant
+ * will ask for itself. */
+static void give_up_unreachable(struct server *server, struct tx *tx,
+                                const struct unreachable *unreachable)
+{
+    for (int i = 0; i < unreachable->count && tx->machine.state != TRANSACTION_DONE; i++) {
+        struct transaction_event event = {.branch = unreachable->branches[i]};
+        enum branch_state state = tx->machine.branches[event.branch].state;
+        if (state == BRANCH_ASKED || state == BRANCH_RUNNING) {
+            event.type = EVENT_VOTED;
+            event.choice = CHOSE_NO;
+        } else if (state == BRANCH_ABORTING) {
+            event.type = EVENT_PARTICIPANT_LOST;
+        } else {
+            continue;
+        }
+        CHECK(server_step(server, tx, &event));
+    }
+}
+
+bool server_step(struct server *server, struct tx *tx, const struct transaction_event *event)
+{
+    struct actions actions;
+    struct unreachable unreachable = {.count = 0};
+    if (!transaction_step(&tx->machine, event, &actions))
+        return false;
+    follow_machine(server, tx);
+    for (int i = 0; i < actions.count; i++) {
+        const struct action *action = &actions.list[i];
+        if (action->type > ACTION_OWE_LOOKUP)
+            carry_other(server, tx, action);
+        else if (!carry_send(server, tx, action))
+            unreachable.branches[unreachable.count++] = action->branch;
+    }
+    give_up_unreachable(server, tx, &unreachable);
+    return true;
+}

@@ -1,0 +1,50 @@
+/* Idempotency keys: a client that did not hear the answer submits again with the same key and gets
+ * the answer of the first time. A key belongs to a transaction that runs, or to a commit, and then
+ * lives for the time of retention; an aborted attempt leaves nothing. */
+#ifndef TROTH_COORDINATOR_KEYS_H
+#define TROTH_COORDINATOR_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/id.h"
+#include "core/list.h"
+#include "core/map.h"
+
+struct tx;
+
+enum { FINGERPRINT_BYTES = 16 };
+
+struct key {
+    struct map_node node;
+    struct list aged; /* committed and ended: by at_us */
+    char *text;
+    uint8_t fingerprint[FINGERPRINT_BYTES];
+    struct tx *tx; /* while it is live */
+    struct txid id;
+    int64_t at_us;  /* of the decision */
+    char **results; /* kept for duplicates once it is ended; owned */
+    int result_count;
+    bool results_dropped;
+};
+
+struct keys {
+    struct map map;
+    struct list aged; /* oldest first */
+};
+
+void keys_init(struct keys *keys);
+void keys_fini(struct keys *keys);
+struct key *keys_find(const struct keys *keys, const char *text);
+/* The key must not be there. fingerprint: FINGERPRINT_BYTES. */
+struct key *keys_add(struct keys *keys, const char *text, const uint8_t *fingerprint, struct tx *tx,
+                     struct txid id);
+/* Its transaction is gone; the key stays until keys_expire. */
+void keys_settle(struct keys *keys, struct key *key, int64_t at_us);
+void keys_remove(struct keys *keys, struct key *key);
+/* Copies what may be kept: results is an array of count strings, NULL for none. */
+void key_keep_results(struct key *key, char *const *results, int count, bool dropped);
+void keys_expire(struct keys *keys, int64_t before_us);
+
+#endif

@@ -1,0 +1,124 @@
+#include "coordinator/participants.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/error.h"
+
+void participants_init(struct participants *participants)
+{
+    *participants = (struct participants){0};
+    list_init(&participants->all);
+}
+
+static void free_texts(char **texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+void participant_forget_report(struct participant *participant)
+{
+    struct participant_report *report = &participant->report;
+    free(report->database_reason);
+    free_texts(report->held, report->held_count);
+    free_texts(report->operations, report->operation_count);
+    *report = (struct participant_report){0};
+}
+
+void participants_fini(struct participants *participants)
+{
+    while (!list_empty(&participants->all)) {
+        struct participant *participant =
+            CONTAINER(participants->all.next, struct participant, all);
+        list_remove(&participant->all);
+        participant_forget_report(participant);
+        free(participant->software);
+        free(participant);
+    }
+    map_fini(&participants->map);
+}
+
+static bool match(const struct map_node *node, const void *name)
+{
+    return strcmp(CONTAINER(node, struct participant, node)->name, name) == 0;
+}
+
+struct participant *participants_find(const struct participants *participants, const char *name)
+{
+    struct map_node *node =
+        map_find(&participants->map, hash_bytes(name, strlen(name)), match, name);
+    return node ? CONTAINER(node, struct participant, node) : NULL;
+}
+
+struct participant *participants_meet(struct participants *participants, const char *name)
+{
+    struct participant *participant = participants_find(participants, name);
+    if (participant || participants->map.count >= LIMIT_PEERS)
+        return participant;
+    CHECK(name_valid(name));
+    participant = xcalloc(1, sizeof(*participant));
+    strcpy(participant->name, name);
+    list_init(&participant->unvoted);
+    list_init(&participant->aborting);
+    list_init(&participant->owed);
+    list_init(&participant->outstanding);
+    list_append(&participants->all, &participant->all);
+    map_insert(&participants->map, &participant->node, hash_bytes(name, strlen(name)));
+    return participant;
+}
+
+const char *participants_nearest(const struct participants *participants, const char *typed)
+{
+    const char **names = xcalloc(participants->map.count, sizeof(*names));
+    int count = 0;
+    for (struct list *at = participants->all.next; at != &participants->all; at = at->next) {
+        struct participant *participant = CONTAINER(at, struct participant, all);
+        if (participant->peer)
+            names[count++] = participant->name;
+    }
+    const char *nearest = error_nearest(typed, names, count);
+    free(names);
+    return nearest;
+}
+
+static char **copy_texts(char *const *texts, size_t count)
+{
+    char **copy = xcalloc(count, sizeof(*copy));
+    for (size_t i = 0; i < count; i++)
+        copy[i] = xstrdup(texts[i]);
+    return copy;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void participant_report(struct participant *participant, const Wire__Status *status)
+{
+    participant_forget_report(participant);
+    struct participant_report *report = &participant->report;
+    report->known = true;
+    report->database_up = status->database_up;
+    report->database_reason = xstrdup(status->database_reason);
+    report->prepared = status->prepared;
+    report->prepared_foreign = status->prepared_foreign;
+    report->prepared_slots = status->prepared_slots;
+    report->oldest_prepared_us = status->oldest_prepared_us;
+    report->held = copy_texts(status->held, status->n_held);
+    report->held_count = status->n_held;
+    report->operations = copy_texts(status->operations, status->n_operations);
+    report->operation_count = status->n_operations;
+    qsort(report->operations, report->operation_count, sizeof(*report->operations), compare);
+}
+
+bool participant_offers(const struct participant *participant, const char *operation)
+{
+    const struct participant_report *report = &participant->report;
+    return report->operation_count == 0 ||
+           bsearch(&operation, report->operations, report->operation_count,
+                   sizeof(*report->operations), compare) != NULL;
+}

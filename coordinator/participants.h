@@ -1,0 +1,66 @@
+/* The participants that this coordinator has ever met: their session, and which branches wait for
+ * what at each, in lists, so that the loss or the return of one costs its own branches only. */
+#ifndef TROTH_COORDINATOR_PARTICIPANTS_H
+#define TROTH_COORDINATOR_PARTICIPANTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/id.h"
+#include "core/list.h"
+#include "core/map.h"
+#include "wire.pb-c.h"
+
+struct peer;
+
+/* What it said of itself last. */
+struct participant_report {
+    bool known; /* since the present session began */
+    bool database_up;
+    char *database_reason;
+    uint32_t prepared, prepared_foreign, prepared_slots;
+    int64_t oldest_prepared_us;
+    char **held;
+    size_t held_count;
+    char **operations; /* sorted */
+    size_t operation_count;
+};
+
+struct participant {
+    struct map_node node;
+    struct list all; /* in the order of their first appearance */
+    char name[LIMIT_NAME_BYTES + 1];
+    struct peer *peer;  /* NULL: not connected */
+    int64_t changed_us; /* wall clock of the last change of `peer` */
+    char *software;
+    struct participant_report report;
+
+    /* Of struct tx_branch. */
+    struct list unvoted;     /* PREPARE was sent in this session, the vote is missing */
+    struct list aborting;    /* ABORT was sent in this session, not acknowledged */
+    struct list owed;        /* COMMIT or LOOKUP, not sent in this session */
+    struct list outstanding; /* COMMIT or LOOKUP, sent in this session, not answered */
+    size_t outstanding_count;
+    size_t working, unapplied;
+};
+
+struct participants {
+    struct map map;
+    struct list all;
+};
+
+void participants_init(struct participants *participants);
+void participants_fini(struct participants *participants);
+struct participant *participants_find(const struct participants *participants, const char *name);
+/* Finds or makes. NULL: more than LIMIT_PEERS names. */
+struct participant *participants_meet(struct participants *participants, const char *name);
+/* The connected name that was probably meant, or NULL. For error messages: walks all. */
+const char *participants_nearest(const struct participants *participants, const char *typed);
+
+void participant_report(struct participant *participant, const Wire__Status *status);
+void participant_forget_report(struct participant *participant);
+/* False only when it told its operations and this is none of them. */
+bool participant_offers(const struct participant *participant, const char *operation);
+
+#endif

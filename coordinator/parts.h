@@ -1,0 +1,120 @@
+/* What the files of the runner share: server.c (life, time, sessions), submit.c (new work),
+ * carry.c (the actions of the machine), votes.c (what participants send), answers.c (outcomes),
+ * records.c (what goes into the journal), replay.c (what comes out of it). */
+#ifndef TROTH_COORDINATOR_PARTS_H
+#define TROTH_COORDINATOR_PARTS_H
+
+#include "coordinator/history.h"
+#include "coordinator/keys.h"
+#include "coordinator/participants.h"
+#include "coordinator/recovery.h"
+#include "coordinator/server.h"
+#include "coordinator/tx.h"
+#include "core/arena.h"
+#include "core/timers.h"
+#include "core/transport.h"
+#include "journal.pb-c.h"
+
+/* The runner's side of a session. */
+struct guest {
+    struct peer *peer;
+    struct participant *participant; /* NULL: a client */
+    struct list waiters;
+};
+
+struct server {
+    char *cluster, *coordinator;
+    struct server_config config;
+    struct host_port host;
+    struct journal_port journal;
+    struct transport *transport;
+    struct server_host_facts facts;
+
+    struct recovery recovery;
+    bool named;     /* the journal has said whose it is, or this run did */
+    bool replaying; /* nothing is appended */
+    bool ready, draining;
+    int64_t started_us; /* wall clock */
+    uint64_t started_position, stopped_position, durable_position;
+
+    struct map live;      /* struct tx, by id */
+    struct list all;      /* the same, in the order of their beginning */
+    struct list deciding; /* the same, those that wait for their record, by position */
+    size_t undecided, lost, unapplied, hazards, waiting;
+    uint64_t committed, aborted; /* in this run */
+
+    struct participants participants;
+    struct keys keys;
+    struct history history;
+    struct timers timers;
+    struct timer housekeeping;
+
+    const Wire__Submit *submitting; /* during the step of EVENT_SUBMITTED */
+
+    struct arena arena; /* for unpacking records */
+    uint8_t *scratch;   /* for packing them, and fingerprints */
+    size_t scratch_room;
+};
+
+uint8_t *server_scratch(struct server *server, size_t size);
+struct tx *server_find(const struct server *server, struct txid id);
+
+/* carry.c. False: the machine refused the event, which a participant must not have sent. After it
+ * the transaction may be over: then its state is TRANSACTION_DONE and it lies in the history. */
+bool server_step(struct server *server, struct tx *tx, const struct transaction_event *event);
+/* Sends what is owed to the participant, as far as LIMIT_OUTSTANDING allows. */
+void server_pump(struct server *server, struct participant *participant);
+void server_list(struct server *server, struct tx *tx); /* makes it live */
+/* Takes it off every list, for the replay of its end and for release. */
+void server_unlist(struct server *server, struct tx *tx);
+bool server_send_prepare(struct server *server, struct tx *tx, int index,
+                         const Wire__Submit *submit);
+
+/* submit.c */
+void server_submit(struct server *server, struct guest *guest, const Wire__Submit *submit);
+
+/* votes.c */
+void server_voted(struct server *server, struct guest *guest, const Wire__Vote *vote);
+void server_finished(struct server *server, struct guest *guest, const Wire__Finished *finished);
+void server_found(struct server *server, struct guest *guest, const Wire__Found *found);
+void server_inquired(struct server *server, struct guest *guest, const Wire__Inquire *inquire);
+void server_participant_up(struct server *server, struct participant *participant,
+                           struct peer *peer);
+void server_participant_down(struct server *server, struct participant *participant);
+
+/* answers.c */
+enum answer {
+    ANSWER_REJECTED,
+    ANSWER_DECIDED,
+    ANSWER_APPLIED,
+    ANSWER_UNAPPLIED,
+    ANSWER_ABORTED,
+    ANSWER_UNKNOWN,
+    ANSWER_HAZARD
+};
+void server_wait(struct server *server, struct tx *tx, struct guest *guest,
+                 const Wire__Submit *submit, bool repeated_key);
+void server_stop_waiting(struct server *server, struct waiter *waiter);
+void server_answer(struct server *server, struct tx *tx, enum answer answer);
+void server_reject(struct guest *guest, uint64_t request, const Wire__Problem *problem);
+/* The answer of an earlier commit with this key, which has ended. */
+void server_answer_key(struct server *server, struct guest *guest, uint64_t request,
+                       const struct key *key);
+void problem_view(const struct problem *problem, Wire__Problem *out);
+
+/* records.c. Each returns the position. */
+uint64_t server_append_started(struct server *server);
+uint64_t server_append_stopped(struct server *server);
+uint64_t server_append_committed(struct server *server, struct tx *tx);
+uint64_t server_append_ended(struct server *server, struct tx *tx);
+uint64_t server_append_hazard(struct server *server, struct tx *tx, int index);
+void server_checkpoint(struct server *server);
+
+/* replay.c: lists a branch as a hazard whose transaction is over. */
+struct tx *server_relist(struct server *server, struct txid id, uint32_t number,
+                         struct participant *participant, bool commit, const char *reason);
+
+/* views.c */
+void server_query(struct server *server, struct guest *guest, const Wire__Query *query);
+
+#endif

@@ -1,0 +1,221 @@
+/* What comes out of the journal: the transactions that are committed and not ended are live again,
+ * with everything owed that was not acknowledged; all else is memory for verdicts and keys. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/parts.h"
+#include "core/check.h"
+#include "core/planted.h"
+
+static bool senseless(struct error *error, const char *what)
+{
+    error_set(error, ERROR_CORRUPT, "the journal holds a record that makes no sense here");
+    error_detail(error, "%s", what);
+    return error_hint(error, "look at it with `troth journal dump DIR`, and check it with "
+                             "`troth journal verify DIR`");
+}
+
+static bool replay_started(struct server *server, const Journal__Started *started,
+                           struct error *error)
+{
+    if (strcmp(started->cluster, server->cluster) != 0 ||
+        strcmp(started->coordinator, server->coordinator) != 0) {
+        error_set(error, ERROR_USAGE, "the journal belongs to another coordinator");
+        error_detail(error, "it is of %s in cluster %s; this is %s in cluster %s",
+                     started->coordinator, started->cluster, server->coordinator, server->cluster);
+        return error_hint(error,
+                          "set `coordinator` and `cluster`, or give another journal.directory");
+    }
+    server->named = true;
+    recovery_started(&server->recovery, started->epoch);
+    return true;
+}
+
+static struct participant *meet(struct server *server, const char *name, struct error *error)
+{
+    if (!name_valid(name)) {
+        senseless(error, "a participant without a valid name");
+        return NULL;
+    }
+    struct participant *participant = participants_meet(&server->participants, name);
+    if (!participant)
+        senseless(error, "more participants than a coordinator can have");
+    return participant;
+}
+
+static bool replay_key(struct server *server, const Journal__Key *record, struct tx *tx,
+                       struct txid id, int64_t at_us, struct error *error)
+{
+    if (PLANTED(FORGET_KEYS))
+        return true;
+    if (record->fingerprint.len != FINGERPRINT_BYTES || keys_find(&server->keys, record->key))
+        return senseless(error, "an idempotency key twice, or without its fingerprint");
+    struct key *key = keys_add(&server->keys, record->key, record->fingerprint.data, tx, id);
+    key_keep_results(key, record->results, (int)record->n_results, record->results_dropped);
+    if (tx)
+        tx->key = key;
+    else
+        keys_settle(&server->keys, key, at_us);
+    return true;
+}
+
+static bool sound_branches(const Journal__Committed *committed)
+{
+    if (committed->n_branches > LIMIT_BRANCHES)
+        return false;
+    for (size_t i = 0; i < committed->n_branches; i++) {
+        if (committed->branches[i]->index >= LIMIT_BRANCHES)
+            return false;
+    }
+    return true;
+}
+
+/* A committed transaction comes to life, with COMMIT owed to each branch that is not applied. */
+static bool replay_committed(struct server *server, const Journal__Committed *committed,
+                             struct error *error)
+{
+    struct txid id = {committed->epoch, committed->seq};
+    if (!server->named || !sound_branches(committed) || server_find(server, id))
+        return senseless(error, "a commit that can't be: twice, nobody's or malformed");
+    if (PLANTED(NO_RECOVERY))
+        return true;
+    int count = (int)committed->n_branches;
+    size_t text = committed->key ? strlen(committed->key->key) + 1 : 0;
+    struct tx *tx = tx_new(id, count, 0, text);
+    transaction_init(&tx->machine, tx->machine.branches, count, false, committed->key != NULL);
+    tx->begun_us = committed->begun_us;
+    tx->decided_us = committed->at_us;
+    tx->timeout_us = server->config.transaction_timeout_us;
+    server_list(server, tx);
+    for (int i = 0; i < count; i++) {
+        const Journal__Branch *branch = committed->branches[i];
+        struct participant *participant = meet(server, branch->participant, error);
+        if (!participant)
+            return false;
+        tx->branches[i].participant = participant;
+        tx->branches[i].number = (uint8_t)branch->index;
+        tx->branches[i].xid = branch->xid;
+    }
+    for (int i = 0; i < count; i++) {
+        struct transaction_event event = {.type = EVENT_BRANCH_RECOVERED,
+                                          .branch = i,
+                                          .commit = true,
+                                          .applied = committed->branches[i]->applied};
+        CHECK(server_step(server, tx, &event));
+    }
+    if (committed->key) {
+        tx->key_text = tx_text(tx, committed->key->key);
+        if (!replay_key(server, committed->key, tx, id, 0, error))
+            return false;
+    }
+    struct transaction_event event = {.type = EVENT_RECOVERED};
+    return server_step(server, tx, &event);
+}
+
+static bool replay_ended(struct server *server, const Journal__Ended *ended, struct error *error)
+{
+    struct txid id = {ended->epoch, ended->seq};
+    struct tx *tx = server_find(server, id);
+    if (!tx)
+        return PLANTED(NO_RECOVERY) || PLANTED(CHECKPOINT_DROPS_LIVE) ||
+               senseless(error, "the end of a transaction that was never committed");
+    if (tx->key)
+        keys_settle(&server->keys, tx->key, ended->at_us);
+    server_unlist(server, tx);
+    recovery_ended(&server->recovery, id, ended->at_us);
+    tx_free(tx);
+    return true;
+}
+
+struct tx *server_relist(struct server *server, struct txid id, uint32_t number,
+                         struct participant *participant, bool commit, const char *reason)
+{
+    Wire__Problem problem = WIRE__PROBLEM__INIT;
+    struct tx *tx = tx_new(id, 1, 0, 0);
+    transaction_init(&tx->machine, tx->machine.branches, 1, false, false);
+    tx->hazard_only = true;
+    tx->branches[0].participant = participant;
+    tx->branches[0].number = (uint8_t)number;
+    server_list(server, tx);
+    problem.code = (char *)"hazard";
+    problem.message = (char *)"the database can't prove what was decided";
+    problem.detail = (char *)reason;
+    tx_problem(tx, participant, &problem);
+    struct transaction_event event = {
+        .type = EVENT_BRANCH_RECOVERED, .commit = commit, .hazard = true};
+    CHECK(server_step(server, tx, &event));
+    event = (struct transaction_event){.type = EVENT_RECOVERED};
+    CHECK(server_step(server, tx, &event));
+    return tx;
+}
+
+static bool replay_hazard(struct server *server, const Journal__Hazard *hazard, struct error *error)
+{
+    struct txid id = {hazard->epoch, hazard->seq};
+    struct tx *tx = server_find(server, id);
+    struct participant *participant = meet(server, hazard->participant, error);
+    if (!participant)
+        return false;
+    if (hazard->branch >= LIMIT_BRANCHES)
+        return senseless(error, "a hazard of a branch that can't be");
+    if (!tx) {
+        tx = server_relist(server, id, hazard->branch, participant, hazard->commit, hazard->reason);
+        tx->begun_us = tx->decided_us = hazard->at_us;
+        return true;
+    }
+    int index = tx_branch_index(tx, hazard->branch);
+    struct transaction_event event = {
+        .type = EVENT_FINISHED, .branch = index, .commit = hazard->commit, .hazard = true};
+    Wire__Problem problem = WIRE__PROBLEM__INIT;
+    problem.code = (char *)"hazard";
+    problem.message = (char *)"the database can't prove what was decided";
+    problem.detail = hazard->reason;
+    tx_problem(tx, participant, &problem);
+    if (index < 0 || !server_step(server, tx, &event))
+        return senseless(error, "a hazard of a branch that was not owed anything");
+    return true;
+}
+
+static bool replay_record(struct server *server, const Journal__Record *record, struct error *error)
+{
+    switch (record->body_case) {
+    case JOURNAL__RECORD__BODY_STARTED:
+        return replay_started(server, record->started, error);
+    case JOURNAL__RECORD__BODY_COMMITTED:
+        return replay_committed(server, record->committed, error);
+    case JOURNAL__RECORD__BODY_ENDED:
+        return replay_ended(server, record->ended, error);
+    case JOURNAL__RECORD__BODY_HAZARD:
+        return replay_hazard(server, record->hazard, error);
+    case JOURNAL__RECORD__BODY_STOPPED:
+        return true;
+    case JOURNAL__RECORD__BODY_RETAINED:
+        return retained_restore(&server->recovery.retained, record->retained->epoch,
+                                record->retained->first, record->retained->bits.data,
+                                record->retained->bits.len, record->retained->last_us) ||
+               senseless(error, "a block of retained commits of a wrong size or place");
+    case JOURNAL__RECORD__BODY_LOW_WATER:
+        recovery_low_water(&server->recovery,
+                           (struct txid){record->low_water->epoch, record->low_water->seq});
+        return true;
+    case JOURNAL__RECORD__BODY_KEY:
+        return replay_key(server, record->key, NULL,
+                          (struct txid){record->key->epoch, record->key->seq}, record->key->at_us,
+                          error);
+    default:
+        return senseless(error, "its kind is unknown: a later version may have written it");
+    }
+}
+
+bool server_replay(struct server *server, const void *record, size_t size, struct error *error)
+{
+    CHECK(!server->ready && server->started_position == 0);
+    Journal__Record *unpacked = journal__record__unpack(&server->arena.allocator, size, record);
+    server->replaying = true;
+    bool fine =
+        unpacked ? replay_record(server, unpacked, error) : senseless(error, "it can't be read");
+    server->replaying = false;
+    arena_reset(&server->arena);
+    return fine;
+}

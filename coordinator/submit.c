@@ -1,0 +1,370 @@
+/* New work: is it sound, may it come in now, was it here before; then it begins. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/parts.h"
+#include "core/check.h"
+#include "core/crash.h"
+#include "core/planted.h"
+
+enum {
+    /* Room in a message beside the calls, for its numbers. */
+    PREPARE_OVERHEAD_BYTES = 1024,
+    /* So much of a one-phase deadline, but at most the second, is left for the way back, so that a
+     * participant that gives up in time is heard in time. */
+    ONE_PHASE_MARGIN_PART = 10,
+    ONE_PHASE_MARGIN_MS = 500,
+};
+
+/* The texts of a refusal, alive while it is sent. */
+struct refusal {
+    Wire__Problem problem;
+    char message[320], detail[320], hint[320];
+};
+
+static bool refuse(struct refusal *refusal, const char *code, const char *participant,
+                   const char *operation)
+{
+    wire__problem__init(&refusal->problem);
+    refusal->problem.code = (char *)code;
+    refusal->problem.participant = (char *)participant;
+    refusal->problem.operation = (char *)operation;
+    refusal->problem.message = refusal->message;
+    refusal->problem.detail = refusal->detail;
+    refusal->problem.hint = refusal->hint;
+    return false;
+}
+
+#define SAY(where, ...) ((void)snprintf((where), sizeof(where), __VA_ARGS__))
+
+static bool refuse_call(struct refusal *r, const Wire__Call *call, const char *what,
+                        const char *rule)
+{
+    SAY(r->message, "'%.64s.%.64s' has no valid %s name", call->participant, call->operation, what);
+    SAY(r->hint, "a %s name is %s", what, rule);
+    return refuse(r, "bad_request", "", "");
+}
+
+static bool calls_sound(const Wire__Submit *submit, struct refusal *r)
+{
+    size_t size = PREPARE_OVERHEAD_BYTES;
+    for (size_t i = 0; i < submit->n_calls; i++) {
+        const Wire__Call *call = submit->calls[i];
+        if (!name_valid(call->participant))
+            return refuse_call(r, call, "participant", name_rule);
+        if (!word_valid(call->operation))
+            return refuse_call(r, call, "operation", "a letter or _, then letters, digits and _");
+        size += strlen(call->operation) + strlen(call->arguments) + 16;
+    }
+    if (size <= LIMIT_MESSAGE_BYTES)
+        return true;
+    SAY(r->message, "the arguments of this transaction are too large");
+    SAY(r->detail, "%zu bytes; at most %d are carried", size, LIMIT_MESSAGE_BYTES);
+    return refuse(r, "bad_request", "", "");
+}
+
+static bool sound(const Wire__Submit *submit, struct refusal *r)
+{
+    if (submit->protocol != WIRE__PROTOCOL__TWO_PHASE) {
+        SAY(r->message, "this version has no protocol but two-phase commit");
+        SAY(r->hint, "submit with --protocol 2pc");
+        return refuse(r, "bad_request", "", "");
+    }
+    if (submit->n_calls == 0) {
+        SAY(r->message, "the transaction has no calls");
+        SAY(r->hint, "name at least one: participant.operation '{...}'");
+        return refuse(r, "bad_request", "", "");
+    }
+    if (submit->n_calls > LIMIT_CALLS) {
+        SAY(r->message, "the transaction has %zu calls, and %d are the limit", submit->n_calls,
+            LIMIT_CALLS);
+        return refuse(r, "bad_request", "", "");
+    }
+    if (strlen(submit->key) > LIMIT_KEY_BYTES) {
+        SAY(r->message, "the idempotency key is longer than %d bytes", LIMIT_KEY_BYTES);
+        return refuse(r, "bad_request", "", "");
+    }
+    return calls_sound(submit, r);
+}
+
+/* Who takes part: one branch a participant, in the order of their first call. */
+struct cast {
+    int count;
+    struct participant *branches[LIMIT_BRANCHES];
+    uint8_t of_call[LIMIT_CALLS];
+};
+
+static bool refuse_absent(struct server *server, const struct participant *participant,
+                          const Wire__Call *call, struct refusal *r)
+{
+    if (participant) {
+        SAY(r->message, "participant %s is not connected", call->participant);
+        SAY(r->detail, "it was before; nothing was begun");
+        SAY(r->hint, "see `troth participant list`; start it, or try again");
+        return refuse(r, "not_connected", call->participant, call->operation);
+    }
+    const char *nearest = participants_nearest(&server->participants, call->participant);
+    SAY(r->message, "there is no participant %s", call->participant);
+    SAY(r->detail, "none of that name has ever connected to %s", server->coordinator);
+    if (nearest)
+        SAY(r->hint, "did you mean %s?", nearest);
+    else
+        SAY(r->hint, "see `troth participant list`");
+    return refuse(r, "unknown_participant", call->participant, call->operation);
+}
+
+static bool refuse_operation(const struct participant *participant, const Wire__Call *call,
+                             struct refusal *r)
+{
+    const struct participant_report *report = &participant->report;
+    const char *nearest = error_nearest(call->operation, (const char *const *)report->operations,
+                                        (int)report->operation_count);
+    SAY(r->message, "participant %s has no operation %s", participant->name, call->operation);
+    if (nearest)
+        SAY(r->hint, "did you mean %s.%s?", participant->name, nearest);
+    else
+        SAY(r->hint, "its operations stand in its configuration, under `operations`");
+    return refuse(r, "unknown_operation", call->participant, call->operation);
+}
+
+static bool find_cast(struct server *server, const Wire__Submit *submit, struct cast *cast,
+                      struct refusal *r)
+{
+    cast->count = 0;
+    for (size_t i = 0; i < submit->n_calls; i++) {
+        const Wire__Call *call = submit->calls[i];
+        struct participant *participant =
+            participants_find(&server->participants, call->participant);
+        if (!participant || !participant->peer)
+            return refuse_absent(server, participant, call, r);
+        if (!participant_offers(participant, call->operation))
+            return refuse_operation(participant, call, r);
+        int branch = 0;
+        while (branch < cast->count && cast->branches[branch] != participant)
+            branch++;
+        if (branch == LIMIT_BRANCHES) {
+            SAY(r->message, "the transaction has more than %d branches", LIMIT_BRANCHES);
+            return refuse(r, "bad_request", "", "");
+        }
+        if (branch == cast->count)
+            cast->branches[cast->count++] = participant;
+        cast->of_call[i] = (uint8_t)branch;
+    }
+    return true;
+}
+
+/* Beyond these limits new work is refused at the door, where it costs nothing, rather than taken
+ * in and then too late. */
+static bool has_room(const struct server *server, const Wire__Submit *submit,
+                     const struct cast *cast, struct refusal *r)
+{
+    if (server->undecided + server->lost >= LIMIT_IN_FLIGHT) {
+        SAY(r->message, "the coordinator is busy");
+        SAY(r->detail, "%d transactions are undecided, which is the limit", LIMIT_IN_FLIGHT);
+        return refuse(r, "busy", "", "");
+    }
+    if (submit->key[0] && server->keys.map.count >= LIMIT_KEYS) {
+        SAY(r->message, "the coordinator remembers as many idempotency keys as it can");
+        SAY(r->detail, "%d of them", LIMIT_KEYS);
+        SAY(r->hint, "a shorter journal.retain forgets them sooner; or submit without a key");
+        return refuse(r, "busy", "", "");
+    }
+    for (int i = 0; i < cast->count; i++) {
+        const struct participant *participant = cast->branches[i];
+        if (participant->working + participant->unapplied < LIMIT_IN_FLIGHT_PARTICIPANT &&
+            peer_queued_bytes(participant->peer) < LIMIT_QUEUE_BYTES - LIMIT_MESSAGE_BYTES)
+            continue;
+        SAY(r->message, "participant %s is busy", participant->name);
+        SAY(r->detail, "%zu transactions are undecided and %zu not applied there",
+            participant->working, participant->unapplied);
+        SAY(r->hint, "see `troth participant list` and `troth tx list --participant %s`",
+            participant->name);
+        return refuse(r, "busy", participant->name, "");
+    }
+    return true;
+}
+
+static uint8_t *put_text(uint8_t *at, const char *text)
+{
+    size_t size = strlen(text);
+    uint32_t size32 = (uint32_t)size;
+    memcpy(at, &size32, sizeof(size32));
+    memcpy(at + sizeof(size32), text, size);
+    return at + sizeof(size32) + size;
+}
+
+/* Of the protocol and the calls, in order: two hashes of the same bytes behind different starts. */
+static void fingerprint(struct server *server, const Wire__Submit *submit, uint8_t *out)
+{
+    size_t size = 2;
+    for (size_t i = 0; i < submit->n_calls; i++) {
+        const Wire__Call *call = submit->calls[i];
+        size += 12 + strlen(call->participant) + strlen(call->operation) + strlen(call->arguments);
+    }
+    uint8_t *bytes = server_scratch(server, size), *at = bytes + 2;
+    bytes[1] = (uint8_t)submit->protocol;
+    for (size_t i = 0; i < submit->n_calls; i++) {
+        at = put_text(at, submit->calls[i]->participant);
+        at = put_text(at, submit->calls[i]->operation);
+        at = put_text(at, submit->calls[i]->arguments);
+    }
+    CHECK((size_t)(at - bytes) == size);
+    for (uint8_t half = 0; half < 2; half++) {
+        bytes[0] = half;
+        uint64_t hash = hash_bytes(bytes, size);
+        memcpy(out + 8 * half, &hash, sizeof(hash));
+    }
+}
+
+/* The same request again: one more who waits, or the answer that was given before. */
+static void repeat(struct server *server, struct guest *guest, const Wire__Submit *submit,
+                   const struct key *key, const uint8_t *print)
+{
+    if (memcmp(key->fingerprint, print, FINGERPRINT_BYTES) != 0) {
+        struct refusal r = {0};
+        SAY(r.message, "this idempotency key was used for another transaction");
+        SAY(r.detail, "its calls or arguments were different");
+        SAY(r.hint, "use a new key for a new transaction");
+        refuse(&r, "key_conflict", "", "");
+        server_reject(guest, submit->request, &r.problem);
+        return;
+    }
+    struct tx *tx = key->tx;
+    if (!tx) {
+        server_answer_key(server, guest, submit->request, key);
+        return;
+    }
+    server_wait(server, tx, guest, submit, true);
+    if (submit->timeout_ms)
+        tx->timeout_us = submit->timeout_ms * UINT64_C(1000);
+    struct transaction_event event = {.type = EVENT_JOINED};
+    CHECK(server_step(server, tx, &event));
+}
+
+static struct tx *make_tx(struct server *server, const Wire__Submit *submit,
+                          const struct cast *cast)
+{
+    size_t text = strlen(submit->key) + 1;
+    for (size_t i = 0; i < submit->n_calls; i++)
+        text += strlen(submit->calls[i]->operation) + 1;
+    struct tx *tx =
+        tx_new(recovery_next_id(&server->recovery), cast->count, (int)submit->n_calls, text);
+    for (int i = 0; i < cast->count; i++)
+        tx->branches[i].participant = cast->branches[i];
+    for (size_t i = 0; i < submit->n_calls; i++) {
+        tx->calls[i].operation = tx_text(tx, submit->calls[i]->operation);
+        tx->calls[i].branch = cast->of_call[i];
+    }
+    if (submit->key[0])
+        tx->key_text = tx_text(tx, submit->key);
+    bool keyed = tx->key_text != NULL;
+    transaction_init(&tx->machine, tx->machine.branches, cast->count, cast->count == 1 && !keyed,
+                     keyed);
+    tx->begun_us = server->host.wall_us(server->host.self);
+    tx->timeout_us = submit->timeout_ms ? submit->timeout_ms * UINT64_C(1000)
+                                        : server->config.transaction_timeout_us;
+    return tx;
+}
+
+void server_submit(struct server *server, struct guest *guest, const Wire__Submit *submit)
+{
+    struct refusal r = {0};
+    struct cast cast;
+    uint8_t print[FINGERPRINT_BYTES];
+    if (!sound(submit, &r)) {
+        server_reject(guest, submit->request, &r.problem);
+        return;
+    }
+    bool keyed = submit->key[0] != '\0';
+    if (keyed) {
+        fingerprint(server, submit, print);
+        const struct key *key = keys_find(&server->keys, submit->key);
+        if (key) {
+            repeat(server, guest, submit, key, print);
+            return;
+        }
+    }
+    if (server->draining) {
+        SAY(r.message, "the coordinator is shutting down");
+        SAY(r.hint, "submit again when it is back");
+        refuse(&r, "draining", "", "");
+        server_reject(guest, submit->request, &r.problem);
+        return;
+    }
+    if (!find_cast(server, submit, &cast, &r) || !has_room(server, submit, &cast, &r)) {
+        server_reject(guest, submit->request, &r.problem);
+        return;
+    }
+    struct tx *tx = make_tx(server, submit, &cast);
+    if (keyed)
+        tx->key = keys_add(&server->keys, submit->key, print, tx, tx->id);
+    server_list(server, tx);
+    server_wait(server, tx, guest, submit, false);
+    /* A crash here loses the request; nobody has begun anything. */
+    CRASH_POINT("coordinator.submitted");
+    struct transaction_event event = {.type = EVENT_SUBMITTED};
+    server->submitting = submit;
+    CHECK(server_step(server, tx, &event));
+    server->submitting = NULL;
+}
+
+static uint32_t prepare_timeout_ms(const struct tx *tx)
+{
+    uint64_t left_ms = tx->timeout_us / 1000;
+    if (tx->machine.alone) {
+        uint64_t margin = left_ms / ONE_PHASE_MARGIN_PART;
+        left_ms -= margin < ONE_PHASE_MARGIN_MS ? margin : ONE_PHASE_MARGIN_MS;
+    }
+    return left_ms > UINT32_MAX ? UINT32_MAX : left_ms > 0 ? (uint32_t)left_ms : 1;
+}
+
+/* Only for the planted bug that sends a PREPARE to two sessions. */
+static void keep_for_planted(struct tx_branch *branch, const Wire__Message *message)
+{
+    if (!PLANTED(KEEP_VOTE_OF_LOST_SESSION))
+        return;
+    branch->planted_prepare_size = wire__message__get_packed_size(message);
+    branch->planted_prepare = xmalloc(branch->planted_prepare_size);
+    wire__message__pack(message, branch->planted_prepare);
+}
+
+bool server_send_prepare(struct server *server, struct tx *tx, int index,
+                         const Wire__Submit *submit)
+{
+    (void)server;
+    struct tx_branch *branch = &tx->branches[index];
+    Wire__Call calls[LIMIT_CALLS], *call_pointers[LIMIT_CALLS];
+    Wire__Branch id = WIRE__BRANCH__INIT;
+    Wire__Prepare prepare = WIRE__PREPARE__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    for (int i = 0; i < tx->call_count; i++) {
+        if (tx->calls[i].branch != index)
+            continue;
+        Wire__Call *call = call_pointers[prepare.n_calls] = &calls[prepare.n_calls];
+        prepare.n_calls++;
+        wire__call__init(call);
+        call->operation = submit->calls[i]->operation;
+        call->arguments = submit->calls[i]->arguments;
+    }
+    id.epoch = tx->id.epoch;
+    id.seq = tx->id.seq;
+    id.branch = branch->number;
+    prepare.branch = &id;
+    prepare.mode = tx->machine.alone ? WIRE__MODE__ONE_PHASE : WIRE__MODE__PREPARE;
+    prepare.timeout_ms = prepare_timeout_ms(tx);
+    prepare.calls = call_pointers;
+    message.body_case = WIRE__MESSAGE__BODY_PREPARE;
+    message.prepare = &prepare;
+    keep_for_planted(branch, &message);
+    /* A participant may leave the list of who is connected only between two turns, so it is here.
+     */
+    if (branch->participant->peer && peer_send(branch->participant->peer, &message, false))
+        return true;
+    Wire__Problem problem = WIRE__PROBLEM__INIT;
+    problem.code = (char *)"busy";
+    problem.message = (char *)"too much is waiting to be sent to the participant";
+    tx_problem(tx, branch->participant, &problem);
+    return false;
+}

@@ -1,0 +1,113 @@
+#include "coordinator/tx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+
+struct block {
+    struct tx tx;
+    size_t used, room;
+    char *texts;
+};
+
+struct tx *tx_new(struct txid id, int branch_count, int call_count, size_t text_bytes)
+{
+    size_t branches = sizeof(struct tx_branch) * (size_t)branch_count;
+    size_t calls = sizeof(struct tx_call) * (size_t)call_count;
+    size_t states = sizeof(struct branch) * (size_t)branch_count;
+    struct block *block = xcalloc(1, sizeof(*block) + branches + calls + states + text_bytes);
+    struct tx *tx = &block->tx;
+    char *at = (char *)(block + 1);
+    tx->branches = (struct tx_branch *)at;
+    tx->calls = (struct tx_call *)(at + branches);
+    tx->machine.branches = (struct branch *)(at + branches + calls);
+    block->texts = at + branches + calls + states;
+    block->room = text_bytes;
+    tx->id = id;
+    tx->call_count = call_count;
+    tx->machine.branch_count = (uint8_t)branch_count;
+    for (int i = 0; i < branch_count; i++) {
+        tx->branches[i].tx = tx;
+        tx->branches[i].number = (uint8_t)i;
+        list_init(&tx->branches[i].waits);
+    }
+    list_init(&tx->all);
+    list_init(&tx->durable);
+    list_init(&tx->waiters);
+    list_init(&tx->first.in_tx);
+    list_init(&tx->first.in_guest);
+    return tx;
+}
+
+char *tx_text(struct tx *tx, const char *text)
+{
+    struct block *block = CONTAINER(tx, struct block, tx);
+    size_t size = strlen(text) + 1;
+    CHECK(block->used + size <= block->room);
+    char *copy = memcpy(block->texts + block->used, text, size);
+    block->used += size;
+    return copy;
+}
+
+void tx_drop_results(struct tx *tx)
+{
+    for (int i = 0; i < tx->call_count; i++) {
+        free(tx->calls[i].result);
+        tx->calls[i].result = NULL;
+    }
+}
+
+static void free_problem(struct problem *problem)
+{
+    if (!problem)
+        return;
+    free(problem->operation);
+    free(problem->code);
+    free(problem->message);
+    free(problem->detail);
+    free(problem->hint);
+    free(problem);
+}
+
+void tx_free(struct tx *tx)
+{
+    tx_drop_results(tx);
+    free_problem(tx->problem);
+    for (int i = 0; i < tx->machine.branch_count; i++)
+        free(tx->branches[i].planted_prepare);
+    free(CONTAINER(tx, struct block, tx));
+}
+
+int tx_branch_index(const struct tx *tx, uint32_t number)
+{
+    int count = tx->machine.branch_count;
+    if (number < (uint32_t)count && tx->branches[number].number == number)
+        return (int)number;
+    for (int i = 0; i < count; i++) {
+        if (tx->branches[i].number == number)
+            return i;
+    }
+    return -1;
+}
+
+void tx_problem(struct tx *tx, struct participant *participant, const Wire__Problem *problem)
+{
+    if (tx->problem)
+        return;
+    struct problem *copy = tx->problem = xcalloc(1, sizeof(*copy));
+    copy->participant = participant;
+    copy->operation = xstrdup(problem->operation);
+    copy->code = xstrdup(problem->code);
+    copy->message = xstrdup(problem->message);
+    copy->detail = xstrdup(problem->detail);
+    copy->hint = xstrdup(problem->hint);
+}
+
+const char *tx_state_word(const struct tx *tx)
+{
+    const struct transaction *machine = &tx->machine;
+    if (machine->state != TRANSACTION_DONE)
+        return transaction_state_name(machine->state);
+    return machine->in[BRANCH_NO] + machine->in[BRANCH_ABORTED] > 0 ? "aborted" : "applied";
+}

@@ -1,0 +1,96 @@
+/* The runner's side of a transaction: the machine, and all that its actions need. One piece of
+ * memory, made when it is submitted or replayed, and kept in the history when it is over. */
+#ifndef TROTH_COORDINATOR_TX_H
+#define TROTH_COORDINATOR_TX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coordinator/participants.h"
+#include "coordinator/transaction.h"
+#include "core/id.h"
+#include "core/list.h"
+#include "core/map.h"
+#include "core/timers.h"
+#include "wire.pb-c.h"
+
+struct key;
+struct guest;
+
+/* Where a branch waits at its participant. */
+enum place { PLACE_NONE, PLACE_UNVOTED, PLACE_ABORTING, PLACE_OWED, PLACE_OUTSTANDING };
+
+/* What it counts as at its participant. */
+enum burden { BURDEN_NONE, BURDEN_WORKING, BURDEN_UNAPPLIED };
+
+struct tx_branch {
+    struct tx *tx;
+    struct participant *participant;
+    struct list waits; /* in the participant's list that `place` names */
+    uint64_t xid;
+    uint8_t number; /* in the gid */
+    uint8_t place, burden;
+    uint8_t *planted_prepare; /* only the simulator's planted bugs send a PREPARE twice */
+    size_t planted_prepare_size;
+};
+
+struct tx_call {
+    char *operation;
+    char *result; /* JSON, owned; NULL: none */
+    uint8_t branch;
+};
+
+/* Why it did not commit, or what can't be proved. */
+struct problem {
+    struct participant *participant; /* NULL: none in particular */
+    char *operation, *code, *message, *detail, *hint;
+};
+
+/* Somebody who waits for the answer. */
+struct waiter {
+    struct tx *tx;
+    struct list in_tx;
+    struct list in_guest;
+    struct guest *guest;
+    uint64_t request;
+    bool decided_is_enough, repeated_key;
+};
+
+struct tx {
+    struct transaction machine;
+    struct txid id;
+    struct map_node node; /* live: server.live, over: history */
+    struct list all;      /* live: in the order of their beginning; over: of their end */
+    struct list durable;  /* waits for `position` */
+    uint64_t position;
+    struct timer timer;
+    uint64_t timeout_us;
+    struct list waiters;
+    struct waiter first; /* the usual one needs no memory of its own */
+    struct key *key;     /* while it is live */
+    char *key_text;      /* or NULL */
+    struct problem *problem;
+    int64_t begun_us, decided_us, ended_us; /* wall clock */
+    bool results_dropped;
+    bool hazard_only; /* listed again for a hazard after its end: no COMMIT record stands for it */
+    bool counted_undecided, counted_lost, counted_unapplied, counted_hazard;
+    int call_count;
+    struct tx_call *calls;
+    struct tx_branch *branches;
+};
+
+/* Room for so many, everything zero or empty; text_bytes: for tx_text. */
+struct tx *tx_new(struct txid id, int branch_count, int call_count, size_t text_bytes);
+void tx_free(struct tx *tx);
+/* Copies a text into the transaction's own memory, within the text_bytes asked for. */
+char *tx_text(struct tx *tx, const char *text);
+/* The position of the branch with this number in its gid, or -1. */
+int tx_branch_index(const struct tx *tx, uint32_t number);
+/* The first problem stays. */
+void tx_problem(struct tx *tx, struct participant *participant, const Wire__Problem *problem);
+void tx_drop_results(struct tx *tx);
+/* One word for a person: voting, committed, applied, aborted, unknown, hazard ... */
+const char *tx_state_word(const struct tx *tx);
+
+#endif

@@ -1,0 +1,318 @@
+/* What participants send, and their coming and going. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/parts.h"
+#include "core/check.h"
+#include "core/crash.h"
+#include "core/planted.h"
+
+/* Verdicts in one message: each has at most some 50 bytes. */
+enum { VERDICTS_BATCH = 512 };
+
+static struct txid branch_txid(const Wire__Branch *branch)
+{
+    return (struct txid){branch->epoch, branch->seq};
+}
+
+static void stray(const struct server *server, const struct guest *guest, const char *what,
+                  const Wire__Branch *branch, const char *why)
+{
+    host_log(&server->host, LOG_WARNING,
+             "%s of branch %" PRIu64 ".%" PRIu64 ".%" PRIu32 " from %s was ignored: %s", what,
+             branch->epoch, branch->seq, branch->branch, guest->participant->name, why);
+}
+
+/* The live transaction that the message is about, and the sender's branch in it. NULL: over, which
+ * is no mistake: the answer crossed our decision, or was given twice. */
+static struct tx *find_branch(struct server *server, struct guest *guest, const char *what,
+                              const Wire__Branch *branch, int *index)
+{
+    struct tx *tx = server_find(server, branch_txid(branch));
+    if (!tx)
+        return NULL;
+    *index = tx_branch_index(tx, branch->branch);
+    if (*index >= 0 && tx->branches[*index].participant == guest->participant)
+        return tx;
+    stray(server, guest, what, branch, "it is not a branch of this participant");
+    return NULL;
+}
+
+static void take_results(struct tx *tx, int index, const Wire__Vote *vote)
+{
+    size_t taken = 0, size = 0;
+    for (int i = 0; i < tx->call_count; i++) {
+        struct tx_call *call = &tx->calls[i];
+        if (call->branch == index && !call->result && taken < vote->n_results) {
+            const char *result = vote->results[taken++];
+            if (result[0])
+                call->result = xstrdup(result);
+        }
+        size += call->result ? strlen(call->result) : 0;
+    }
+    if (size > LIMIT_RESULT_BYTES) {
+        tx->results_dropped = true;
+        tx_drop_results(tx);
+    }
+}
+
+static void take_problem(struct tx *tx, int index, const Wire__Vote *vote)
+{
+    Wire__Problem none = WIRE__PROBLEM__INIT;
+    none.code = (char *)"unknown";
+    none.message = (char *)"the participant refused and gave no reason";
+    tx_problem(tx, tx->branches[index].participant, vote->problem ? vote->problem : &none);
+}
+
+static bool choice_of(Wire__Choice choice, enum transaction_choice *out)
+{
+    switch (choice) {
+    case WIRE__CHOICE__YES:
+        *out = CHOSE_YES;
+        return true;
+    case WIRE__CHOICE__NO:
+        *out = CHOSE_NO;
+        return true;
+    case WIRE__CHOICE__READ_ONLY:
+        *out = CHOSE_READ_ONLY;
+        return true;
+    case WIRE__CHOICE__DONE:
+        *out = CHOSE_DONE;
+        return true;
+    case WIRE__CHOICE__LOST:
+        *out = CHOSE_LOST;
+        return true;
+    default:
+        return false;
+    }
+}
+
+void server_voted(struct server *server, struct guest *guest, const Wire__Vote *vote)
+{
+    int index;
+    struct transaction_event event = {.type = EVENT_VOTED};
+    struct tx *tx = find_branch(server, guest, "a vote", vote->branch, &index);
+    if (!tx)
+        return;
+    enum transaction_state state = tx->machine.state;
+    bool pending =
+        state == TRANSACTION_VOTING || state == TRANSACTION_ALONE || state == TRANSACTION_LOST;
+    if (!choice_of(vote->choice, &event.choice)) {
+        stray(server, guest, "a vote", vote->branch, "it says nothing");
+        return;
+    }
+    event.branch = index;
+    if (pending && event.choice == CHOSE_NO)
+        take_problem(tx, index, vote);
+    else if (pending && event.choice != CHOSE_LOST)
+        take_results(tx, index, vote);
+    if (tx->machine.branches[index].state == BRANCH_ASKED && event.choice == CHOSE_YES)
+        tx->branches[index].xid = vote->xid;
+    if (!server_step(server, tx, &event))
+        stray(server, guest, "a vote", vote->branch, "it does not fit what was asked");
+}
+
+static void take_hazard(struct server *server, struct tx *tx, int index, const char *reason)
+{
+    Wire__Problem problem = WIRE__PROBLEM__INIT;
+    gtrid_text gtrid;
+    char hint[160];
+    gtrid_format(gtrid, server->cluster, server->coordinator, tx->id);
+    snprintf(hint, sizeof(hint), "see `troth tx show %s`", gtrid);
+    problem.code = (char *)"hazard";
+    problem.message = (char *)"the database can't prove what was decided";
+    problem.detail = (char *)reason;
+    problem.hint = hint;
+    tx_problem(tx, tx->branches[index].participant, &problem);
+    host_log(&server->host, LOG_ERROR, "hazard: transaction %s at participant %s: %s", gtrid,
+             tx->branches[index].participant->name, reason);
+}
+
+/* A hazard of a transaction that is over: from now on it is listed again. */
+static void relist_hazard(struct server *server, struct guest *guest,
+                          const Wire__Finished *finished)
+{
+    struct txid id = branch_txid(finished->branch);
+    if (recovery_reach(&server->recovery, id) == REACH_FUTURE ||
+        finished->branch->branch >= LIMIT_BRANCHES) {
+        stray(server, guest, "a hazard", finished->branch, "no such branch was ever made");
+        return;
+    }
+    struct tx *tx = server_relist(server, id, finished->branch->branch, guest->participant,
+                                  finished->commit, finished->reason);
+    take_hazard(server, tx, 0, finished->reason);
+    server_append_hazard(server, tx, 0);
+}
+
+void server_finished(struct server *server, struct guest *guest, const Wire__Finished *finished)
+{
+    int index;
+    bool live = server_find(server, branch_txid(finished->branch)) != NULL;
+    if (!live && finished->hazard) {
+        relist_hazard(server, guest, finished);
+        return;
+    }
+    struct tx *tx = find_branch(server, guest, "an acknowledgement", finished->branch, &index);
+    if (!tx)
+        return;
+    if (finished->hazard)
+        take_hazard(server, tx, index, finished->reason);
+    struct transaction_event event = {.type = EVENT_FINISHED,
+                                      .branch = index,
+                                      .commit = finished->commit,
+                                      .hazard = finished->hazard};
+    if (!server_step(server, tx, &event))
+        stray(server, guest, "an acknowledgement", finished->branch, "it was not told that");
+    /* A crash here forgets that this branch is applied: it is told once more. */
+    CRASH_POINT("coordinator.acked");
+    server_pump(server, guest->participant);
+}
+
+void server_found(struct server *server, struct guest *guest, const Wire__Found *found)
+{
+    int index;
+    struct tx *tx = find_branch(server, guest, "a found outcome", found->branch, &index);
+    if (!tx)
+        return;
+    struct transaction_event event = {
+        .type = EVENT_FOUND, .branch = index, .commit = found->committed};
+    if (!found->committed) {
+        Wire__Problem problem = WIRE__PROBLEM__INIT;
+        problem.code = (char *)"session_lost";
+        problem.message = (char *)"the connection was lost, and the work is not in the database";
+        tx_problem(tx, guest->participant, &problem);
+    }
+    if (!server_step(server, tx, &event))
+        stray(server, guest, "a found outcome", found->branch, "nobody asked");
+    server_pump(server, guest->participant);
+}
+
+static enum presence presence_of(const struct tx *tx)
+{
+    if (!tx)
+        return PRESENCE_NONE;
+    switch (transaction_phase(&tx->machine)) {
+    case PHASE_UNDECIDED:
+        return PRESENCE_UNDECIDED;
+    case PHASE_DECIDING:
+        return PRESENCE_DECIDING;
+    case PHASE_COMMITTED:
+        return PRESENCE_COMMITTED;
+    case PHASE_ABORTED:
+        return PRESENCE_ABORTED;
+    }
+    return PRESENCE_NONE;
+}
+
+static void judge(struct server *server, const Wire__Branch *branch, Wire__Judged *out)
+{
+    static const Wire__Verdict words[] = {
+        [VERDICT_IS_COMMIT] = WIRE__VERDICT__VERDICT_COMMIT,
+        [VERDICT_IS_ABORT] = WIRE__VERDICT__VERDICT_ABORT,
+        [VERDICT_IS_WAIT] = WIRE__VERDICT__VERDICT_WAIT,
+        [VERDICT_IS_HOLD] = WIRE__VERDICT__VERDICT_HOLD,
+    };
+    struct txid id = branch_txid(branch);
+    const struct tx *tx = server_find(server, id);
+    enum verdict verdict = recovery_judge(&server->recovery, id, presence_of(tx));
+    wire__judged__init(out);
+    if (tx && verdict == VERDICT_IS_COMMIT && !tx->hazard_only) {
+        /* A branch that was not part of the decision can't be prepared under its id. */
+        int index = tx_branch_index(tx, branch->branch);
+        if (index < 0 || tx->machine.branches[index].state == BRANCH_READ_ONLY)
+            verdict = VERDICT_IS_HOLD;
+        else
+            out->xid = tx->branches[index].xid;
+    }
+    out->branch = (Wire__Branch *)branch;
+    out->verdict = words[verdict];
+}
+
+void server_inquired(struct server *server, struct guest *guest, const Wire__Inquire *inquire)
+{
+    for (size_t from = 0; from < inquire->n_branches; from += VERDICTS_BATCH) {
+        Wire__Judged judged[VERDICTS_BATCH], *pointers[VERDICTS_BATCH];
+        Wire__Verdicts verdicts = WIRE__VERDICTS__INIT;
+        Wire__Message message = WIRE__MESSAGE__INIT;
+        for (size_t i = from; i < inquire->n_branches && i < from + VERDICTS_BATCH; i++) {
+            pointers[i - from] = &judged[i - from];
+            judge(server, inquire->branches[i], &judged[i - from]);
+            verdicts.n_judged++;
+        }
+        verdicts.judged = pointers;
+        message.body_case = WIRE__MESSAGE__BODY_VERDICTS;
+        message.verdicts = &verdicts;
+        /* Refused when too much waits for it: it inquires again with its next sweep. */
+        (void)peer_send(guest->peer, &message, false);
+    }
+}
+
+static void send_planted_prepares(struct participant *participant)
+{
+    struct list *head = &participant->unvoted;
+    for (struct list *at = head->next; at != head; at = at->next) {
+        struct tx_branch *branch = CONTAINER(at, struct tx_branch, waits);
+        Wire__Message *message =
+            wire__message__unpack(NULL, branch->planted_prepare_size, branch->planted_prepare);
+        (void)peer_send(participant->peer, message, true);
+        wire__message__free_unpacked(message, NULL);
+    }
+}
+
+void server_participant_up(struct server *server, struct participant *participant,
+                           struct peer *peer)
+{
+    CHECK(participant->peer == NULL && list_empty(&participant->outstanding) &&
+          list_empty(&participant->aborting));
+    participant->peer = peer;
+    participant->changed_us = server->host.wall_us(server->host.self);
+    free(participant->software);
+    participant->software = xstrdup(peer_software(peer));
+    participant_forget_report(participant);
+    host_log(&server->host, LOG_INFO, "participant %s is connected", participant->name);
+    if (PLANTED(KEEP_VOTE_OF_LOST_SESSION))
+        send_planted_prepares(participant);
+    server_pump(server, participant);
+}
+
+/* The session is gone and what it carried may be too. What is owed is owed again, in the same
+ * order; what was asked and not answered counts as refused. */
+static void owe_again(struct participant *participant)
+{
+    while (!list_empty(&participant->outstanding)) {
+        struct list *last = participant->outstanding.previous;
+        CONTAINER(last, struct tx_branch, waits)->place = PLACE_OWED;
+        list_remove(last);
+        list_append(participant->owed.next, last); /* before the first: in front */
+    }
+    participant->outstanding_count = 0;
+}
+
+static void lose(struct server *server, struct list *head)
+{
+    Wire__Problem problem = WIRE__PROBLEM__INIT;
+    problem.code = (char *)"session_lost";
+    problem.message = (char *)"the connection to the participant was lost before it voted";
+    problem.hint = (char *)"see `troth participant list`; the transaction may be submitted again";
+    while (!list_empty(head)) {
+        struct tx_branch *branch = CONTAINER(head->next, struct tx_branch, waits);
+        struct tx *tx = branch->tx;
+        struct transaction_event event = {.type = EVENT_PARTICIPANT_LOST,
+                                          .branch = (int)(branch - tx->branches)};
+        if (tx->machine.state == TRANSACTION_VOTING)
+            tx_problem(tx, branch->participant, &problem);
+        CHECK(server_step(server, tx, &event));
+    }
+}
+
+void server_participant_down(struct server *server, struct participant *participant)
+{
+    participant->peer = NULL;
+    participant->changed_us = server->host.wall_us(server->host.self);
+    owe_again(participant);
+    if (!PLANTED(KEEP_VOTE_OF_LOST_SESSION))
+        lose(server, &participant->unvoted);
+    lose(server, &participant->aborting);
+}
