@@ -34,8 +34,12 @@ show_command() { printf '\n    %s$ %s%s\n' "$bold" "$*" "$plain"; }
 show_output() { sed '/./s/^/    /'; }
 
 # run COMMAND...: shows it, what it prints and a status that is not 0; keeps $output and $status.
-run() {
-    show_command "$(typed "$@")"
+run() { run_as "$(typed "$@")" "$@"; }
+
+# run_as TEXT COMMAND...: the same, shown as TEXT.
+run_as() {
+    show_command "$1"
+    shift
     status=0
     output=$("$@" 2>&1 </dev/null) || status=$?
     [[ -z $output ]] || show_output <<<"$output"

@@ -72,7 +72,7 @@ temporary_folder() {
 # Dead, or a zombie that only waits for its parent to look.
 process_gone() {
     local stat
-    { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 0
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
     stat=${stat##*) }
     [[ ${stat%% *} == [ZX] ]]
 }
@@ -81,7 +81,7 @@ process_gone() {
 process_children() {
     local file stat
     for file in /proc/[0-9]*/stat; do
-        { stat=$(<"$file"); } 2>/dev/null || continue
+        { read -r stat <"$file"; } 2>/dev/null || continue
         local pid=${stat%% *} rest=${stat##*) }
         read -r _ rest _ <<<"$rest"
         [[ $rest == "$1" ]] && printf '%s\n' "$pid"
