@@ -366,7 +366,16 @@ void server_drain(struct server *server)
 
 bool server_drained(const struct server *server)
 {
-    return server->stopped_position && server->durable_position >= server->stopped_position;
+    if (!server->stopped_position || server->durable_position < server->stopped_position)
+        return false;
+    /* The last answers must have reached the clients; one that is gone is given up by its session.
+     */
+    struct peer *peer = NULL;
+    while ((peer = transport_next_peer(server->transport, peer)) != NULL) {
+        if (peer_role(peer) != WIRE__ROLE__PARTICIPANT && !peer_idle(peer))
+            return false;
+    }
+    return true;
 }
 
 bool server_ready(const struct server *server)

@@ -206,7 +206,9 @@ static enum presence presence_of(const struct tx *tx)
     return PRESENCE_NONE;
 }
 
-static void judge(struct server *server, const Wire__Branch *branch, Wire__Judged *out)
+/* xid: that the participant found. A vote has none when the branch had written nothing yet. */
+static void judge(struct server *server, const Wire__Branch *branch, uint64_t xid,
+                  Wire__Judged *out)
 {
     static const Wire__Verdict words[] = {
         [VERDICT_IS_COMMIT] = WIRE__VERDICT__VERDICT_COMMIT,
@@ -215,7 +217,7 @@ static void judge(struct server *server, const Wire__Branch *branch, Wire__Judge
         [VERDICT_IS_HOLD] = WIRE__VERDICT__VERDICT_HOLD,
     };
     struct txid id = branch_txid(branch);
-    const struct tx *tx = server_find(server, id);
+    struct tx *tx = server_find(server, id);
     enum verdict verdict = recovery_judge(&server->recovery, id, presence_of(tx));
     wire__judged__init(out);
     if (tx && verdict == VERDICT_IS_COMMIT && !tx->hazard_only) {
@@ -223,7 +225,9 @@ static void judge(struct server *server, const Wire__Branch *branch, Wire__Judge
         int index = tx_branch_index(tx, branch->branch);
         if (index < 0 || tx->machine.branches[index].state == BRANCH_READ_ONLY)
             verdict = VERDICT_IS_HOLD;
-        else
+        else if (tx->branches[index].xid == 0)
+            tx->branches[index].xid = xid;
+        if (verdict == VERDICT_IS_COMMIT)
             out->xid = tx->branches[index].xid;
     }
     out->branch = (Wire__Branch *)branch;
@@ -238,7 +242,8 @@ void server_inquired(struct server *server, struct guest *guest, const Wire__Inq
         Wire__Message message = WIRE__MESSAGE__INIT;
         for (size_t i = from; i < inquire->n_branches && i < from + VERDICTS_BATCH; i++) {
             pointers[i - from] = &judged[i - from];
-            judge(server, inquire->branches[i], &judged[i - from]);
+            uint64_t xid = i < inquire->n_xids ? inquire->xids[i] : 0;
+            judge(server, inquire->branches[i], xid, &judged[i - from]);
             verdicts.n_judged++;
         }
         verdicts.judged = pointers;
