@@ -50,6 +50,12 @@ uint64_t bench_now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+int figures_account(int flight, int in_flight)
+{
+    int each = FIGURES_ACCOUNTS / in_flight;
+    return flight + in_flight * (int)(random() % (each ? each : 1));
+}
+
 void figures_add(struct figures *figures, uint64_t started_us, uint64_t now_us)
 {
     if (figures->begun_us == 0)

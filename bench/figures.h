@@ -26,6 +26,11 @@ struct bench_options {
 void bench_options_parse(struct bench_options *options, int argc, char **argv);
 uint64_t bench_now_us(void);
 
+enum { FIGURES_ACCOUNTS = 10000 };
+/* A random account of those that only this flight uses: two flights on the same row would wait for
+ * each other, in two databases in opposite orders even for ever. */
+int figures_account(int flight, int in_flight);
+
 /* A transaction that began at started_us ended now. */
 void figures_add(struct figures *figures, uint64_t started_us, uint64_t now_us);
 /* {"tps": ..., "p50_us": ..., "p99_us": ..., "count": ..., "errors": ...} */

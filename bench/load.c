@@ -10,8 +10,6 @@
 #include "io/loop.h"
 #include "io/nano.h"
 
-enum { ACCOUNTS = 10000 };
-
 struct load {
     struct bench_options options;
     struct figures figures;
@@ -27,7 +25,8 @@ static void submit(struct load *load, uint64_t flight)
 {
     char arguments[64], names[8][24];
     Wire__Call calls[8], *pointers[8];
-    snprintf(arguments, sizeof(arguments), "{\"amount\": 1, \"id\": %ld}", random() % ACCOUNTS);
+    snprintf(arguments, sizeof(arguments), "{\"amount\": 1, \"id\": %d}",
+             figures_account((int)flight, load->options.in_flight));
     for (int i = 0; i < load->options.databases; i++) {
         wire__call__init(&calls[i]);
         snprintf(names[i], sizeof(names[i]), "bench%d", i);

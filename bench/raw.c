@@ -15,8 +15,6 @@
 #include "bench/figures.h"
 #include "core/check.h"
 
-enum { ACCOUNTS = 10000 };
-
 struct flight {
     PGconn *connections[8];
     int waiting;    /* databases that have not answered the current phase */
@@ -65,7 +63,7 @@ static void start(struct flight *flight)
     flight->waiting = options.databases;
     snprintf(flight->gid, sizeof(flight->gid), "raw.%d.%llu", getpid(),
              (unsigned long long)serial++);
-    snprintf(id, sizeof(id), "%ld", random() % ACCOUNTS);
+    snprintf(id, sizeof(id), "%d", figures_account((int)(flight - flights), options.in_flight));
     const char *values[] = {"1", id};
     for (int i = 0; i < options.databases; i++) {
         PGconn *connection = flight->connections[i];
