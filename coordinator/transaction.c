@@ -331,7 +331,7 @@ static void tell(struct transaction *t, struct actions *actions)
     act(actions, ACTION_ANSWER_DECIDED, 0);
     if (PLANTED(APPLIED_WHEN_DECIDED))
         act(actions, ACTION_ANSWER_APPLIED, 0);
-    else if (t->late)
+    else if (t->late && t->in[BRANCH_YES] > 0) /* else there is nothing to apply */
         act(actions, ACTION_ANSWER_UNAPPLIED, 0);
     for (int i = 0; i < t->branch_count; i++) {
         if (PLANTED(COMMIT_ON_MISSING_VOTE) &&

@@ -41,7 +41,7 @@ static const struct {
      true,
      {"account"},
      {{EFFECT_READ, "select balance from account where id = :account", -1, NULL, DB_ROW}}},
-    /* Not declared read only, and yet writes nothing: prepared without a transaction id. */
+    /* Not declared read only, and yet writes nothing: prepared all the same. */
     {"probe",
      false,
      {"account"},

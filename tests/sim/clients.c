@@ -261,7 +261,8 @@ void workload_begin(struct workload *workload)
 {
     struct world *world = workload->world;
     for (int i = 0; i < world->client_count; i++)
-        world_after(world, world_latency(world, SECOND_US), think, world->clients[i], 0, NULL);
+        world_after(world, SECOND_US + world_latency(world, SECOND_US), think, world->clients[i], 0,
+                    NULL);
 }
 
 static void probe(struct world *world, void *subject, uint64_t number, void *data)

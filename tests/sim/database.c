@@ -304,7 +304,6 @@ bool database_has_barrier(const struct database *database, const char *gtrid)
 static void end_prepare(struct database *database, struct local *local)
 {
     struct world *world = database->world;
-    uint64_t told_xid = local->xid;
     if (local->xid == 0)
         local->xid = xid_assign(database);
     world_note(world, local->xid, "db%d prepared %s xid %llu%s%s", database->index, local->gid,
@@ -315,13 +314,9 @@ static void end_prepare(struct database *database, struct local *local)
     local->prepared_at_us = INT64_C(1700000000000000) + (int64_t)world->now_us;
     list_remove(&local->node);
     list_append(&database->prepared, &local->node);
-    uint64_t xid = local->xid;
-    local->xid = told_xid;
     bool lost = world_chance(world, world->weather.work_lost);
     backend_worked(database, local, lost ? DB_LOST : DB_PREPARED, lost ? "08006" : "",
                    lost ? "connection lost" : "");
-    local->xid = xid;
-    local->tag = NULL;
 }
 
 static void end_commit(struct database *database, struct local *local)

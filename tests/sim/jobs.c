@@ -67,10 +67,11 @@ static _Noreturn void work(const struct jobs_plan *plan, struct slot *slot)
 static void spawn(const struct jobs_plan *plan, struct slot *slot)
 {
     fflush(NULL);
-    slot->pid = fork();
-    CHECK(slot->pid >= 0);
-    if (slot->pid == 0)
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
         work(plan, slot);
+    slot->pid = pid; /* the child shares the slot and must not write its 0 here */
 }
 
 /* The line of its last words that says what broke. */

@@ -101,8 +101,10 @@ static void arrive_up(struct world *world, void *subject, uint64_t boot, void *d
     if (!same || connection->route == 0) {
         if (boot != connection->connector_boot || !join(connection))
             return;
-        frame->route = connection->route;
+        frame->route = 0;
     }
+    if (frame->route == 0)
+        frame->route = connection->route;
     connection->network->events.accepted(connection->acceptor, frame->route, frame->bytes,
                                          frame->size);
 }
@@ -237,6 +239,8 @@ void network_break(struct network *network, struct node *connector, int link, bo
 {
     struct connection *connection = connection_of(network, connector, link);
     struct world *world = network->world;
+    if (!connection->connector)
+        return; /* a client dials its own coordinator only */
     connection->route = 0;
     connection->wedged = wedged;
     /* The socket's statistics tell of a break; a wedged one is only missed. */

@@ -111,7 +111,9 @@ void node_crash(struct node *node, uint64_t restart_us)
 
 void node_pause(struct node *node, uint64_t length_us)
 {
-    node->resumes_us = node->world->now_us + length_us;
+    /* Never earlier than before: what waits already must stay in its order. */
+    if (node->resumes_us < node->world->now_us + length_us)
+        node->resumes_us = node->world->now_us + length_us;
 }
 
 bool node_up(const struct node *node)

@@ -70,7 +70,8 @@ static void fill(struct world *world, struct transfer *transfer, bool too_much, 
     int credits = places == 1 ? 1 : places - 1;
     int64_t amount = (int64_t)world_between(world, 1, 40);
     int64_t sum = amount * credits;
-    bool charge_last = world_chance(world, PPM / 2);
+    /* A credit before it could make the charge possible. */
+    bool charge_last = world_chance(world, PPM / 2) && !too_much;
     if (too_much)
         amount = 1000 * 1000, sum = amount * credits;
     if (!charge_last)

@@ -17,9 +17,10 @@ struct call {
     int participant; /* -1: there is none of that name */
     const char *operation;
     char arguments[96];
-    uint64_t token; /* 0: it writes nothing that could be seen */
-    int64_t change; /* of the money in that database */
-    int applied;    /* how often it is visible now: 0 or 1 */
+    uint64_t token;  /* 0: it writes nothing that could be seen */
+    int64_t change;  /* of the money in that database */
+    int applied;     /* how often it is visible now: 0 or 1 */
+    bool taken_back; /* by a failover; its decision makes it visible again */
     gtrid_text by;
 };
 
