@@ -1,68 +1,80 @@
-/* A shop on real processes and real databases: trothd, three participants, three PostgreSQL
- * clusters (tests/run makes the clusters and tells them in the environment). Tests start, stop and
- * kill its processes, place purchases through the command line as a user would, and look at the
- * truth by SQL. Every wait is for a condition, with a limit; a limit that passes fails the test. */
+/* A shop on real processes and real databases: trothd and three participants on the three clusters
+ * of tests/run. A test starts, stops and kills its processes, and looks at the truth by SQL
+ * (purchase.h buys). The tests of one program share a shop as long as they pass: each starts with
+ * everything running and empty tables. What fails kills all processes and leaves the folder with
+ * logs, journal and configurations. */
 #ifndef TROTH_TESTS_REAL_SHOP_H
 #define TROTH_TESTS_REAL_SHOP_H
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <cmocka.h>
+
 enum process { COORDINATOR, ORDERS, PAYMENTS, INVENTORY, PROCESSES };
+/* trothd, orders, payments, inventory; the last three are also participants and clusters. */
+extern const char *const process_names[PROCESSES];
 
 struct shop {
     char folder[64];  /* configurations, logs, the journal */
     char address[64]; /* of the coordinator */
     char build[512];  /* where the programs are */
-    pid_t pids[PROCESSES];
-    int purchases; /* order ids given out */
+    struct {
+        pid_t pid;       /* 0: not running */
+        long log_offset; /* where the log of this run begins */
+        long mark;       /* what shop_logged looks at begins here */
+        bool doomed;     /* started with a crash point */
+    } processes[PROCESSES];
+    int orders;           /* order ids given out */
+    const void *argument; /* of this test */
+    void (*body)(struct shop *shop);
+    bool passed;
 };
 
-/* Fresh tables with 1000 in ada's account and 1000 lamps in stock; a fresh journal; configurations;
- * nothing runs yet. fini kills what runs, and removes the folder unless the test failed. */
-void shop_init(struct shop *shop);
-void shop_fini(struct shop *shop);
+/* ---- tests --------------------------------------------------------------------------------- */
+
+struct CMUnitTest shop_test(const char *name, void (*body)(struct shop *shop),
+                            const void *argument);
+#define SHOP_TEST(body) shop_test(#body, body, NULL)
+/* Runs them as TAP; returns main's exit code. At the end the processes are stopped in order, which
+ * must succeed. */
+int shop_run(const char *program, const struct CMUnitTest *tests, size_t count);
+/* A line of TAP for a reader: not judged. */
+void shop_remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- processes ----------------------------------------------------------------------------- */
 
 /* crash: TROTH_CRASH_AT for it, or NULL. */
 void shop_start(struct shop *shop, enum process process, const char *crash);
+/* Starts those that don't run and waits until all are ready. */
 void shop_start_all(struct shop *shop);
-/* All four run and every participant is connected with its database up. */
+/* All run, and since their last start every participant is connected with its database up; or one
+ * that was started with a crash point has ended. */
 void shop_wait_ready(struct shop *shop);
 void shop_signal(struct shop *shop, enum process process, int signal);
+bool shop_ended(struct shop *shop, enum process process); /* reaps nothing */
 /* Waits until the process has ended; returns its wait status and forgets it. */
 int shop_wait_end(struct shop *shop, enum process process);
-bool shop_ended(struct shop *shop, enum process process); /* without waiting; reaps nothing */
-void shop_kill(struct shop *shop, enum process process);  /* kill -9, and waits for its end */
+void shop_kill(struct shop *shop, enum process process); /* kill -9, and waits for its end */
+/* SIGTERM; it must end with 0. */
+void shop_stop(struct shop *shop, enum process process);
+/* Has it logged this since its last start, or since shop_mark was called? */
+bool shop_logged(struct shop *shop, enum process process, const char *text);
+void shop_mark(struct shop *shop);
+void shop_wait_logged(struct shop *shop, enum process process, const char *text);
 
-/* What the command line said: its exit code, and standard output and error, to be freed. */
-struct said {
-    int code;
-    char *output;
-};
-struct said shop_command(struct shop *shop, const char *const *words); /* words end with NULL */
-void said_fini(struct said *said);
-
-/* A purchase of one lamp for 10 by 2PC in all three databases: `troth submit`'s exit code. */
-int shop_purchase(struct shop *shop, const char *timeout);
-/* The same in the background: returns its process id; shop_purchased waits for its exit code. */
-pid_t shop_purchase_begin(struct shop *shop, const char *timeout);
-int shop_purchased(pid_t pid);
-
-/* Waits until no database has a prepared transaction and the coordinator owes nothing. */
-void shop_wait_settled(struct shop *shop);
-/* By SQL: each order is in all three databases or in none, the money and the lamps add up, nothing
- * is prepared. Returns the number of orders. Fails the test otherwise. */
-int shop_check_books(struct shop *shop);
-
-/* The only value of a query on the database of a participant; fails the test on an error. */
-int64_t shop_sql(enum process participant, const char *sql);
-void shop_sql_do(enum process participant, const char *sql);
-
-/* cluster_stop, cluster_start, cluster_restart or cluster_kill of tests/lib/clusters.sh. */
-void shop_cluster(const char *what, enum process participant);
-
-/* Waits until condition(self), at most seconds; fails the test with `what` otherwise. */
-void wait_for(bool (*condition)(void *self), void *self, int seconds, const char *what);
+/* Any program of the build, its output appended to FOLDER/LOG; dies with the test. words[0] is its
+ * name in the build, and they end with NULL. */
+pid_t shop_spawn(struct shop *shop, const char *const *words, const char *log, const char *crash);
+/* The same into a descriptor. */
+pid_t shop_spawn_to(struct shop *shop, const char *const *words, int output, const char *crash);
+int shop_reap(pid_t pid); /* its wait status */
+void shop_write(struct shop *shop, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4))); /* a file in the folder */
+int shop_free_port(void);
 
 #endif

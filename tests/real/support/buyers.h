@@ -1,0 +1,33 @@
+/* Buyers: a process of its own with a client that keeps many purchases in flight, and writes down
+ * what it was told. A purchase with a key is asked for again until it is committed; one without is
+ * asked for once. */
+#ifndef TROTH_TESTS_REAL_BUYERS_H
+#define TROTH_TESTS_REAL_BUYERS_H
+
+#include "tests/real/support/shop.h"
+
+struct buyers {
+    int in_flight;
+    unsigned seed;     /* of customers, goods and keys; also in the names of the orders */
+    int keyed_percent; /* of the orders */
+    int total;         /* ends after so many orders; 0: when told to */
+    int timeout_ms;
+    int participants; /* 0: purchases in the shop; else notes at `spread` of p0 ... p(N-1) */
+    int spread;
+    pid_t pid; /* out */
+};
+
+/* No process of the test itself may have opened a nanomsg socket before. */
+void buyers_start(struct shop *shop, struct buyers *buyers);
+/* Lets what is on its way come to a certain end. */
+void buyers_stop(struct shop *shop, struct buyers *buyers);
+/* Waits for the end of those with a total, so many seconds. */
+void buyers_wait(struct shop *shop, struct buyers *buyers, int seconds);
+/* How many they were told so by now: C committed, A aborted or refused, U unknown. */
+int buyers_count(struct shop *shop, const struct buyers *buyers, char told);
+/* Until they were told so of so many more. */
+void buyers_wait_committed(struct shop *shop, const struct buyers *buyers, int more);
+/* What was told committed is in the books, and what was told aborted is not. */
+void buyers_judge(struct shop *shop, const struct buyers *buyers);
+
+#endif

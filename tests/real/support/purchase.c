@@ -1,0 +1,240 @@
+#include "tests/real/support/purchase.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/check.h"
+#include "tests/real/support/cluster.h"
+#include "tests/real/support/shop_files.h"
+#include "tests/real/support/wait.h"
+
+/* ---- the command line ---------------------------------------------------------------------- */
+
+static pid_t begin_command(struct shop *shop, const char *const *words, int *output)
+{
+    enum { WORDS = 40 };
+    const char *all[WORDS] = {"troth", "--coordinator", shop->address};
+    int count = 3, pipes[2];
+    while (*words && count < WORDS - 1)
+        all[count++] = *words++;
+    CHECK(!*words);
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    pid_t pid = shop_spawn_to(shop, all, pipes[1], NULL);
+    close(pipes[1]);
+    *output = pipes[0];
+    return pid;
+}
+
+static struct said end_command(pid_t pid, int output)
+{
+    struct said said = {.output = xcalloc(1, 1)};
+    char buffer[4096];
+    size_t size = 0;
+    for (;;) {
+        ssize_t got = read(output, buffer, sizeof(buffer));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        said.output = xrealloc(said.output, size + (size_t)got + 1);
+        memcpy(said.output + size, buffer, (size_t)got);
+        size += (size_t)got;
+        said.output[size] = '\0';
+    }
+    close(output);
+    int status = shop_reap(pid);
+    if (!WIFEXITED(status))
+        fail_msg("troth was killed: wait status 0x%x", (unsigned)status);
+    said.code = WEXITSTATUS(status);
+    return said;
+}
+
+struct said shop_command(struct shop *shop, const char *const *words)
+{
+    int output;
+    pid_t pid = begin_command(shop, words, &output);
+    return end_command(pid, output);
+}
+
+void said_fini(struct said *said)
+{
+    free(said->output);
+}
+
+void said_has(const struct said *said, const char *text)
+{
+    if (!strstr(said->output, text))
+        fail_msg("expected \"%s\" in (exit code %d): %s", text, said->code, said->output);
+}
+
+/* ---- purchases ----------------------------------------------------------------------------- */
+
+void purchase_begin(struct shop *shop, struct purchase *purchase)
+{
+    char create[64], charge[160], reserve[128], note[64], call[64];
+    const char *words[24];
+    int count = 0;
+    if (!purchase->again)
+        snprintf(purchase->order, sizeof(purchase->order), "o%d", ++shop->orders);
+    snprintf(create, sizeof(create), "{\"order_id\": \"%s\"}", purchase->order);
+    snprintf(charge, sizeof(charge), "{\"order_id\": \"%s\", \"customer\": \"%s\", \"amount\": %d}",
+             purchase->order, purchase->customer ? purchase->customer : "ada",
+             purchase->amount ? purchase->amount : 10);
+    snprintf(reserve, sizeof(reserve), "{\"order_id\": \"%s\", \"sku\": \"lamp\", \"quantity\": 1}",
+             purchase->order);
+    snprintf(note, sizeof(note), "{\"id\": \"%s\"}", purchase->order);
+    words[count++] = "submit";
+    words[count++] = "--timeout";
+    words[count++] = purchase->timeout ? purchase->timeout : "10s";
+    if (purchase->key) {
+        words[count++] = "--key";
+        words[count++] = purchase->key;
+    }
+    if (purchase->wait) {
+        words[count++] = "--wait";
+        words[count++] = purchase->wait;
+    }
+    if (purchase->alone) {
+        snprintf(call, sizeof(call), "%s.note", purchase->alone);
+        words[count++] = call;
+        words[count++] = note;
+    } else {
+        const char *calls[] = {"orders.create",     create, "payments.charge", charge,
+                               "inventory.reserve", reserve};
+        memcpy(words + count, calls, sizeof(calls));
+        count += 6;
+    }
+    words[count] = NULL;
+    purchase->pid = begin_command(shop, words, &purchase->output);
+}
+
+/* For whoever reads the folder of a test that failed. */
+static void log_purchase(struct shop *shop, const struct purchase *purchase, struct said said)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/purchases.log", shop->folder);
+    FILE *file = fopen(path, "a");
+    assert_non_null(file);
+    fprintf(file, "%s: %d: %s", purchase->order, said.code, said.output);
+    fclose(file);
+}
+
+struct said purchase_end(struct shop *shop, struct purchase *purchase)
+{
+    struct said said = end_command(purchase->pid, purchase->output);
+    log_purchase(shop, purchase, said);
+    return said;
+}
+
+bool purchase_ended(const struct purchase *purchase)
+{
+    siginfo_t info = {0};
+    int result = waitid(P_PID, (id_t)purchase->pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    return result == 0 && info.si_pid == purchase->pid;
+}
+
+int purchase_make(struct shop *shop, struct purchase *purchase)
+{
+    purchase_begin(shop, purchase);
+    struct said said = purchase_end(shop, purchase);
+    said_fini(&said);
+    return said.code;
+}
+
+/* ---- the books ----------------------------------------------------------------------------- */
+
+static bool is_settled(void *self)
+{
+    struct shop *shop = self;
+    for (enum process p = ORDERS; p < PROCESSES; p++) {
+        if (cluster_value(process_names[p], "select count(*) from pg_prepared_xacts") != 0)
+            return false;
+    }
+    const char *words[] = {"--timeout", "2s", "tx", "list", "--in-doubt", "--json", NULL};
+    struct said said = shop_command(shop, words);
+    bool none = said.code == 0 && !strstr(said.output, "\"gtrid\"");
+    said_fini(&said);
+    return none;
+}
+
+void books_wait_settled(struct shop *shop)
+{
+    wait_for(is_settled, shop, 30, "nothing is prepared and nothing is owed");
+}
+
+struct prepared {
+    const char *participant;
+    int count;
+};
+
+static bool are_prepared(void *self)
+{
+    const struct prepared *prepared = self;
+    return cluster_value(prepared->participant, "select count(*) from pg_prepared_xacts") ==
+           prepared->count;
+}
+
+void books_wait_prepared(const char *participant, int count)
+{
+    struct prepared prepared = {participant, count};
+    char what[64];
+    snprintf(what, sizeof(what), "%d prepared at %s", count, participant);
+    wait_for(are_prepared, &prepared, 15, what);
+}
+
+int books_check(void)
+{
+    static const char *const queries[PROCESSES] = {
+        [ORDERS] = "select id from orders order by id collate \"C\"",
+        [PAYMENTS] = "select order_id from charge order by order_id collate \"C\"",
+        [INVENTORY] = "select order_id from reservation order by order_id collate \"C\""};
+    PGresult *rows[PROCESSES];
+    for (enum process p = ORDERS; p < PROCESSES; p++) {
+        rows[p] = cluster_query(process_names[p], queries[p]);
+        assert_int_equal(cluster_value(process_names[p], "select count(*) from pg_prepared_xacts"),
+                         0);
+    }
+    int count = PQntuples(rows[ORDERS]);
+    for (int i = 1; i < count; i++)
+        assert_string_not_equal(PQgetvalue(rows[ORDERS], i, 0), PQgetvalue(rows[ORDERS], i - 1, 0));
+    for (enum process p = PAYMENTS; p < PROCESSES; p++) {
+        for (int i = 0; i < count && i < PQntuples(rows[p]); i++)
+            assert_string_equal(PQgetvalue(rows[p], i, 0), PQgetvalue(rows[ORDERS], i, 0));
+        assert_int_equal(PQntuples(rows[p]), count);
+    }
+    for (enum process p = ORDERS; p < PROCESSES; p++)
+        PQclear(rows[p]);
+    assert_int_equal(cluster_value("payments", "select (select sum(balance) from account)"
+                                               "  + (select coalesce(sum(amount), 0) from charge)"),
+                     SHOP_MONEY * (SHOP_CUSTOMERS + 1));
+    assert_int_equal(cluster_value("inventory",
+                                   "select (select sum(quantity) from stock)"
+                                   "  + (select coalesce(sum(quantity), 0) from reservation)"),
+                     SHOP_LAMPS * (SHOP_CUSTOMERS + 1));
+    return count;
+}
+
+static int count_in(const char *cluster, const char *format, const char *order)
+{
+    char sql[200];
+    snprintf(sql, sizeof(sql), "select count(*) from %s = '%s'", format, order);
+    return (int)cluster_value(cluster, sql);
+}
+
+int books_count(const char *order)
+{
+    int count = count_in("orders", "orders where id", order);
+    assert_int_equal(count_in("payments", "charge where order_id", order), count);
+    assert_int_equal(count_in("inventory", "reservation where order_id", order), count);
+    return count;
+}
+
+int books_count_notes(const char *participant, const char *order)
+{
+    return count_in(participant, "note where id", order);
+}

@@ -1,0 +1,50 @@
+/* Purchases through the command line, as a person makes them, and the books that tell the truth. */
+#ifndef TROTH_TESTS_REAL_PURCHASE_H
+#define TROTH_TESTS_REAL_PURCHASE_H
+
+#include "tests/real/support/shop.h"
+
+/* Exit codes of `troth submit`. */
+enum { TOLD_COMMITTED, TOLD_ABORTED, TOLD_MISTAKE, TOLD_NOBODY, TOLD_REFUSED, TOLD_UNKNOWN };
+
+/* What a command said: its exit code, and standard output and error, to be freed. */
+struct said {
+    int code;
+    char *output;
+};
+/* troth --coordinator ADDRESS WORDS; words end with NULL. */
+struct said shop_command(struct shop *shop, const char *const *words);
+void said_fini(struct said *said);
+/* Fails the test unless the output has this text; says what it was. */
+void said_has(const struct said *said, const char *text);
+
+/* One lamp for 10 in all three databases, unless the fields say otherwise; all may be left zero. */
+struct purchase {
+    const char *timeout; /* "10s" */
+    const char *key, *wait;
+    const char *customer; /* ada */
+    int amount;
+    const char *alone; /* one phase: only a note, at this participant */
+    char order[32];    /* out; in with `again`: the same order once more */
+    bool again;
+    pid_t pid;
+    int output; /* a pipe */
+};
+void purchase_begin(struct shop *shop, struct purchase *purchase);
+struct said purchase_end(struct shop *shop, struct purchase *purchase);
+bool purchase_ended(const struct purchase *purchase); /* without waiting; reaps nothing */
+/* Both, for the exit code. */
+int purchase_make(struct shop *shop, struct purchase *purchase);
+
+/* Waits until no database has a prepared transaction and the coordinator owes nothing. */
+void books_wait_settled(struct shop *shop);
+/* Waits until so many are prepared in the database of a participant. */
+void books_wait_prepared(const char *participant, int count);
+/* By SQL: each order is in all three databases or in none, and not twice; the money and the lamps
+ * add up; nothing is prepared. Returns the number of orders. */
+int books_check(void);
+/* How often the order is in the books (or the note, at a participant). */
+int books_count(const char *order);
+int books_count_notes(const char *participant, const char *order);
+
+#endif
