@@ -1,91 +1,305 @@
 /* kill -9 of the coordinator and of each participant at every named crash point, with a purchase on
  * its way. Afterwards, by SQL: all or nothing, and what the client was told is so. */
-#include <setjmp.h>
+#include <ftw.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
-#include <cmocka.h>
+#include "core/check.h"
+#include "tests/real/support/journal_filler.h"
+#include "tests/real/support/purchase.h"
+#include "tests/real/support/wait.h"
 
-#include "tests/real/support/shop.h"
+enum kind {
+    COMMITTED,
+    KEYED,   /* committed, with an idempotency key, and asked for again afterwards */
+    REFUSED, /* a participant says no: the way to an abort */
+    ALONE,   /* one phase */
+    KINDS
+};
 
 struct crash {
+    enum kind kind;
     enum process process;
     const char *point;
-    bool refused; /* the purchase is one that a participant refuses: the way to an abort */
 };
-
-enum { TOLD_COMMITTED = 0, TOLD_ABORTED = 1 };
-
-static void ends_alike_everywhere(void **state)
-{
-    const struct crash *crash = *state;
-    struct shop shop;
-    shop_init(&shop);
-    for (enum process p = COORDINATOR; p < PROCESSES; p++)
-        shop_start(&shop, p, p == crash->process ? crash->point : NULL);
-    shop_wait_ready(&shop);
-    if (crash->refused)
-        shop_sql_do(PAYMENTS, "update account set balance = balance - 995");
-    int told = shop_purchase(&shop, "4s");
-    int status = shop_wait_end(&shop, crash->process);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    shop_start_all(&shop);
-    shop_wait_settled(&shop);
-    if (crash->refused)
-        shop_sql_do(PAYMENTS, "update account set balance = balance + 995");
-    int orders = shop_check_books(&shop);
-    if (told == TOLD_COMMITTED)
-        assert_int_equal(orders, 1);
-    if (told == TOLD_ABORTED || crash->refused)
-        assert_int_equal(orders, 0);
-    /* And life goes on. */
-    assert_int_equal(shop_purchase(&shop, "10s"), TOLD_COMMITTED);
-    assert_int_equal(shop_check_books(&shop), orders + 1);
-    shop_fini(&shop);
-}
 
 static const struct crash crashes[] = {
-    {COORDINATOR, "coordinator.submitted", false},
-    {COORDINATOR, "coordinator.voted", false},
-    {COORDINATOR, "coordinator.deciding", false},
-    {COORDINATOR, "journal.written:2", false},
-    {COORDINATOR, "journal.synced:2", false},
-    {COORDINATOR, "coordinator.decided", false},
-    {COORDINATOR, "coordinator.told", false},
-    {COORDINATOR, "coordinator.acked", false},
-    {COORDINATOR, "coordinator.ended", false},
-    {COORDINATOR, "coordinator.aborting", true},
-    {ORDERS, "participant.prepare-received", false},
-    {PAYMENTS, "participant.working", false},
-    {INVENTORY, "participant.prepared", false},
-    {ORDERS, "participant.voted", false},
-    {PAYMENTS, "participant.commit-received", false},
-    {INVENTORY, "participant.committed", false},
-    {ORDERS, "participant.acked", false},
-    {PAYMENTS, "participant.prepared", true},
-    {INVENTORY, "participant.abort-received", true},
-    {ORDERS, "participant.rolled-back", true},
+    {COMMITTED, COORDINATOR, "coordinator.submitted"},
+    {COMMITTED, COORDINATOR, "coordinator.voted"},
+    {COMMITTED, COORDINATOR, "coordinator.deciding"},
+    {COMMITTED, COORDINATOR, "journal.written:2"},
+    {COMMITTED, COORDINATOR, "journal.synced:2"},
+    {COMMITTED, COORDINATOR, "coordinator.decided"},
+    {COMMITTED, COORDINATOR, "coordinator.told"},
+    {COMMITTED, COORDINATOR, "coordinator.acked"},
+    {COMMITTED, COORDINATOR, "coordinator.acked:2"},
+    {COMMITTED, COORDINATOR, "coordinator.acked:3"},
+    {COMMITTED, COORDINATOR, "coordinator.ended"},
+    {COMMITTED, COORDINATOR, "coordinator.settled:31"},
+    {COMMITTED, COORDINATOR, "coordinator.settled:47"},
+    {COMMITTED, ORDERS, "participant.prepare-received"},
+    {COMMITTED, PAYMENTS, "participant.prepare-received"},
+    {COMMITTED, INVENTORY, "participant.prepare-received"},
+    {COMMITTED, ORDERS, "participant.working"},
+    {COMMITTED, PAYMENTS, "participant.working"},
+    {COMMITTED, INVENTORY, "participant.working"},
+    {COMMITTED, ORDERS, "participant.prepared"},
+    {COMMITTED, PAYMENTS, "participant.prepared"},
+    {COMMITTED, INVENTORY, "participant.prepared"},
+    {COMMITTED, ORDERS, "participant.voted"},
+    {COMMITTED, PAYMENTS, "participant.voted"},
+    {COMMITTED, INVENTORY, "participant.voted"},
+    {COMMITTED, ORDERS, "participant.commit-received"},
+    {COMMITTED, PAYMENTS, "participant.commit-received"},
+    {COMMITTED, INVENTORY, "participant.commit-received"},
+    {COMMITTED, ORDERS, "participant.committed"},
+    {COMMITTED, PAYMENTS, "participant.committed"},
+    {COMMITTED, INVENTORY, "participant.committed"},
+    {COMMITTED, ORDERS, "participant.acked"},
+    {COMMITTED, PAYMENTS, "participant.acked"},
+    {COMMITTED, INVENTORY, "participant.acked"},
+    {COMMITTED, ORDERS, "participant.settled:7"},
+    {COMMITTED, PAYMENTS, "participant.settled:19"},
+    {COMMITTED, INVENTORY, "participant.settled:29"},
+    {KEYED, COORDINATOR, "coordinator.deciding"},
+    {KEYED, COORDINATOR, "journal.written:2"},
+    {KEYED, COORDINATOR, "journal.synced:2"},
+    {KEYED, COORDINATOR, "coordinator.told"},
+    {KEYED, COORDINATOR, "coordinator.ended"},
+    {REFUSED, COORDINATOR, "coordinator.submitted"},
+    {REFUSED, COORDINATOR, "coordinator.aborting"},
+    {REFUSED, PAYMENTS, "participant.prepared"},
+    {REFUSED, PAYMENTS, "participant.voted"},
+    {REFUSED, PAYMENTS, "participant.rolled-back"},
+    {REFUSED, ORDERS, "participant.abort-received"},
+    {REFUSED, INVENTORY, "participant.abort-received"},
+    {REFUSED, ORDERS, "participant.rolled-back"},
+    {REFUSED, INVENTORY, "participant.rolled-back"},
+    {ALONE, COORDINATOR, "coordinator.submitted"},
+    {ALONE, COORDINATOR, "coordinator.settled:37"},
+    {ALONE, PAYMENTS, "participant.prepare-received"},
+    {ALONE, PAYMENTS, "participant.working"},
+    {ALONE, ORDERS, "participant.one-phase-committed"},
+    {ALONE, PAYMENTS, "participant.one-phase-committed"},
+    {ALONE, INVENTORY, "participant.one-phase-committed"},
+    {ALONE, INVENTORY, "participant.voted"},
 };
+enum { CRASHES = sizeof(crashes) / sizeof(crashes[0]), PURCHASES = 12 };
+
+/* Passed only while a checkpoint is made: the journal must be nearly full before. */
+static const char *const checkpoint_points[] = {"coordinator.checkpoint", "journal.checkpoint",
+                                                "journal.replaced"};
+enum { CHECKPOINT_POINTS = sizeof(checkpoint_points) / sizeof(checkpoint_points[0]) };
+
+/* ---- one crash ----------------------------------------------------------------------------- */
+
+struct attempt {
+    struct shop *shop;
+    enum process process;
+    struct purchase purchase;
+    int told;
+};
+
+static bool something_ended(void *self)
+{
+    struct attempt *attempt = self;
+    return shop_ended(attempt->shop, attempt->process) || purchase_ended(&attempt->purchase);
+}
+
+static void ask_for(struct purchase *purchase, const struct crash *crash)
+{
+    static char key[32];
+    static int keys;
+    *purchase = (struct purchase){.timeout = "5s"};
+    if (crash->kind == KEYED) {
+        snprintf(key, sizeof(key), "key-%d", ++keys);
+        purchase->key = key;
+    } else if (crash->kind == REFUSED) {
+        purchase->amount = 100000;
+    } else if (crash->kind == ALONE) {
+        purchase->alone = process_names[crash->process == COORDINATOR ? ORDERS : crash->process];
+    }
+}
+
+/* Buys once; when the process dies of it, it's started again at once, so that the client may hear
+ * the end. True: it died. */
+static bool buy_until_death(struct attempt *attempt, const struct crash *crash)
+{
+    struct shop *shop = attempt->shop;
+    bool died = shop_ended(shop, crash->process);
+    if (!died) {
+        ask_for(&attempt->purchase, crash);
+        purchase_begin(shop, &attempt->purchase);
+        wait_for(something_ended, attempt, 30, "the purchase or the process has ended");
+        died = shop_ended(shop, crash->process);
+    }
+    if (died) {
+        int status = shop_wait_end(shop, crash->process);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        shop_start(shop, crash->process, NULL);
+    }
+    if (attempt->purchase.pid) {
+        struct said said = purchase_end(shop, &attempt->purchase);
+        attempt->told = said.code;
+        said_fini(&said);
+    }
+    return died;
+}
+
+static int count_effects(const struct purchase *purchase)
+{
+    return purchase->alone ? books_count_notes(purchase->alone, purchase->order)
+                           : books_count(purchase->order);
+}
+
+static void judge(struct attempt *attempt, const struct crash *crash)
+{
+    struct purchase *purchase = &attempt->purchase;
+    int count = count_effects(purchase);
+    if (attempt->told == TOLD_COMMITTED)
+        assert_int_equal(count, 1);
+    else if (attempt->told == TOLD_ABORTED || attempt->told == TOLD_NOBODY)
+        assert_int_equal(count, 0);
+    else
+        assert_int_equal(attempt->told, TOLD_UNKNOWN);
+    assert_in_range(count, 0, 1);
+    if (crash->kind == REFUSED)
+        assert_int_equal(count, 0);
+    if (crash->kind == KEYED) {
+        purchase->again = true;
+        assert_int_equal(purchase_make(attempt->shop, purchase), TOLD_COMMITTED);
+        assert_int_equal(count_effects(purchase), 1);
+    }
+}
+
+static void die_and_judge(struct shop *shop, const struct crash *crash)
+{
+    struct attempt attempts[PURCHASES] = {0};
+    int count = 0;
+    bool died = false;
+    for (; !died && count < PURCHASES; count++) {
+        attempts[count].shop = shop;
+        attempts[count].process = crash->process;
+        died = buy_until_death(&attempts[count], crash);
+    }
+    assert_true(died);
+    shop_start_all(shop);
+    books_wait_settled(shop);
+    books_check();
+    for (int i = 0; i < count; i++) {
+        if (attempts[i].purchase.pid)
+            judge(&attempts[i], crash);
+    }
+    books_check();
+    assert_int_equal(purchase_make(shop, &(struct purchase){0}), TOLD_COMMITTED);
+}
+
+static void ends_alike_everywhere(struct shop *shop)
+{
+    const struct crash *crash = shop->argument;
+    shop_stop(shop, crash->process);
+    shop_start(shop, crash->process, crash->point);
+    shop_wait_ready(shop);
+    die_and_judge(shop, crash);
+}
+
+static void of_a_checkpoint_loses_nothing(struct shop *shop)
+{
+    const char *const *point = shop->argument;
+    const struct crash crash = {COMMITTED, COORDINATOR, *point};
+    struct purchase before = {.key = *point}; /* of its own for each test */
+    assert_int_equal(purchase_make(shop, &before), TOLD_COMMITTED);
+    shop_stop(shop, COORDINATOR);
+    journal_fill(shop);
+    shop_start(shop, COORDINATOR, *point);
+    shop_wait_ready(shop);
+    die_and_judge(shop, &crash);
+    /* What the journal held before is still known: the key's answer comes again. */
+    before.again = true;
+    purchase_begin(shop, &before);
+    struct said said = purchase_end(shop, &before);
+    assert_int_equal(said.code, TOLD_COMMITTED);
+    said_has(&said, "nothing ran again");
+    said_fini(&said);
+    assert_int_equal(books_count(before.order), 1);
+}
+
+/* ---- is every point tried? ----------------------------------------------------------------- */
+
+static bool is_tried(const char *point)
+{
+    size_t size = strlen(point);
+    for (int i = 0; i < CRASHES; i++) {
+        const char *tried = crashes[i].point;
+        if (strncmp(tried, point, size) == 0 && (tried[size] == '\0' || tried[size] == ':'))
+            return true;
+    }
+    for (int i = 0; i < CHECKPOINT_POINTS; i++) {
+        if (strcmp(checkpoint_points[i], point) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int points_found;
+
+static int look_into(const char *path, const struct stat *facts, int type, struct FTW *place)
+{
+    static const char mark[] = "CRASH_POINT(\"";
+    size_t size = strlen(path);
+    (void)facts;
+    (void)place;
+    if (type != FTW_F || size < 2 || strcmp(path + size - 2, ".c") != 0)
+        return 0;
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    char line[512], point[64];
+    while (fgets(line, sizeof(line), file)) {
+        const char *at = strstr(line, mark);
+        if (!at || sscanf(at + sizeof(mark) - 1, "%63[^\"]", point) != 1)
+            continue;
+        points_found++;
+        if (!is_tried(point))
+            fail_msg("%s has the crash point %s, which no test here kills at", path, point);
+    }
+    fclose(file);
+    return 0;
+}
+
+static void every_crash_point_of_the_sources_is_tried(void **state)
+{
+    static const char *const folders[] = {"coordinator", "participant", "io"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        char *path = xasprintf("%s/%s", TROTH_SOURCE, folders[i]);
+        assert_int_equal(nftw(path, look_into, 8, FTW_PHYS), 0);
+        free(path);
+    }
+    assert_true(points_found >= 20);
+}
 
 int main(void)
 {
-    enum { COUNT = sizeof(crashes) / sizeof(crashes[0]) };
-    static char test_names[COUNT][96];
-    struct CMUnitTest tests[COUNT];
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    for (int i = 0; i < COUNT; i++) {
-        snprintf(test_names[i], sizeof(test_names[i]), "killed_at_%s%s_ends_alike_everywhere",
-                 crashes[i].point, crashes[i].refused ? "_of_a_refused_purchase" : "");
-        tests[i] = (struct CMUnitTest){
-            .name = test_names[i],
-            .test_func = ends_alike_everywhere,
-            .initial_state = (void *)&crashes[i],
-        };
+    static const char *const kinds[KINDS] = {"a_purchase", "a_purchase_with_a_key",
+                                             "a_refused_purchase", "a_transaction_of_one_phase"};
+    static char names[CRASHES + CHECKPOINT_POINTS][160];
+    struct CMUnitTest tests[1 + CRASHES + CHECKPOINT_POINTS] = {
+        cmocka_unit_test(every_crash_point_of_the_sources_is_tried)};
+    int count = 1;
+    for (int i = 0; i < CRASHES; i++, count++) {
+        snprintf(names[count - 1], sizeof(names[0]),
+                 "%s_with_%s_killed_at_%s_ends_alike_everywhere", kinds[crashes[i].kind],
+                 process_names[crashes[i].process], crashes[i].point);
+        tests[count] = shop_test(names[count - 1], ends_alike_everywhere, &crashes[i]);
     }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    for (int i = 0; i < CHECKPOINT_POINTS; i++, count++) {
+        snprintf(names[count - 1], sizeof(names[0]), "a_crash_at_%s_of_a_checkpoint_loses_nothing",
+                 checkpoint_points[i]);
+        tests[count] =
+            shop_test(names[count - 1], of_a_checkpoint_loses_nothing, &checkpoint_points[i]);
+    }
+    return shop_run("crash_points", tests, (size_t)count);
 }
