@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "io/pg_private.h"
+#include "tests/real/support/cluster.h"
 #include "tests/real/support/pg_rig.h"
-#include "tests/real/support/shop.h"
 
 /* ---- cancelling and losing ----------------------------------------------------------------- */
 
@@ -257,7 +257,7 @@ static void when_the_server_stops_all_is_answered_and_it_comes_up_again(void **s
     struct db_work work = rig_work_of(DB_PREPARE, rig_gid, statements, 2);
     begin_sleeping(rig, &work, &answer);
     PQfinish(rig->side);
-    shop_cluster("cluster_stop", PAYMENTS);
+    cluster_call("cluster_stop", "payments");
     rig_until_count(rig, &rig->downs, 1, "the port is down");
     assert_true(answer.done);
     assert_int_equal(answer.outcome, DB_LOST);
@@ -267,7 +267,7 @@ static void when_the_server_stops_all_is_answered_and_it_comes_up_again(void **s
     assert_int_equal(rig_finish(rig, rig_gid, true), DB_UNFINISHED);
     assert_int_equal(rig_status(rig, 1000), DB_STATUS_ERROR);
     assert_int_equal(rig_lookup(rig, rig_gtrid), DB_FOUND_ERROR);
-    shop_cluster("cluster_start", PAYMENTS);
+    cluster_call("cluster_start", "payments");
     rig_until_count(rig, &rig->ups, 2, "the port is up again");
     rig->side = PQconnectdb(rig->conninfo);
     assert_string_equal(rig_prepared_count(rig), "0");
