@@ -89,10 +89,10 @@ static void on_outcome(void *self, const Wire__Outcome *outcome)
 static void check_coordinator(struct workload *workload, const Wire__CoordinatorView *view)
 {
     if (view->undecided != 0 || (view->unapplied != 0 && !workload->meddling))
-        world_violation(workload->world, "%s shows %llu undecided, %llu unapplied", view->name,
+        world_complaint(workload->world, "%s shows %llu undecided, %llu unapplied", view->name,
                         (unsigned long long)view->undecided, (unsigned long long)view->unapplied);
     if (view->hazards != 0 && !workload->meddling)
-        world_violation(workload->world, "%s shows %llu hazards without a reason", view->name,
+        world_complaint(workload->world, "%s shows %llu hazards without a reason", view->name,
                         (unsigned long long)view->hazards);
 }
 
@@ -100,15 +100,15 @@ static void check_participant(struct workload *workload, const Wire__Participant
 {
     struct world *world = workload->world;
     if (!view->connected || !view->database_up)
-        world_violation(world, "%s is shown as down in a healed world: %s", view->name,
+        world_complaint(world, "%s is shown as down in a healed world: %s", view->name,
                         view->database_reason);
     if (view->prepared != 0 || view->prepared_foreign != (uint32_t)workload->foreign_count)
-        world_violation(world, "%s is shown with %u prepared, %u foreign", view->name,
+        world_complaint(world, "%s is shown with %u prepared, %u foreign", view->name,
                         view->prepared, view->prepared_foreign);
     if (view->n_held != 0)
-        world_violation(world, "%s holds %s without a reason", view->name, view->held[0]);
+        world_complaint(world, "%s holds %s without a reason", view->name, view->held[0]);
     if (view->working != 0 || (view->unapplied != 0 && !workload->meddling))
-        world_violation(world, "%s is shown with %u working, %u unapplied", view->name,
+        world_complaint(world, "%s is shown with %u working, %u unapplied", view->name,
                         view->working, view->unapplied);
 }
 
@@ -120,7 +120,7 @@ static void on_answer(void *self, const Wire__Answer *answer)
                (unsigned long long)answer->request);
     workload->inspections--;
     if (answer->problem)
-        world_violation(workload->world, "a query failed: %s", answer->problem->message);
+        world_complaint(workload->world, "a query failed: %s", answer->problem->message);
     if (answer->coordinator)
         check_coordinator(workload, answer->coordinator);
     for (size_t i = 0; i < answer->n_participants; i++)
@@ -294,7 +294,7 @@ static void inspect(struct world *world, void *subject, uint64_t number, void *d
     query.request = 2;
     query.what = WIRE__WHAT__PARTICIPANTS;
     if (!sent || !client_query(process->client, &query))
-        world_violation(world, "%s can't ask in a healed world", node->name);
+        world_complaint(world, "%s can't ask in a healed world", node->name);
 }
 
 void workload_inspect(struct workload *workload)

@@ -385,11 +385,20 @@ void database_finish(struct database *database, struct local *local, bool commit
     list_append(&database->tail, &local->node);
 }
 
+/* The oracle can tell whether it was committed: a call of it leaves a token. */
+static bool visible_later(const struct local *local)
+{
+    for (int i = 0; i < local->effect_count; i++)
+        if (local->effects[i].done && local->effects[i].kind == EFFECT_TOKEN)
+            return true;
+    return false;
+}
+
 bool database_meddle(struct database *database)
 {
     struct local *found = NULL;
     for (struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
-        if (!LOCAL(i)->foreign)
+        if (visible_later(LOCAL(i)))
             found = LOCAL(i);
     if (!found)
         return false;

@@ -52,7 +52,7 @@ static _Noreturn void work(const struct jobs_plan *plan, struct slot *slot)
     for (; slot->next < slot->last_plus_one; slot->next += slot->step) {
         struct verdict verdict;
         slot->running = true;
-        simulate(slot->next, false, &verdict);
+        simulate(slot->next, false, plan->safety_only, &verdict);
         slot->running = false;
         add_verdict(&slot->report, &verdict);
         if (verdict.broken) {

@@ -13,6 +13,7 @@ struct jobs_plan {
     uint64_t from, count;
     int jobs; /* processes; 0: as many as there are processors */
     bool stop_at_first;
+    bool safety_only;
     enum planted_bug planted;
 };
 

@@ -9,7 +9,7 @@
 #include "tests/sim/jobs.h"
 
 static const char help[] =
-    "Usage: sim [--seeds N] [--from S] [--jobs J] [--planted NAME|all]\n"
+    "Usage: sim [--seeds N] [--from S] [--jobs J] [--planted NAME|all] [--safety]\n"
     "       sim --seed S [--trace] [--planted NAME]\n"
     "\n"
     "Runs a whole cluster in one thread on virtual time, once a seed, with faults, and checks "
@@ -21,7 +21,8 @@ static const char help[] =
     "  --jobs J          processes (one a processor)\n"
     "  --seed S          this one alone\n"
     "  --trace           with --seed: every event is a line on stdout\n"
-    "  --planted NAME    with this protocol bug planted: it should be found; all: each in turn\n";
+    "  --planted NAME    with this protocol bug planted: it should be found; all: each in turn\n"
+    "  --safety          only wrong data and wrong answers count, not what is late or stuck\n";
 
 struct options {
     struct jobs_plan plan;
@@ -42,10 +43,15 @@ static bool planted_by_name(const char *name, enum planted_bug *bug)
 static bool read_options(int count, char **words, struct options *options)
 {
     static const struct option known[] = {
-        {"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
-        {"jobs", required_argument, NULL, 'j'},  {"seed", required_argument, NULL, 's'},
-        {"trace", no_argument, NULL, 't'},       {"planted", required_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},        {0},
+        {"seeds", required_argument, NULL, 'n'},
+        {"from", required_argument, NULL, 'f'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"seed", required_argument, NULL, 's'},
+        {"trace", no_argument, NULL, 't'},
+        {"planted", required_argument, NULL, 'p'},
+        {"safety", no_argument, NULL, 'y'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     options->plan = (struct jobs_plan){.from = 1, .count = 1000};
     for (int option; (option = getopt_long(count, words, "h", known, NULL)) != -1;) {
@@ -72,6 +78,9 @@ static bool read_options(int count, char **words, struct options *options)
             if (!options->all_planted && !planted_by_name(optarg, &options->plan.planted))
                 return false;
             break;
+        case 'y':
+            options->plan.safety_only = true;
+            break;
         case 'h':
             fputs(help, stdout);
             exit(0);
@@ -87,7 +96,7 @@ static int run_one(const struct options *options)
 {
     struct verdict verdict;
     planted_bug = options->plan.planted;
-    simulate(options->plan.from, options->trace, &verdict);
+    simulate(options->plan.from, options->trace, options->plan.safety_only, &verdict);
     printf("seed %" PRIu64 ": %s\n", options->plan.from,
            verdict.broken ? verdict.violation : "holds");
     printf("%" PRIu64 " events, %.1f s of virtual time, %d transfers: %d answers committed, %d "

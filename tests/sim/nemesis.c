@@ -179,8 +179,10 @@ void nemesis_begin(struct world *world)
     workload->calm = world_chance(world, PPM / 16);
     draw_weather(world);
     mixture = (uint32_t)world_between(world, 0, (1u << FAULT_COUNT) - 1);
-    if (!world_chance(world, PPM / 8))
-        mixture &= ~(1u << FAULT_MEDDLE);
+    /* A person's hand excuses much: few runs have it, and there it comes often enough to count. */
+    mixture &= ~(1u << FAULT_MEDDLE);
+    if (world_chance(world, PPM / 8))
+        mixture |= 1u << FAULT_MEDDLE;
     if (workload->calm)
         mixture = 0;
     workload->meddling = mixture & 1u << FAULT_MEDDLE;

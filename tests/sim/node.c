@@ -111,8 +111,8 @@ void node_crash(struct node *node, uint64_t restart_us)
 
 void node_pause(struct node *node, uint64_t length_us)
 {
-    /* Never earlier than before: what waits already must stay in its order. */
-    if (node->resumes_us < node->world->now_us + length_us)
+    /* One pause at a time: what waits for its end must stay in its order. */
+    if (!node_paused(node))
         node->resumes_us = node->world->now_us + length_us;
 }
 

@@ -72,11 +72,11 @@ void workload_applied(struct world *world, int participant, uint64_t token, cons
     strncpy(call->by, gtrid, sizeof(call->by) - 1);
     if (call->participant != participant)
         world_violation(world, "transfer %llu: carried out at the wrong participant", number);
+    if (transfer->meddled)
+        return;
     if (call->applied > 1)
         world_violation(world, "transfer %llu: %s carried out twice (%s)", number, call->operation,
                         gtrid);
-    if (transfer->meddled)
-        return;
     if (expectation_failed)
         world_violation(world, "transfer %llu: %s was committed though an expectation failed",
                         number, gtrid);
@@ -162,7 +162,7 @@ static void told_committed(struct workload *workload, struct transfer *transfer,
                         gtrid, call->operation, call->participant);
     if (!outcome->applied && transfer->wait == WIRE__WAIT__APPLIED && outcome->n_unapplied == 0 &&
         !outcome->problem)
-        world_violation(world, "transfer %llu: not applied, without a word why", number);
+        world_complaint(world, "transfer %llu: not applied, without a word why", number);
     check_results(workload, transfer, outcome);
 }
 
@@ -173,7 +173,7 @@ static void told_aborted(struct workload *workload, struct transfer *transfer,
     unsigned long long number = number_of(transfer);
     bool keyed = transfer->key[0] != 0;
     if (!outcome->problem || !outcome->problem->code[0] || !outcome->problem->message[0])
-        world_violation(world, "transfer %llu: refused or aborted without a word why", number);
+        world_complaint(world, "transfer %llu: refused or aborted without a word why", number);
     if (!keyed)
         transfer->never = true;
     if (!transfer->meddled && anything(transfer, keyed ? outcome->gtrid : NULL))
@@ -183,20 +183,20 @@ static void told_aborted(struct workload *workload, struct transfer *transfer,
         world_violation(world, "transfer %llu: %s is told aborted, and committed before", number,
                         outcome->gtrid);
     if (transfer->must_commit)
-        world_violation(world, "transfer %llu: aborted in a healed world: %s", number,
+        world_complaint(world, "transfer %llu: aborted in a healed world: %s", number,
                         outcome->problem ? outcome->problem->message : "");
 }
 
 static void check_calm(struct workload *workload, const struct transfer *transfer,
                        const Wire__Outcome *outcome)
 {
-    static const char *const faults[] = {
-        "session_lost", "not_connected", "database_down", "hazard", "busy", "draining"};
+    static const char *const faults[] = {"session_lost", "not_connected", "database_down",
+                                         "hazard",       "busy",          "draining"};
     if (!workload->calm || !outcome->problem)
         return;
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
         if (strcmp(outcome->problem->code, faults[i]) == 0)
-            world_violation(workload->world, "transfer %llu: %s in a world without faults: %s",
+            world_complaint(workload->world, "transfer %llu: %s in a world without faults: %s",
                             number_of(transfer), faults[i], outcome->problem->message);
 }
 
@@ -223,12 +223,12 @@ void workload_outcome(struct workload *workload, struct transfer *transfer, stru
         workload->unknown++;
         patient = transfer->timeout_ms == 0 || transfer->timeout_ms >= 10000;
         if (!transfer_one_phase(transfer) || (workload->calm && patient) || transfer->must_commit)
-            world_violation(world, "transfer %llu: told unknown without a reason", number);
+            world_complaint(world, "transfer %llu: told unknown without a reason", number);
         break;
     case WIRE__RESULT__HAZARD:
         workload->hazards++;
         if (!transfer->meddled)
-            world_violation(world, "transfer %llu: told hazard without a reason", number);
+            world_complaint(world, "transfer %llu: told hazard without a reason", number);
         break;
     default:
         world_violation(world, "transfer %llu: an outcome of no known kind", number);
@@ -265,7 +265,7 @@ static void check_transfer(struct workload *workload, const struct transfer *tra
         world_violation(world, "transfer %llu: %s was told committed and is not there", number,
                         transfer->committed);
     if (transfer->must_commit && !transfer->committed[0])
-        world_violation(world, "transfer %llu: no commit in a healed world", number);
+        world_complaint(world, "transfer %llu: no commit in a healed world", number);
 }
 
 /* Transfers that share a key: one of them at most. */
@@ -319,8 +319,8 @@ void workload_check(struct workload *workload)
     for (int i = 0; i < world->participant_count; i++) {
         int ours = database_prepared_ours(world->databases[i]);
         if (ours > 0)
-            world_violation(world, "p%d: %d prepared transactions are left", i, ours);
+            world_complaint(world, "p%d: %d prepared transactions are left", i, ours);
         if (database_locked(world->databases[i]))
-            world_violation(world, "p%d: rows are still locked", i);
+            world_complaint(world, "p%d: rows are still locked", i);
     }
 }

@@ -17,7 +17,7 @@ static void expect_no_failure(const struct jobs_plan *plan)
     struct jobs_report report;
     jobs_run(plan, &report);
     for (uint64_t i = 0; i < report.failures && i < JOBS_FAILURES; i++)
-        print_message("seed %llu: %s\n  replay: %s --seed %llu --trace\n",
+        print_message("# seed %llu: %s\n#   replay: %s --seed %llu --trace\n",
                       (unsigned long long)report.failed[i].seed, report.failed[i].text, SIM_PROGRAM,
                       (unsigned long long)report.failed[i].seed);
     assert_int_equal(report.runs, plan->count);

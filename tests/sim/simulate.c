@@ -21,7 +21,7 @@ static void come_to_rest(struct world *world, uint64_t limit_us, const char *aft
         if (cluster_at_rest(world, why, sizeof(why)))
             return;
     }
-    world_violation(world, "no rest within %llu s after %s: %s",
+    world_complaint(world, "no rest within %llu s after %s: %s",
                     (unsigned long long)(limit_us / SECOND_US), after, why);
 }
 
@@ -68,11 +68,12 @@ static void run(struct world *world)
         workload_check(workload);
 }
 
-void simulate(uint64_t seed, bool tracing, struct verdict *verdict)
+void simulate(uint64_t seed, bool tracing, bool safety_only, struct verdict *verdict)
 {
     struct world world;
     memset(verdict, 0, sizeof(*verdict));
     world_init(&world, seed, tracing);
+    world.safety_only = safety_only;
     cluster_init(&world);
     run(&world);
     count(&world, verdict);

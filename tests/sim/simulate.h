@@ -13,7 +13,8 @@ struct verdict {
     int transfers, committed, aborted, rejected, unknown, hazards, lost, restarts;
 };
 
-/* planted_bug says which bug is planted. tracing: every event is a line on stdout. */
-void simulate(uint64_t seed, bool tracing, struct verdict *verdict);
+/* planted_bug says which bug is planted. tracing: every event is a line on stdout. safety_only:
+ * data that is wrong counts, an answer that could be better or comes too late does not. */
+void simulate(uint64_t seed, bool tracing, bool safety_only, struct verdict *verdict);
 
 #endif

@@ -139,16 +139,31 @@ void world_note(struct world *world, uint64_t value, const char *format, ...)
     va_end(arguments);
 }
 
-void world_violation(struct world *world, const char *format, ...)
+static void broke(struct world *world, const char *format, va_list arguments)
 {
     if (world->broken)
         return;
     world->broken = true;
+    vsnprintf(world->violation, sizeof(world->violation), format, arguments);
+    world_note(world, 0, "VIOLATION %s", world->violation);
+}
+
+void world_violation(struct world *world, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(world->violation, sizeof(world->violation), format, arguments);
+    broke(world, format, arguments);
     va_end(arguments);
-    world_note(world, 0, "VIOLATION %s", world->violation);
+}
+
+void world_complaint(struct world *world, const char *format, ...)
+{
+    if (world->safety_only)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    broke(world, format, arguments);
+    va_end(arguments);
 }
 
 uint64_t world_between(struct world *world, uint64_t low, uint64_t high)

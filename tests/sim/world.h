@@ -39,7 +39,7 @@ struct world {
     struct rng rng;
     uint64_t now_us;
     uint64_t hash; /* of everything that happened, in order */
-    bool tracing;
+    bool tracing, safety_only;
     bool healed; /* no new faults; everybody is up */
     struct weather weather;
 
@@ -79,8 +79,12 @@ void world_run(struct world *world, uint64_t until_us);
 /* Everything that happens goes through here: into the hash, and as a line into the trace. */
 void world_note(struct world *world, uint64_t value, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* The first one counts and stops the run. */
+/* Data is wrong, or a client was told what is not so. The first one counts and stops the run. */
 void world_violation(struct world *world, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The same for what is only slow, stuck or badly said; nothing in a run that looks for safety. */
+void world_complaint(struct world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 uint64_t world_between(struct world *world, uint64_t low, uint64_t high);
