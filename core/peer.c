@@ -9,6 +9,9 @@
 
 /* When the link is full, or a beat could not be sent. */
 #define RETRY_US 10000
+/* An acknowledgement waits so long for a message to travel with: a fraction of the time after which
+ * the other side sends again. */
+#define ACK_DELAY_US 40000
 
 /* Cuts, and never in the middle of a UTF-8 character. */
 void peer_copy_text(char *to, size_t room, const char *from)
@@ -65,6 +68,8 @@ static void set_timer(struct peer *peer)
         uint64_t patience_us = session_patience_ends(&peer->session);
         at_us = beat_us < at_us ? beat_us : at_us;
         at_us = patience_us < at_us ? patience_us : at_us;
+        if (peer->session.ack_owed && peer->ack_due_us < at_us)
+            at_us = peer->ack_due_us;
     }
     timers_set(&peer->transport->timers, &peer->timer, at_us);
 }
@@ -81,7 +86,7 @@ bool peer_up(struct peer *peer)
     transport->peer_count++;
     transport->counters.sessions++;
     /* The connector's first frame is what opens the acceptor's side. */
-    peer->session.ack_owed = true;
+    peer->session.ack_owed = peer->session.ack_urgent = true;
     set_dirty(peer);
     set_timer(peer);
     if (transport->events.up)
@@ -107,7 +112,7 @@ static bool send_bytes(struct peer *peer, const uint8_t *bytes, size_t size)
     if (!transport_send(peer->transport, peer->route, bytes, size))
         return false;
     peer->spoken_us = transport_now(peer->transport);
-    peer->session.ack_owed = peer->session.gap_owed = false;
+    session_told(&peer->session);
     return true;
 }
 
@@ -132,10 +137,12 @@ void peer_flush(struct peer *peer)
         if (session_sent(session, frame, now_us))
             transport->counters.frames_resent++;
     }
-    if (session->ack_owed && !send_beat(peer))
+    if (session->ack_urgent && !send_beat(peer))
         return;
     list_remove(&peer->dirty);
-    if (!had_flight && session_patience_ends(session) < peer->timer.at_us)
+    bool sooner = (!had_flight && session_patience_ends(session) < peer->timer.at_us) ||
+                  (session->ack_owed && peer->ack_due_us < peer->timer.at_us);
+    if (sooner)
         set_timer(peer);
 }
 
@@ -196,7 +203,9 @@ void peer_received(struct peer *peer, const struct frame *frame)
     }
     if (frame->kind != FRAME_DATA)
         return;
-    bool take = session_take(session, frame->number);
+    if (!session->ack_owed)
+        peer->ack_due_us = now_us + ACK_DELAY_US;
+    bool take = session_take(session, frame->number, frame->body_size);
     set_dirty(peer);
     if (take)
         deliver(peer, frame);
@@ -224,7 +233,9 @@ void peer_timer_due(struct peer *peer)
             session_rewind(&peer->session, now_us);
             set_dirty(peer);
         }
-        if (now_us >= peer->spoken_us + transport->config.heartbeat_us && !send_beat(peer)) {
+        bool due = now_us >= peer->spoken_us + transport->config.heartbeat_us ||
+                   (peer->session.ack_owed && now_us >= peer->ack_due_us);
+        if (due && !send_beat(peer)) {
             timers_set(&transport->timers, &peer->timer, now_us + RETRY_US);
             return;
         }

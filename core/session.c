@@ -149,9 +149,19 @@ void session_rewind(struct session *session, uint64_t now_us)
         session->patience_us = PATIENCE_LAST_US;
 }
 
-bool session_take(struct session *session, uint64_t number)
+/* An acknowledgement of its own costs as much as a message, so it waits for one to travel with,
+ * unless the sender may soon run out of window or evidently missed the last one. */
+#define ACK_FRAMES 32
+#define ACK_BYTES  (LIMIT_WINDOW_BYTES / 4)
+_Static_assert(ACK_FRAMES * 4 <= LIMIT_WINDOW_FRAMES, "a steady sender never waits for an ack");
+
+bool session_take(struct session *session, uint64_t number, size_t size)
 {
     session->ack_owed = true;
+    session->untold_bytes += size;
+    if (number != session->received + 1 || number - session->told >= ACK_FRAMES ||
+        session->untold_bytes >= ACK_BYTES)
+        session->ack_urgent = true;
     if (number == session->received + 1 || (number > session->received && PLANTED(DELIVER_GAPS))) {
         session->received = number;
         session->gap_told = session->gap_owed = false;
@@ -162,6 +172,13 @@ bool session_take(struct session *session, uint64_t number)
     if (number > session->received && !session->gap_told)
         session->gap_owed = session->gap_told = true;
     return number <= session->received && PLANTED(NO_DEDUPLICATION);
+}
+
+void session_told(struct session *session)
+{
+    session->told = session->received;
+    session->untold_bytes = 0;
+    session->ack_owed = session->ack_urgent = session->gap_owed = false;
 }
 
 bool session_idle(const struct session *session)

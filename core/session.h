@@ -38,7 +38,10 @@ struct session {
     uint64_t progress_us; /* when the oldest frame was sent, or an acknowledgement moved */
     uint64_t patience_us; /* without progress for so long, the flight is sent again */
     bool recovering;      /* after that: a small flight only, until an acknowledgement moves */
+    uint64_t told;        /* the ack of the last frame that went out */
+    size_t untold_bytes;  /* taken since then */
     bool ack_owed, gap_owed, gap_told;
+    bool ack_urgent; /* ... and can't wait for a frame that goes out anyway */
 };
 
 void session_init(struct session *session, uint64_t id, size_t frame_bytes);
@@ -58,7 +61,9 @@ uint64_t session_patience_ends(const struct session *session);
 /* No acknowledgement came: everything on its way waits to be sent again. */
 void session_rewind(struct session *session, uint64_t now_us);
 /* A DATA frame came: true when its messages are to be delivered. */
-bool session_take(struct session *session, uint64_t number);
+bool session_take(struct session *session, uint64_t number, size_t size);
+/* A frame with our ack went out. */
+void session_told(struct session *session);
 bool session_idle(const struct session *session); /* all that was queued is acknowledged */
 
 #endif

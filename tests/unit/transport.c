@@ -561,7 +561,26 @@ static void a_turn_sends_one_frame_for_many_messages(void **state)
     assert_int_equal(counters->frames_sent, before + 1);
     run(world, 10000);
     assert_in_order(&world->ends[1], 100);
+    world_free(world);
+}
+
+static void an_acknowledgement_waits_for_a_message_to_travel_with(void **state)
+{
+    (void)state;
+    struct world *world = connected(9);
+    struct peer *peer = only_peer(world);
+    const struct transport_counters *counters = transport_counters(world->ends[1].transport);
+    uint64_t before = counters->frames_sent;
+    assert_true(send_number(peer, 1, 10, false));
+    run(world, 10000);
+    assert_in_order(&world->ends[1], 1);
+    assert_int_equal(counters->frames_sent, before);
+    assert_false(peer_idle(peer));
+    /* ... but not so long that the sender would take the frame for lost. */
+    run(world, 100000);
+    assert_int_equal(counters->frames_sent, before + 1);
     assert_true(peer_idle(peer));
+    assert_int_equal(transport_counters(world->ends[0].transport)->frames_resent, 0);
     world_free(world);
 }
 
@@ -1153,6 +1172,7 @@ int main(void)
         cmocka_unit_test(messages_come_once_and_in_order_over_a_perfect_link),
         cmocka_unit_test(messages_come_once_and_in_order_whatever_the_link_does),
         cmocka_unit_test(a_turn_sends_one_frame_for_many_messages),
+        cmocka_unit_test(an_acknowledgement_waits_for_a_message_to_travel_with),
         cmocka_unit_test(a_message_may_be_as_large_as_the_limit_and_no_larger),
         cmocka_unit_test(frames_to_a_client_fit_its_socket),
         cmocka_unit_test(the_window_bounds_what_is_unacknowledged),
