@@ -131,8 +131,9 @@ void cluster_make(const char *name, const char *settings)
 
 void cluster_drop(const char *name)
 {
-    char line[200];
+    char line[200], variable[64];
+    variable_name(variable, sizeof(variable), name, "_DATA");
     snprintf(line, sizeof(line), "cluster_stop %s; rm -rf $(cluster_data %s)", name, name);
-    if (!run_shell(line))
-        fail_msg("the cluster %s could not be removed", name);
+    if (getenv(variable) && !run_shell(line))
+        print_error("the cluster %s could not be removed\n", name);
 }

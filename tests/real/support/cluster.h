@@ -26,6 +26,7 @@ void cluster_mend(const char *name);
 /* A cluster of the test's own with a database of the same name, beside the others; settings: lines
  * for postgresql.conf, without quotes. Nothing of it is flushed. */
 void cluster_make(const char *name, const char *settings);
+/* Called outside of tests, so that it goes also when one fails; fine if there is none. */
 void cluster_drop(const char *name);
 
 #endif
