@@ -6,6 +6,8 @@
 #include "core/check.h"
 #include "core/error.h"
 
+enum { REASON_BYTES = 1024 };
+
 void participants_init(struct participants *participants)
 {
     *participants = (struct participants){0};
@@ -103,7 +105,8 @@ void participant_report(struct participant *participant, const Wire__Status *sta
     struct participant_report *report = &participant->report;
     report->known = true;
     report->database_up = status->database_up;
-    report->database_reason = xstrdup(status->database_reason);
+    report->database_reason =
+        xstrndup(status->database_reason, strnlen(status->database_reason, REASON_BYTES));
     report->prepared = status->prepared;
     report->prepared_foreign = status->prepared_foreign;
     report->prepared_slots = status->prepared_slots;

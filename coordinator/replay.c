@@ -131,17 +131,13 @@ static bool replay_ended(struct server *server, const Journal__Ended *ended, str
 struct tx *server_relist(struct server *server, struct txid id, uint32_t number,
                          struct participant *participant, bool commit, const char *reason)
 {
-    Wire__Problem problem = WIRE__PROBLEM__INIT;
     struct tx *tx = tx_new(id, 1, 0, 0);
     transaction_init(&tx->machine, tx->machine.branches, 1, false, false);
     tx->hazard_only = true;
     tx->branches[0].participant = participant;
     tx->branches[0].number = (uint8_t)number;
     server_list(server, tx);
-    problem.code = (char *)"hazard";
-    problem.message = (char *)"the database can't prove what was decided";
-    problem.detail = (char *)reason;
-    tx_problem(tx, participant, &problem);
+    tx_hazard(tx, participant, reason);
     struct transaction_event event = {
         .type = EVENT_BRANCH_RECOVERED, .commit = commit, .hazard = true};
     CHECK(server_step(server, tx, &event));
@@ -167,11 +163,7 @@ static bool replay_hazard(struct server *server, const Journal__Hazard *hazard, 
     int index = tx_branch_index(tx, hazard->branch);
     struct transaction_event event = {
         .type = EVENT_FINISHED, .branch = index, .commit = hazard->commit, .hazard = true};
-    Wire__Problem problem = WIRE__PROBLEM__INIT;
-    problem.code = (char *)"hazard";
-    problem.message = (char *)"the database can't prove what was decided";
-    problem.detail = hazard->reason;
-    tx_problem(tx, participant, &problem);
+    tx_hazard(tx, participant, hazard->reason);
     if (index < 0 || !server_step(server, tx, &event))
         return senseless(error, "a hazard of a branch that was not owed anything");
     return true;

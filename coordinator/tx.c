@@ -5,6 +5,10 @@
 
 #include "core/check.h"
 
+enum { PROBLEM_TEXT_BYTES = 2048 };
+_Static_assert(5 * PROBLEM_TEXT_BYTES + LIMIT_RESULT_BYTES + 4096 < LIMIT_MESSAGE_BYTES,
+               "an outcome with its problem and results is one message");
+
 struct block {
     struct tx tx;
     size_t used, room;
@@ -91,17 +95,39 @@ int tx_branch_index(const struct tx *tx, uint32_t number)
     return -1;
 }
 
+/* A participant's text, cut so that all of a problem's fit beside the results in one message. */
+static char *cut(const char *text)
+{
+    size_t size = strnlen(text, PROBLEM_TEXT_BYTES);
+    /* Not in the middle of a UTF-8 character. */
+    while (text[size] && size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--;
+    return xstrndup(text, size);
+}
+
 void tx_problem(struct tx *tx, struct participant *participant, const Wire__Problem *problem)
 {
     if (tx->problem)
         return;
     struct problem *copy = tx->problem = xcalloc(1, sizeof(*copy));
     copy->participant = participant;
-    copy->operation = xstrdup(problem->operation);
-    copy->code = xstrdup(problem->code);
-    copy->message = xstrdup(problem->message);
-    copy->detail = xstrdup(problem->detail);
-    copy->hint = xstrdup(problem->hint);
+    copy->operation = cut(problem->operation);
+    copy->code = cut(problem->code);
+    copy->message = cut(problem->message);
+    copy->detail = cut(problem->detail);
+    copy->hint = cut(problem->hint);
+}
+
+void tx_hazard(struct tx *tx, struct participant *participant, const char *reason)
+{
+    Wire__Problem problem = WIRE__PROBLEM__INIT;
+    free_problem(tx->problem);
+    tx->problem = NULL;
+    problem.code = (char *)"hazard";
+    problem.message = (char *)"the database can't prove what was decided";
+    problem.detail = (char *)reason;
+    problem.hint = (char *)"`troth tx show` with its id tells what is known of each branch";
+    tx_problem(tx, participant, &problem);
 }
 
 const char *tx_state_word(const struct tx *tx)

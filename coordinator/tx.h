@@ -89,6 +89,8 @@ char *tx_text(struct tx *tx, const char *text);
 int tx_branch_index(const struct tx *tx, uint32_t number);
 /* The first problem stays. */
 void tx_problem(struct tx *tx, struct participant *participant, const Wire__Problem *problem);
+/* What can't be proved takes the place of whatever was the problem before. */
+void tx_hazard(struct tx *tx, struct participant *participant, const char *reason);
 void tx_drop_results(struct tx *tx);
 /* One word for a person: voting, committed, applied, aborted, unknown, hazard ... */
 const char *tx_state_word(const struct tx *tx);

@@ -241,6 +241,16 @@ static Wire__ParticipantView *view_participant(struct draft *draft,
     return view;
 }
 
+/* What it holds and offers is left out when it alone would fill the answer. */
+static size_t participant_size(const struct draft *draft, Wire__ParticipantView *view)
+{
+    size_t size = wire__participant_view__get_packed_size(view) + 8;
+    if (size <= LIMIT_MESSAGE_BYTES / 2 || draft->bytes + size <= LIMIT_MESSAGE_BYTES)
+        return size;
+    view->n_operations = view->n_held = 0;
+    return wire__participant_view__get_packed_size(view) + 8;
+}
+
 static void answer_participants(struct draft *draft, const Wire__Query *query)
 {
     struct participants *participants = &draft->server->participants;
@@ -251,7 +261,7 @@ static void answer_participants(struct draft *draft, const Wire__Query *query)
         if (query->participant[0] && strcmp(query->participant, participant->name) != 0)
             continue;
         Wire__ParticipantView *view = view_participant(draft, participant);
-        size_t size = wire__participant_view__get_packed_size(view) + 8;
+        size_t size = participant_size(draft, view);
         if (draft->bytes + size > LIMIT_MESSAGE_BYTES) {
             answer->more++;
             continue;

@@ -116,18 +116,18 @@ void server_voted(struct server *server, struct guest *guest, const Wire__Vote *
 
 static void take_hazard(struct server *server, struct tx *tx, int index, const char *reason)
 {
-    Wire__Problem problem = WIRE__PROBLEM__INIT;
     gtrid_text gtrid;
-    char hint[160];
     gtrid_format(gtrid, server->cluster, server->coordinator, tx->id);
-    snprintf(hint, sizeof(hint), "see `troth tx show %s`", gtrid);
-    problem.code = (char *)"hazard";
-    problem.message = (char *)"the database can't prove what was decided";
-    problem.detail = (char *)reason;
-    problem.hint = hint;
-    tx_problem(tx, tx->branches[index].participant, &problem);
+    tx_hazard(tx, tx->branches[index].participant, reason);
     host_log(&server->host, LOG_ERROR, "hazard: transaction %s at participant %s: %s", gtrid,
              tx->branches[index].participant->name, reason);
+}
+
+/* Only an answer to what the branch was told can be one. */
+static bool answers(enum branch_state state, bool commit)
+{
+    return commit ? state == BRANCH_COMMITTING
+                  : state == BRANCH_ABORTING || state == BRANCH_ABORTED;
 }
 
 /* A hazard of a transaction that is over: from now on it is listed again. */
@@ -157,7 +157,7 @@ void server_finished(struct server *server, struct guest *guest, const Wire__Fin
     struct tx *tx = find_branch(server, guest, "an acknowledgement", finished->branch, &index);
     if (!tx)
         return;
-    if (finished->hazard)
+    if (finished->hazard && answers(tx->machine.branches[index].state, finished->commit))
         take_hazard(server, tx, index, finished->reason);
     struct transaction_event event = {.type = EVENT_FINISHED,
                                       .branch = index,
