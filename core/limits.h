@@ -54,8 +54,6 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
  * second keeps one participant that is down from using up the room of all. */
 #define LIMIT_IN_FLIGHT             20000
 #define LIMIT_IN_FLIGHT_PARTICIPANT 15000
-/* Arguments of all undecided transactions together. */
-#define LIMIT_IN_FLIGHT_BYTES (256 * 1024 * 1024)
 
 /* Ended commits are remembered in blocks of 4096 ids, 512 bytes each: 32 MiB and 268 million
  * decisions at most. Beyond it the oldest are forgotten, and the low-water mark rises over them. */
