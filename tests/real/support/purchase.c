@@ -13,11 +13,12 @@
 #include "tests/real/support/shop_files.h"
 #include "tests/real/support/wait.h"
 
+enum { WORDS = 40 };
+
 /* ---- the command line ---------------------------------------------------------------------- */
 
 static pid_t begin_command(struct shop *shop, const char *const *words, int *output)
 {
-    enum { WORDS = 40 };
     const char *all[WORDS] = {"troth", "--coordinator", shop->address};
     int count = 3, pipes[2];
     while (*words && count < WORDS - 1)
@@ -59,6 +60,17 @@ struct said shop_command(struct shop *shop, const char *const *words)
     int output;
     pid_t pid = begin_command(shop, words, &output);
     return end_command(pid, output);
+}
+
+struct said shop_say(struct shop *shop, ...)
+{
+    const char *words[WORDS] = {NULL};
+    va_list arguments;
+    va_start(arguments, shop);
+    for (int i = 0; (words[i] = va_arg(arguments, const char *)) != NULL; i++)
+        CHECK(i < WORDS - 1);
+    va_end(arguments);
+    return shop_command(shop, words);
 }
 
 void said_fini(struct said *said)

@@ -14,6 +14,7 @@ struct said {
 };
 /* troth --coordinator ADDRESS WORDS; words end with NULL. */
 struct said shop_command(struct shop *shop, const char *const *words);
+struct said shop_say(struct shop *shop, ...) __attribute__((sentinel));
 void said_fini(struct said *said);
 /* Fails the test unless the output has this text; says what it was. */
 void said_has(const struct said *said, const char *text);

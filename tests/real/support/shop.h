@@ -43,6 +43,8 @@ struct CMUnitTest shop_test(const char *name, void (*body)(struct shop *shop),
 /* Runs them as TAP; returns main's exit code. At the end the processes are stopped in order, which
  * must succeed. */
 int shop_run(const char *program, const struct CMUnitTest *tests, size_t count);
+/* The test can't be made here; it does not return. */
+_Noreturn void shop_skip(struct shop *shop, const char *reason);
 /* A line of TAP for a reader: not judged. */
 void shop_remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
