@@ -418,7 +418,9 @@ static void scanned(struct branch *branch, bool present, struct branch_actions *
             finish(branch, false, actions);
         else
             move(branch, BRANCH_ENDED);
-    } else if (branch->state == BRANCH_IN_DOUBT && branch->orphan && !present) {
+    } else if (branch->state == BRANCH_IN_DOUBT && (branch->orphan || branch->held) && !present) {
+        /* An operator ended it. Should a decision come after all, it finds the gid gone and the xid
+         * proves or disproves what was done. */
         move(branch, BRANCH_ENDED);
     }
 }

@@ -6,6 +6,7 @@
 
 #include "client/client.h"
 #include "core/check.h"
+#include "core/map.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/network.h"
 #include "tests/sim/workload.h"
@@ -96,9 +97,20 @@ static void check_coordinator(struct workload *workload, const Wire__Coordinator
                         (unsigned long long)view->hazards);
 }
 
+static void note_held(struct workload *workload, const Wire__ParticipantView *view)
+{
+    enum { ROOM = sizeof(workload->held) / sizeof(workload->held[0]) };
+    for (size_t i = 0; i < view->n_held && workload->held_count < ROOM; i++)
+        workload->held[workload->held_count++] = hash_bytes(view->held[i], strlen(view->held[i]));
+}
+
 static void check_participant(struct workload *workload, const Wire__ParticipantView *view)
 {
     struct world *world = workload->world;
+    if (workload->resolving) {
+        note_held(workload, view);
+        return;
+    }
     if (!view->connected || !view->database_up)
         world_complaint(world, "%s is shown as down in a healed world: %s", view->name,
                         view->database_reason);
@@ -121,7 +133,7 @@ static void on_answer(void *self, const Wire__Answer *answer)
     workload->inspections--;
     if (answer->problem)
         world_complaint(workload->world, "a query failed: %s", answer->problem->message);
-    if (answer->coordinator)
+    if (answer->coordinator && !workload->resolving)
         check_coordinator(workload, answer->coordinator);
     for (size_t i = 0; i < answer->n_participants; i++)
         check_participant(workload, answer->participants[i]);

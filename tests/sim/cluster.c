@@ -14,7 +14,7 @@
 
 /* How one run's processes are set up; drawn once, the same for every restart. */
 static struct {
-    uint64_t transaction_timeout_us, heartbeat_us, sweep_us, lock_timeout_us;
+    uint64_t transaction_timeout_us, heartbeat_us, sweep_us, lock_timeout_us, retain_us;
     int connections, checkpoint_every;
     bool draining[MAX_NODES];
 } setup;
@@ -40,7 +40,7 @@ static void coordinator_start(struct node *node)
                                    .coordinator = node->name,
                                    .transaction_timeout_us = setup.transaction_timeout_us,
                                    .heartbeat_us = setup.heartbeat_us,
-                                   .retain_us = 7 * 24 * 3600 * SECOND_US};
+                                   .retain_us = setup.retain_us};
     struct journal_port journal = disk_port(disk);
     struct link_port link = network_acceptor(world->network, node);
     setup.draining[node->index] = false;
@@ -187,7 +187,14 @@ static void draw_setup(struct world *world)
     setup.sweep_us = world_between(world, 5, 40) * 100 * MILLISECOND_US;
     setup.lock_timeout_us = world_between(world, 1, 8) * 100 * MILLISECOND_US;
     setup.connections = connections[world_between(world, 0, 3)];
+    setup.retain_us = world_chance(world, PPM / 8) ? world_between(world, 1, 5) * SECOND_US
+                                                   : 7 * 24 * 3600 * SECOND_US;
     setup.checkpoint_every = (int)world_between(world, 4, 80);
+}
+
+bool cluster_forgetful(void)
+{
+    return setup.retain_us < 3600 * SECOND_US;
 }
 
 static void add_foreign(struct world *world)

@@ -10,6 +10,8 @@
 /* Makes everything in `world`, which is initialized; nothing has started yet. */
 void cluster_init(struct world *world);
 void cluster_fini(struct world *world);
+/* Coordinators keep what they know for seconds only. */
+bool cluster_forgetful(void);
 void cluster_start(struct world *world);
 
 /* Nothing is owed, held, locked or awaited anywhere. why says what still is. */

@@ -411,11 +411,31 @@ bool database_meddle(struct database *database)
     return true;
 }
 
+void database_resolve_held(struct database *database)
+{
+    for (struct list *i = database->prepared.next, *next; i != &database->prepared; i = next) {
+        struct local *local = LOCAL(i);
+        next = i->next;
+        bool commit;
+        if (local->foreign ||
+            !workload_resolve(database->world->workload, local->gid, local->gtrid, &commit))
+            continue;
+        world_note(database->world, commit, "db%d: an operator ends %s", database->index,
+                   local->gid);
+        database_finish(database, local, commit);
+    }
+    tail_clear(database);
+}
+
 void database_fence(struct database *database, const char *gtrid)
 {
     for (struct list *i = database->working.next, *next; i != &database->working; i = next) {
         next = i->next;
         if (gtrid ? strcmp(LOCAL(i)->gtrid, gtrid) != 0 : LOCAL(i)->tag != NULL)
+            continue;
+        /* A backend that is being ended may finish its PREPARE all the same, after a scan. */
+        if (!gtrid && LOCAL(i)->mode == DB_PREPARE &&
+            world_chance(database->world, database->world->weather.late_effect))
             continue;
         backend_worked(database, LOCAL(i), DB_LOST, "57P01", "terminating connection");
         database_rollback(database, LOCAL(i));

@@ -94,6 +94,9 @@ void database_reconnect_now(struct database *database);
 /* Somebody ends a prepared transaction by hand. False: there is none. */
 bool database_meddle(struct database *database);
 
+/* An operator ends the branches that the coordinator holds, as the others of theirs were ended. */
+void database_resolve_held(struct database *database);
+
 /* ---- what it holds ---- */
 
 int database_prepared_ours(const struct database *database);

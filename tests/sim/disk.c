@@ -221,6 +221,14 @@ void disk_gone(struct disk *disk)
     disk->extra_us = 0;
 }
 
+void disk_lose(struct disk *disk)
+{
+    world_note(disk->world, 11, "disk %s is lost", disk->node->name);
+    if (disk->entries)
+        cut(disk, 0, disk->count);
+    disk->durable_count = disk->since_checkpoint = 0;
+}
+
 bool disk_open(struct disk *disk, disk_replay *replay, void *self)
 {
     disk->position = 0;

@@ -21,6 +21,8 @@ bool disk_open(struct disk *disk, disk_replay *replay, void *self);
 struct journal_port disk_port(struct disk *disk);
 /* The process is gone. */
 void disk_gone(struct disk *disk);
+/* All of it is lost, while no process uses it. */
+void disk_lose(struct disk *disk);
 /* Writes take so long from now on. */
 void disk_slow(struct disk *disk, uint64_t extra_us);
 

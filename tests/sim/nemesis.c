@@ -108,7 +108,8 @@ static void trouble_node(struct world *world, enum fault fault)
     else if (fault == FAULT_CRASH_EFFECT)
         node->effects_left = (int64_t)world_between(world, 0, 15);
     else if (fault == FAULT_CRASH_POINT)
-        node->crash_points_left = (int64_t)world_between(world, 0, 10);
+        node_crash_at_point(node, (int64_t)world_between(world, 0, 10),
+                            world_chance(world, PPM / 4));
     else if (fault == FAULT_PAUSE)
         node_pause(node, any_length(world));
     else if (fault == FAULT_DRAIN)
@@ -116,6 +117,17 @@ static void trouble_node(struct world *world, enum fault fault)
     else
         node->wall_skew_us +=
             (int64_t)world_between(world, 0, 200 * SECOND_US) - 100 * (int64_t)SECOND_US;
+}
+
+/* A new journal begins after the time in which the old one ran: that is what makes its ids new. */
+static void lose_journal(struct world *world)
+{
+    struct node *node = world->coordinators[0];
+    if (!node_up(node) || !world->workload->forgetful)
+        return;
+    node_crash(node, any_length(world));
+    disk_lose(world->disks[0]);
+    node->wall_skew_us += 10000 * (int64_t)SECOND_US;
 }
 
 static void trouble_database(struct world *world, enum fault fault)
@@ -150,6 +162,9 @@ static void trouble(struct world *world, enum fault fault)
     case FAULT_WEDGE:
         break_link(world, fault == FAULT_WEDGE);
         break;
+    case FAULT_JOURNAL_LOST:
+        lose_journal(world);
+        break;
     case FAULT_SLOW_DISK: {
         struct disk *disk = world->disks[0];
         disk_slow(disk, world_between(world, 10, 800) * MILLISECOND_US);
@@ -176,7 +191,7 @@ void nemesis_begin(struct world *world)
 {
     static const uint64_t paces_us[] = {100000, 400000, 1500000};
     struct workload *workload = world->workload;
-    workload->calm = world_chance(world, PPM / 16);
+    workload->calm = !cluster_forgetful() && world_chance(world, PPM / 16);
     draw_weather(world);
     mixture = (uint32_t)world_between(world, 0, (1u << FAULT_COUNT) - 1);
     /* A person's hand excuses much: few runs have it, and there it comes often enough to count. */
@@ -185,6 +200,7 @@ void nemesis_begin(struct world *world)
         mixture |= 1u << FAULT_MEDDLE;
     if (workload->calm)
         mixture = 0;
+    workload->forgetful = cluster_forgetful();
     workload->meddling = mixture & 1u << FAULT_MEDDLE;
     pace_us = paces_us[world_between(world, 0, 2)];
     world_note(world, mixture, "mixture of faults %x, pace %llu us%s", mixture,

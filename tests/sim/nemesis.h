@@ -20,6 +20,7 @@ enum fault {
     FAULT_DRAIN,
     FAULT_SLOW_DISK,
     FAULT_MEDDLE,
+    FAULT_JOURNAL_LOST, /* in forgetful runs */
     FAULT_COUNT,
 };
 

@@ -64,6 +64,8 @@ static void crash_point_passed(const char *point)
     struct node *node = turning;
     if (!node || node->dying || node->crash_points_left < 0)
         return;
+    if (node->skip_settled && strstr(point, ".settled"))
+        return;
     if (node->crash_points_left-- == 0) {
         node->dying = true;
         world_note(node->world, 1, "%s dies at %s", node->name, point);
@@ -107,6 +109,12 @@ void node_crash(struct node *node, uint64_t restart_us)
     if (node->class->gone)
         node->class->gone(node);
     world_after(node->world, restart_us, restart, node, 0, NULL);
+}
+
+void node_crash_at_point(struct node *node, int64_t passings, bool all)
+{
+    node->crash_points_left = passings;
+    node->skip_settled = !all;
 }
 
 void node_pause(struct node *node, uint64_t length_us)

@@ -33,6 +33,7 @@ struct node {
     int64_t wall_skew_us;
     int64_t effects_left;      /* dies instead of the next effect when 0; negative: lives on */
     int64_t crash_points_left; /* likewise for the named crash points */
+    bool skip_settled;         /* the points that every turn passes do not count */
     bool dying;                /* the rest of this turn has no effect on the outside */
     bool restarting;
 };
@@ -44,6 +45,8 @@ void node_fini(struct node *node);
 void node_start(struct node *node);
 /* Now, between two turns. It comes back after restart_us. */
 void node_crash(struct node *node, uint64_t restart_us);
+/* At the n-th named crash point from now; of all, or of those that not every turn passes. */
+void node_crash_at_point(struct node *node, int64_t passings, bool all);
 void node_pause(struct node *node, uint64_t length_us);
 
 bool node_up(const struct node *node);

@@ -238,6 +238,21 @@ void workload_outcome(struct workload *workload, struct transfer *transfer, stru
     strncpy(attempt->gtrid, outcome->gtrid, sizeof(attempt->gtrid) - 1);
 }
 
+bool workload_resolve(const struct workload *workload, const char *gid, const char *gtrid,
+                      bool *commit)
+{
+    uint64_t hash = hash_bytes(gid, strlen(gid));
+    bool held = false;
+    for (int i = 0; i < workload->held_count; i++)
+        held |= workload->held[i] == hash;
+    *commit = false;
+    for (int i = 0; i < workload->transfer_count; i++) {
+        const struct transfer *transfer = &workload->transfers[i];
+        *commit |= strcmp(transfer->committed, gtrid) == 0 || anything(transfer, gtrid);
+    }
+    return held;
+}
+
 /* ---- at the end ---- */
 
 static void check_transfer(struct workload *workload, const struct transfer *transfer)

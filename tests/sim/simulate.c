@@ -4,6 +4,7 @@
 
 #include "core/planted.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/database.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/node.h"
 #include "tests/sim/workload.h"
@@ -23,6 +24,28 @@ static void come_to_rest(struct world *world, uint64_t limit_us, const char *aft
     }
     world_complaint(world, "no rest within %llu s after %s: %s",
                     (unsigned long long)(limit_us / SECOND_US), after, why);
+}
+
+/* Where coordinators forget, branches are held for ever: an operator must end them, and the others
+ * must find their end without one. */
+static void resolve_held(struct world *world)
+{
+    struct workload *workload = world->workload;
+    for (int rounds = 0; rounds < 10 && !world->broken; rounds++) {
+        world_run(world, world->now_us + 5 * SECOND_US);
+        int prepared = 0;
+        for (int i = 0; i < world->participant_count; i++)
+            prepared += database_prepared_ours(world->databases[i]);
+        if (prepared == 0)
+            return;
+        workload->resolving = true;
+        workload->held_count = 0;
+        workload_inspect(workload);
+        world_run(world, world->now_us + SECOND_US);
+        workload->resolving = false;
+        for (int i = 0; i < world->participant_count; i++)
+            database_resolve_held(world->databases[i]);
+    }
 }
 
 static void count(const struct world *world, struct verdict *verdict)
@@ -57,6 +80,8 @@ static void run(struct world *world)
     nemesis_end(world);
     /* Sessions are made again, and what was paused or down comes back. */
     world_run(world, world->now_us + 8 * SECOND_US);
+    if (workload->forgetful)
+        resolve_held(world);
     come_to_rest(world, 40 * SECOND_US, "the faults");
     workload_probe(workload);
     come_to_rest(world, 15 * SECOND_US, "the probes");

@@ -164,7 +164,8 @@ struct transfer *workload_make(struct workload *workload, int coordinator)
                            : haste <= 2 ? (uint32_t)world_between(world, 60, 1500)
                            : haste == 3 ? 10000
                                         : 0;
-    if (world_chance(world, PPM * 2 / 5))
+    /* A key is forgotten with the journal; nothing can be asked of it then. */
+    if (!workload->forgetful && world_chance(world, PPM * 2 / 5))
         give_key(workload, transfer);
     return transfer;
 }

@@ -56,6 +56,10 @@ struct workload {
     uint64_t *gids; /* hashes of the ids that were used for work */
     int gid_count, gid_room;
     bool meddling, calm;
+    bool forgetful;     /* coordinators keep little, or lose their journals: branches get held */
+    bool resolving;     /* what is held is only noted down now */
+    uint64_t held[256]; /* hashes of their gids */
+    int held_count;
     uint64_t think_us;
     int inspections; /* answers that are still awaited */
     int foreign_count;
@@ -93,6 +97,9 @@ void workload_applied(struct world *world, int participant, uint64_t token, cons
 void workload_meddled(struct world *world, uint64_t token);
 void workload_outcome(struct workload *workload, struct transfer *transfer, struct attempt *attempt,
                       const Wire__Outcome *outcome);
+/* What an operator would decide about a held branch: as its other branches were, or else abort. */
+bool workload_resolve(const struct workload *workload, const char *gid, const char *gtrid,
+                      bool *commit);
 /* After everything was healed and came to rest. */
 void workload_check(struct workload *workload);
 bool transfer_one_phase(const struct transfer *transfer);
