@@ -167,6 +167,7 @@ static void on_finish(struct agent *agent, struct link *link, const Wire__Finish
 
 static void on_verdicts(struct agent *agent, struct link *link, const Wire__Verdicts *verdicts)
 {
+    bool changed = false;
     for (size_t i = 0; i < verdicts->n_judged; i++) {
         const Wire__Judged *judged = verdicts->judged[i];
         struct gid id;
@@ -174,11 +175,18 @@ static void on_verdicts(struct agent *agent, struct link *link, const Wire__Verd
         if (!read_branch(link, judged->branch, &id, gid))
             continue;
         struct entry *entry = entry_find(agent, gid);
-        if (entry) /* else it was ended since it was asked about */
-            entry_step(agent, entry,
-                       &(struct branch_event){
-                           .kind = BRANCH_JUDGED, .verdict = judged->verdict, .xid = judged->xid});
+        if (!entry)
+            continue; /* it was ended since it was asked about */
+        bool held = entry->branch.held;
+        entry_step(agent, entry,
+                   &(struct branch_event){
+                       .kind = BRANCH_JUDGED, .verdict = judged->verdict, .xid = judged->xid});
+        entry = entry_find(agent, gid);
+        changed = changed || held != (entry && entry->branch.held);
     }
+    /* An operator must hear of what is held at once, not after the next sweep. */
+    if (changed)
+        status_send_all(agent);
 }
 
 static void on_lookup(struct agent *agent, struct link *link, const Wire__Lookup *lookup)

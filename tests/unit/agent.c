@@ -233,7 +233,10 @@ static void held_and_foreign_gids_are_reported_and_never_touched(void **state)
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_VERDICTS;
     message.verdicts = &verdicts;
+    clear_inbox();
     send(&message);
+    settle();
+    assert_int_equal(got(WIRE__MESSAGE__BODY_STATUS)->status->n_held, 2);
     pass(59500000);
     clear_inbox();
     pass(1000000);
