@@ -88,7 +88,7 @@ void said_has(const struct said *said, const char *text)
 
 void purchase_begin(struct shop *shop, struct purchase *purchase)
 {
-    char create[64], charge[160], reserve[128], note[64], call[64];
+    char create[64], charge[160], reserve[128], note[64], slow[96], call[64];
     const char *words[24];
     int count = 0;
     if (!purchase->again)
@@ -100,6 +100,7 @@ void purchase_begin(struct shop *shop, struct purchase *purchase)
     snprintf(reserve, sizeof(reserve), "{\"order_id\": \"%s\", \"sku\": \"lamp\", \"quantity\": 1}",
              purchase->order);
     snprintf(note, sizeof(note), "{\"id\": \"%s\"}", purchase->order);
+    snprintf(slow, sizeof(slow), "{\"id\": \"%s\", \"seconds\": 1}", purchase->order);
     words[count++] = "submit";
     words[count++] = "--timeout";
     words[count++] = purchase->timeout ? purchase->timeout : "10s";
@@ -115,6 +116,11 @@ void purchase_begin(struct shop *shop, struct purchase *purchase)
         snprintf(call, sizeof(call), "%s.note", purchase->alone);
         words[count++] = call;
         words[count++] = note;
+    } else if (purchase->dawdle) {
+        snprintf(call, sizeof(call), "%s.dawdle", purchase->dawdle);
+        const char *calls[] = {"orders.note", note, call, slow};
+        memcpy(words + count, calls, sizeof(calls));
+        count += 4;
     } else {
         const char *calls[] = {"orders.create",     create, "payments.charge", charge,
                                "inventory.reserve", reserve};

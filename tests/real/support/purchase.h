@@ -25,8 +25,9 @@ struct purchase {
     const char *key, *wait;
     const char *customer; /* ada */
     int amount;
-    const char *alone; /* one phase: only a note, at this participant */
-    char order[32];    /* out; in with `again`: the same order once more */
+    const char *alone;  /* one phase: only a note, at this participant */
+    const char *dawdle; /* a note at orders, and one at this participant that takes a second */
+    char order[32];     /* out; in with `again`: the same order once more */
     bool again;
     pid_t pid;
     int output; /* a pipe */
