@@ -206,7 +206,7 @@ static void worked(struct branch *branch, const struct branch_event *event,
         worked_prepare(branch, event, actions);
     } else if (branch->mode == DB_ONE_PHASE) {
         worked_one_phase(branch, event, actions);
-    } else if (event->outcome == DB_COMMITTED) {
+    } else if (event->outcome == DB_COMMITTED && event->met) {
         vote(branch, WIRE__CHOICE__READ_ONLY, BRANCH_CAUSE_NONE, actions);
         left_nothing(branch, actions);
     } else {

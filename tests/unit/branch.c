@@ -251,6 +251,15 @@ static void read_only_work_drops_out(void **state)
     assert_int_equal(branch.state, BRANCH_ENDED);
 }
 
+static void read_only_work_whose_results_can_not_be_sent_is_refused(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_READ_ONLY, false);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_COMMITTED, .met = false);
+    assert_int_equal(only(BRANCH_DO_VOTE)->choice, WIRE__CHOICE__NO);
+    assert_int_equal(branch.state, BRANCH_ENDED);
+}
+
 static void verdicts_decide_an_orphan_and_hold_keeps_it(void **state)
 {
     (void)state;
@@ -477,6 +486,7 @@ int main(void)
         cmocka_unit_test(a_deadline_never_guesses_what_one_phase_did),
         cmocka_unit_test(a_lookup_waits_for_work_that_still_runs),
         cmocka_unit_test(read_only_work_drops_out),
+        cmocka_unit_test(read_only_work_whose_results_can_not_be_sent_is_refused),
         cmocka_unit_test(verdicts_decide_an_orphan_and_hold_keeps_it),
         cmocka_unit_test(a_decision_against_the_first_is_a_hazard),
         cmocka_unit_test(the_rules_hold_in_every_state_that_can_be_reached),
