@@ -162,7 +162,7 @@ static void problem_fill(struct problem *problem, struct agent *agent, const str
         problem_work(problem, agent, entry, context);
         break;
     case BRANCH_CAUSE_DEADLINE:
-        problem_deadline(problem, entry->branch.state == BRANCH_ENDED
+        problem_deadline(problem, entry->branch.state == BRANCH_ENDED && !context->worked
                                       ? "the transaction's time was up before its work began"
                                       : "the transaction's time was up while its work ran");
         break;
