@@ -161,8 +161,8 @@ static void failure_set_sql(struct pg_worker *worker, int statement, const PGres
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
     const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
-    char *both =
-        xasprintf("%s%s%s", detail ? detail : "", detail && hint ? " " : "", hint ? hint : "");
+    char *both = xasprintf("%s%s%s", detail ? detail : "", detail && hint ? "; hint: " : "",
+                           hint ? hint : "");
     failure_set(worker, statement, sqlstate ? sqlstate : "", message ? message : "unknown", both);
     free(both);
 }
