@@ -46,12 +46,12 @@ static const char help[] =
     "\n"
     "  --config FILE    the configuration; config/participant.yaml shows every key\n"
     "  --check-config   read it, try the database, say what is wrong, and end\n"
-    "  --install        create the schema `troth` in the database, or bring it up to date, and\n"
-    "                   end; safe to repeat\n"
+    "  --install        create the schema `troth` in the database, or bring it up\n"
+    "                   to date, and end; safe to repeat\n"
     "  --help, --version\n"
     "\n"
-    "SIGTERM: takes no new work, finishes what runs, and ends with 0. What is prepared stays in\n"
-    "the database and is settled after the next start.\n"
+    "SIGTERM: takes no new work, finishes what runs, and ends with 0. What is\n"
+    "prepared stays in the database and is settled after the next start.\n"
     "Exit codes: 0 ended as asked, 1 failed, 2 wrong usage or a bad file.\n";
 
 static int complain(const struct error *error, int code)
