@@ -1,9 +1,11 @@
 #include "io/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,8 +146,20 @@ static void put_end(struct line *line)
     while (written < 0 && errno == EINTR);
 }
 
+void log_hold_standard_files(void)
+{
+    static const int wrong_way[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int number = STDIN_FILENO; number <= STDERR_FILENO; number++) {
+        /* open takes the lowest number that is free: this one, as those below are not. */
+        if (fcntl(number, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", wrong_way[number]) < 0)
+            abort();
+    }
+}
+
 void log_setup(const char *name, enum log_format format, enum log_level lowest)
 {
+    log_hold_standard_files();
     log_name = name;
     log_format = format;
     log_lowest = lowest;
