@@ -123,6 +123,25 @@ static void add_call(struct order *order, char *participant, char *operation, ch
     submit->calls[submit->n_calls++] = call;
 }
 
+/* Valid JSON without the spaces between its tokens. A key is bound to the bytes of the arguments:
+ * who types them again with other spaces, or in a file, repeats the same transaction. */
+static char *without_spaces(const char *json, size_t size)
+{
+    char *out = xmalloc(size + 1), *to = out;
+    bool in_string = false;
+    for (size_t i = 0; i < size; i++) {
+        if (!in_string && strchr(" \t\r\n", json[i]))
+            continue;
+        *to++ = json[i];
+        if (json[i] == '"')
+            in_string = !in_string;
+        else if (in_string && json[i] == '\\')
+            *to++ = json[++i];
+    }
+    *to = '\0';
+    return out;
+}
+
 /* The arguments as they will travel, or NULL with an error that tells the place. */
 static char *check_arguments(const char *call, const char *text, struct error *error)
 {
@@ -137,7 +156,7 @@ static char *check_arguments(const char *call, const char *text, struct error *e
                   text);
         error_hint(error, "arguments have names, as '{\"amount\": 10.50}'");
     } else {
-        arguments = xstrndup(json->raw, json->raw_size);
+        arguments = without_spaces(json->raw, json->raw_size);
     }
     json_free(json);
     return arguments;

@@ -187,7 +187,7 @@ static void a_submit_carries_what_was_asked_for(void **state)
     assert_int_equal(submit->n_calls, 2);
     assert_string_equal(submit->calls[0]->participant, "payments");
     assert_string_equal(submit->calls[0]->operation, "charge");
-    assert_string_equal(submit->calls[0]->arguments, "{\"amount\": 10.50}");
+    assert_string_equal(submit->calls[0]->arguments, "{\"amount\":10.50}");
     assert_string_equal(submit->calls[1]->arguments, "{}");
     run_fini(&run);
 }
