@@ -49,8 +49,12 @@ static bool replay_key(struct server *server, const Journal__Key *record, struct
 {
     if (PLANTED(FORGET_KEYS))
         return true;
-    if (record->fingerprint.len != FINGERPRINT_BYTES || keys_find(&server->keys, record->key))
+    struct key *older = keys_find(&server->keys, record->key);
+    if (record->fingerprint.len != FINGERPRINT_BYTES || (older && older->tx))
         return senseless(error, "an idempotency key twice, or without its fingerprint");
+    /* It had expired when it was taken again; the journal keeps no record of that. */
+    if (older)
+        keys_remove(&server->keys, older);
     struct key *key = keys_add(&server->keys, record->key, record->fingerprint.data, tx, id);
     key_keep_results(key, record->results, (int)record->n_results, record->results_dropped);
     if (tx)
