@@ -105,8 +105,11 @@ static void down(void *self, struct peer *peer, const char *reason)
 static void message_of_client(struct server *server, struct guest *guest,
                               const Wire__Message *message)
 {
-    if (message->body_case == WIRE__MESSAGE__BODY_SUBMIT &&
-        peer_role(guest->peer) != WIRE__ROLE__OBSERVER)
+    /* Each message is answered, so that who goes on asking and takes no answer fills our memory. */
+    if (peer_queued_bytes(guest->peer) > LIMIT_QUEUE_BYTES)
+        peer_close(guest->peer, "too many answers wait for this client to take them");
+    else if (message->body_case == WIRE__MESSAGE__BODY_SUBMIT &&
+             peer_role(guest->peer) != WIRE__ROLE__OBSERVER)
         server_submit(server, guest, message->submit);
     else if (message->body_case == WIRE__MESSAGE__BODY_QUERY)
         server_query(server, guest, message->query);
