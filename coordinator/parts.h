@@ -110,7 +110,8 @@ uint64_t server_append_ended(struct server *server, struct tx *tx);
 uint64_t server_append_hazard(struct server *server, struct tx *tx, int index);
 void server_checkpoint(struct server *server);
 
-/* replay.c: lists a branch as a hazard whose transaction is over. */
+/* replay.c: lists a branch as a hazard whose transaction is over; it is the last one of what is
+ * listed now under that id. */
 struct tx *server_relist(struct server *server, struct txid id, uint32_t number,
                          struct participant *participant, bool commit, const char *reason);
 

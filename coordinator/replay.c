@@ -132,20 +132,44 @@ static bool replay_ended(struct server *server, const Journal__Ended *ended, str
     return true;
 }
 
+/* What is listed of it already, with one branch more. */
+static struct tx *widen(struct server *server, struct tx *old, struct txid id)
+{
+    int known = old ? old->machine.branch_count : 0;
+    struct tx *tx = tx_new(id, known + 1, 0, 0);
+    transaction_init(&tx->machine, tx->machine.branches, known + 1, false, false);
+    tx->hazard_only = true;
+    for (int i = 0; i < known; i++) {
+        tx->branches[i].participant = old->branches[i].participant;
+        tx->branches[i].number = old->branches[i].number;
+        tx->branches[i].xid = old->branches[i].xid;
+    }
+    if (old) {
+        tx->begun_us = old->begun_us;
+        tx->decided_us = old->decided_us;
+        server_unlist(server, old);
+        tx_free(old);
+    }
+    return tx;
+}
+
 struct tx *server_relist(struct server *server, struct txid id, uint32_t number,
                          struct participant *participant, bool commit, const char *reason)
 {
-    struct tx *tx = tx_new(id, 1, 0, 0);
-    transaction_init(&tx->machine, tx->machine.branches, 1, false, false);
-    tx->hazard_only = true;
-    tx->branches[0].participant = participant;
-    tx->branches[0].number = (uint8_t)number;
+    struct tx *old = server_find(server, id);
+    CHECK(!old || (old->hazard_only && old->machine.branch_count < LIMIT_BRANCHES));
+    struct tx *tx = widen(server, old, id);
+    int last = tx->machine.branch_count - 1;
+    tx->branches[last].participant = participant;
+    tx->branches[last].number = (uint8_t)number;
     server_list(server, tx);
     tx_hazard(tx, participant, reason);
-    struct transaction_event event = {
-        .type = EVENT_BRANCH_RECOVERED, .commit = commit, .hazard = true};
-    CHECK(server_step(server, tx, &event));
-    event = (struct transaction_event){.type = EVENT_RECOVERED};
+    for (int i = 0; i <= last; i++) {
+        struct transaction_event event = {
+            .type = EVENT_BRANCH_RECOVERED, .branch = i, .commit = commit, .hazard = true};
+        CHECK(server_step(server, tx, &event));
+    }
+    struct transaction_event event = {.type = EVENT_RECOVERED};
     CHECK(server_step(server, tx, &event));
     return tx;
 }
@@ -159,7 +183,7 @@ static bool replay_hazard(struct server *server, const Journal__Hazard *hazard, 
         return false;
     if (hazard->branch >= LIMIT_BRANCHES)
         return senseless(error, "a hazard of a branch that can't be");
-    if (!tx) {
+    if (!tx || (tx->hazard_only && tx_branch_index(tx, hazard->branch) < 0)) {
         tx = server_relist(server, id, hazard->branch, participant, hazard->commit, hazard->reason);
         tx->begun_us = tx->decided_us = hazard->at_us;
         return true;

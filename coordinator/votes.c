@@ -142,15 +142,18 @@ static void relist_hazard(struct server *server, struct guest *guest,
     }
     struct tx *tx = server_relist(server, id, finished->branch->branch, guest->participant,
                                   finished->commit, finished->reason);
-    take_hazard(server, tx, 0, finished->reason);
-    server_append_hazard(server, tx, 0);
+    int last = tx->machine.branch_count - 1;
+    take_hazard(server, tx, last, finished->reason);
+    server_append_hazard(server, tx, last);
 }
 
 void server_finished(struct server *server, struct guest *guest, const Wire__Finished *finished)
 {
     int index;
-    bool live = server_find(server, branch_txid(finished->branch)) != NULL;
-    if (!live && finished->hazard) {
+    const struct tx *live = server_find(server, branch_txid(finished->branch));
+    bool listed =
+        live && !(live->hazard_only && tx_branch_index(live, finished->branch->branch) < 0);
+    if (!listed && finished->hazard) {
         relist_hazard(server, guest, finished);
         return;
     }

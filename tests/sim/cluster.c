@@ -17,6 +17,7 @@ static struct {
     uint64_t transaction_timeout_us, heartbeat_us, sweep_us, lock_timeout_us, retain_us;
     int connections, checkpoint_every;
     bool draining[MAX_NODES];
+    uint64_t reported_us[MAX_COORDINATORS];
 } setup;
 
 /* ---- coordinators ---- */
@@ -85,9 +86,17 @@ static void durable_arrives(struct world *world, void *subject, uint64_t positio
 
 static void report_durable(struct node *node, uint64_t position)
 {
-    if (node_up(node))
-        world_deliver(node->world, world_latency(node->world, MILLISECOND_US), node, node->boot,
-                      durable_arrives, node, position, NULL);
+    struct world *world = node->world;
+    if (!node_up(node))
+        return;
+    /* Positions are reported in their order. */
+    uint64_t *last_us = &setup.reported_us[node->index];
+    uint64_t at_us = world->now_us + world_latency(world, MILLISECOND_US);
+    if (at_us < *last_us)
+        at_us = *last_us;
+    *last_us = at_us;
+    world_deliver(world, at_us - world->now_us, node, node->boot, durable_arrives, node, position,
+                  NULL);
 }
 
 /* ---- agents ---- */
