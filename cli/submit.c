@@ -93,7 +93,7 @@ static void print_results(const Wire__Submit *submit, const Wire__Outcome *outco
         putchar('\n');
     }
     if (outcome->results_dropped)
-        printf("  the results were too large to keep for a repeated key\n");
+        printf("  the results were too large to be kept\n");
 }
 
 static void print_unapplied(const Wire__Outcome *outcome)
@@ -275,37 +275,40 @@ const struct command submit_command = {
     .name = "submit",
     .usage = "[flags] PARTICIPANT.OPERATION 'JSON' ... | -f FILE",
     .summary = "run one transaction over several databases",
-    .help = "Runs the calls as one transaction: all of them are committed, or none is.\n"
-            "Calls of one participant run in the order given, in one local transaction.\n"
-            "Arguments are a JSON object; without parameters they may be left out.\n"
-            "\n"
-            "  -f, --file FILE      read the transaction from a YAML file; - is stdin\n"
-            "  --key K              idempotency key: a repeated submit with the same key and\n"
-            "                       calls gets the first one's answer and runs nothing again\n"
-            "  --wait applied       answer when every database has committed (default)\n"
-            "  --wait decided       answer when the decision is durable: sooner; what is not\n"
-            "                       applied yet will be\n"
-            "  --protocol 2pc|3pc   2pc is the default\n"
-            "  --timeout DURATION   the transaction's deadline: undecided by then, it aborts\n"
-            "                       (default: the coordinator's timeouts.transaction)\n"
-            "\n"
-            "Exit code: 0 committed; 1 aborted, or busy, draining or a participant is not\n"
-            "there: nothing was done, try again; 2 a mistake in the words, the file or the\n"
-            "calls; 3 nobody answers; 4 refused, as a key that was used for other calls;\n"
-            "5 sent, and the outcome is not known or a hazard.\n"
-            "\n"
-            "Examples:\n"
-            "  troth submit payments.charge '{\"customer\": \"ada\", \"amount\": 10.50}' \\\n"
-            "               inventory.reserve '{\"sku\": \"tea\", \"quantity\": 1}'\n"
-            "  troth submit --key order-17 --timeout 5s -f order.yaml\n"
-            "\n"
-            "  # order.yaml\n"
-            "  key: order-17\n"
-            "  deadline: 5s\n"
-            "  branches:\n"
-            "    - call: payments.charge\n"
-            "      with: {customer: ada, amount: 10.50}\n"
-            "    - call: inventory.reserve\n"
-            "      with: {sku: tea, quantity: 1}\n",
+    .help =
+        "Runs the calls as one transaction: all of them are committed, or none is.\n"
+        "Calls of one participant run in the order given, in one local transaction.\n"
+        "Arguments are a JSON object; without parameters they may be left out.\n"
+        "\n"
+        "  -f, --file FILE      read the transaction from a YAML file; - is stdin\n"
+        "  --key K              idempotency key: a repeated submit with the same key and\n"
+        "                       calls gets the first one's answer and runs nothing again\n"
+        "  --wait applied       answer when every database has committed (default)\n"
+        "  --wait decided       answer when the decision is durable: sooner; what is not\n"
+        "                       applied yet will be\n"
+        "  --protocol 2pc|3pc   2pc is the default; this version has no 3pc yet\n"
+        "  --timeout DURATION   the transaction's deadline: undecided by then, it aborts\n"
+        "                       (default: the coordinator's timeouts.transaction)\n"
+        "\n"
+        "Exit code: 0 committed; 1 aborted, as when a participant refuses its work or the\n"
+        "arguments, or busy, draining or a participant is not there: nothing was done;\n"
+        "2 a mistake in the words or the file, or an operation that nobody offers;\n"
+        "3 nobody answers; 4 refused, as a key that was used for other calls; 5 sent,\n"
+        "and the outcome is not known or a hazard.\n"
+        "\n"
+        "Examples:\n"
+        "  troth submit \\\n"
+        "    payments.charge '{\"order_id\": \"17\", \"customer\": \"ada\", \"amount\": 1.50}' \\\n"
+        "    inventory.reserve '{\"order_id\": \"17\", \"sku\": \"lamp\", \"quantity\": 1}'\n"
+        "  troth submit --key order-17 --timeout 5s -f order.yaml\n"
+        "\n"
+        "  # order.yaml\n"
+        "  key: order-17\n"
+        "  deadline: 5s\n"
+        "  branches:\n"
+        "    - call: payments.charge\n"
+        "      with: {order_id: \"17\", customer: ada, amount: 1.50}\n"
+        "    - call: inventory.reserve\n"
+        "      with: {order_id: \"17\", sku: lamp, quantity: 1}\n",
     .run = run,
 };
