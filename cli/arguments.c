@@ -25,6 +25,7 @@ static const struct flag global_flags[] = {
     {"--timeout", NULL, &given.timeout, NULL},
     {"--json", NULL, NULL, &given.json},
     {"--help", "-h", NULL, &given.help},
+    {"--version", NULL, NULL, &given.version},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -34,10 +35,9 @@ void command_help(const struct command *command)
            command->help);
 }
 
-static void read_more(const struct command *command)
+void print_version(void)
 {
-    fprintf(stderr, "  hint: troth %s%s--help tells more\n", command ? command->name : "",
-            command ? " " : "");
+    printf("troth %s\n", TROTH_VERSION);
 }
 
 int arguments_refuse(const struct command *command, const char *format, ...)
@@ -47,11 +47,11 @@ int arguments_refuse(const struct command *command, const char *format, ...)
     va_start(list, format);
     vsnprintf(line, sizeof(line), format, list);
     va_end(list);
-    print_escaped(stderr, "troth: ");
-    print_escaped(stderr, line);
-    fputc('\n', stderr);
-    read_more(command);
-    return EXIT_USAGE;
+    struct error error = {0};
+    error_set(&error, ERROR_USAGE, "%s", line);
+    error_hint(&error, "troth %s%s--help tells more", command ? command->name : "",
+               command ? " " : "");
+    return print_failure(&(struct options){.json = given.json}, &error);
 }
 
 static const struct flag *find_in(const struct flag *flags, const char *word, size_t size)
@@ -106,6 +106,9 @@ static bool take_flag(const struct command *command, const struct flag *own, int
     if (!equals && ++*at == argc)
         return arguments_refuse(command, "%s needs a value", flag->name) == EXIT_DONE;
     *flag->value = equals ? equals + 1 : argv[*at];
+    /* As of a variable that is not set: to go on with a default would be a guess. */
+    if (!**flag->value)
+        return arguments_refuse(command, "%s: its value is empty", flag->name) == EXIT_DONE;
     return true;
 }
 
@@ -152,8 +155,11 @@ bool arguments_parse(struct arguments *arguments, int argc, char **argv)
         else if (!take_flag(arguments->command, arguments->flags, argc, argv, &at))
             return false;
     }
-    if (given.help) {
-        command_help(arguments->command);
+    if (given.help || given.version) {
+        if (given.version)
+            print_version();
+        else
+            command_help(arguments->command);
         arguments->help = true;
         return true;
     }
@@ -162,10 +168,9 @@ bool arguments_parse(struct arguments *arguments, int argc, char **argv)
 
 int arguments_skip_globals(int argc, char **argv, bool *help, bool *version)
 {
-    const struct flag flags[] = {{"--version", NULL, NULL, &given.version}, {NULL}};
     int at = 0;
     while (at < argc && argv[at][0] == '-' && argv[at][1]) {
-        if (!take_flag(NULL, flags, argc, argv, &at))
+        if (!take_flag(NULL, NULL, argc, argv, &at))
             return -1;
         at++;
     }

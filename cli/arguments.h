@@ -17,7 +17,7 @@ struct arguments {
     const struct command *command;
     const struct flag *flags; /* ends with a NULL name */
     struct options options;
-    bool help; /* was printed: the command ends with EXIT_DONE */
+    bool help; /* it or the version was printed: the command ends with EXIT_DONE */
     char **words;
     int word_count;
 };
@@ -36,5 +36,6 @@ int arguments_refuse(const struct command *command, const char *format, ...)
 int arguments_skip_globals(int argc, char **argv, bool *help, bool *version);
 
 void command_help(const struct command *command);
+void print_version(void);
 
 #endif

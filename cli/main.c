@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/print.h"
 #include "core/check.h"
+#include "io/log.h"
 
 static const struct command *const commands[] = {
     &submit_command, &tx_list_command,        &tx_show_command,      &participant_list_command,
@@ -59,7 +60,8 @@ static void long_help(void)
            "  5  the outcome is unknown, or a hazard: it can't be proved\n"
            "\n"
            "Examples:\n"
-           "  troth submit payments.charge '{\"customer\": \"ada\", \"amount\": 10.50}'\n"
+           "  troth submit payments.charge \\\n"
+           "    '{\"order_id\": \"17\", \"customer\": \"ada\", \"amount\": 1.50}'\n"
            "  troth tx list --in-doubt\n"
            "  troth doctor\n");
 }
@@ -128,7 +130,7 @@ static int dispatch(int argc, char **argv)
     if (at < 0)
         return EXIT_USAGE;
     if (version) {
-        printf("troth %s\n", TROTH_VERSION);
+        print_version();
         return EXIT_DONE;
     }
     if (at < argc && strcmp(argv[at], "help") == 0) { /* troth help tx list */
@@ -152,6 +154,10 @@ static int dispatch(int argc, char **argv)
         if (more < 0)
             return EXIT_USAGE;
         at += more;
+        if (version) {
+            print_version();
+            return EXIT_DONE;
+        }
         if (at == argc)
             return noun_alone(word, help);
         char *name = xasprintf("%s %s", word, argv[at]);
@@ -170,6 +176,7 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    log_hold_standard_files();
     int code = dispatch(argc - 1, argv + 1);
     errno = 0;
     if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE) {

@@ -76,6 +76,8 @@ static void the_version_is_told(void **state)
 {
     (void)state;
     expect(0, "troth " TROTH_VERSION "\n", NULL, WORDS("--version"));
+    expect(0, "troth " TROTH_VERSION "\n", NULL, WORDS("tx", "--version"));
+    expect(0, "troth " TROTH_VERSION "\n", NULL, WORDS("tx", "list", "--version"));
 }
 
 static void an_unknown_command_names_the_nearest(void **state)
@@ -108,8 +110,28 @@ static void wrong_flags_are_told(void **state)
     expect(2, NULL, "--json takes no value", WORDS("doctor", "--json=yes"));
     expect(2, NULL, "--timeout: \"5\" is not a duration", WORDS("doctor", "--timeout", "5"));
     expect(2, NULL, "--timeout: 2d is not from 1ms to 1d", WORDS("doctor", "--timeout", "2d"));
+    expect(2, NULL, "--coordinator: its value is empty", WORDS("doctor", "--coordinator", ""));
     expect(2, NULL, "--coordinator: not an address: x", WORDS("doctor", "--coordinator", "x"));
     expect(2, NULL, "doctor takes no \"please\"", WORDS("doctor", "please"));
+}
+
+static void wrong_words_are_told_as_json_when_asked_for(void **state)
+{
+    (void)state;
+    expect(2, "{\"problem\":{\"message\":\"unknown flag \\\"--foo\\\"\"", NULL,
+           WORDS("doctor", "--json", "--foo"));
+}
+
+static void closed_standard_files_are_not_taken_by_others(void **state)
+{
+    (void)state;
+    char *line = xasprintf("exec '%s' --coordinator tcp://127.0.0.1:1 --timeout 50ms doctor "
+                           "<&- >&- 2>&-",
+                           kit_troth);
+    int status = system(line);
+    free(line);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 3);
 }
 
 static void the_environment_names_the_coordinator(void **state)
@@ -137,7 +159,7 @@ static void wrong_calls_are_told_before_anything_is_sent(void **state)
            WORDS("submit", "--protocol", "4pc", "a.b"));
     expect(2, NULL, "wait: \"ever\" is neither decided nor applied",
            WORDS("submit", "--wait", "ever", "a.b"));
-    expect(2, NULL, "key: has 0 bytes; 1 to 200 are allowed", WORDS("submit", "--key=", "a.b"));
+    expect(2, NULL, "--key: its value is empty", WORDS("submit", "--key=", "a.b"));
     expect(2, NULL, "key: byte 2 is a control character", WORDS("submit", "--key=a\n", "a.b"));
 }
 
@@ -266,6 +288,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_unknown_command_names_the_nearest),
         cmocka_unit_test(commands_that_do_not_exist_are_not_accepted),
         cmocka_unit_test(wrong_flags_are_told),
+        cmocka_unit_test(wrong_words_are_told_as_json_when_asked_for),
+        cmocka_unit_test(closed_standard_files_are_not_taken_by_others),
         cmocka_unit_test(the_environment_names_the_coordinator),
         cmocka_unit_test(wrong_calls_are_told_before_anything_is_sent),
         cmocka_unit_test(too_many_calls_and_too_large_ones_are_told),
