@@ -610,15 +610,17 @@ void pg_cancel(void *self, void *tag)
 /* ---- life ------------------------------------------------------------------------------------ */
 
 /* lock_timeout: a deadlock over two databases is seen by neither of them. The idle limit frees the
- * locks of a branch whose participant stopped in the middle. A setting that this version of
- * PostgreSQL lacks is left out. */
+ * locks of a branch whose participant stopped in the middle. A COMMIT in one phase is told as done,
+ * so it must be on the disk whatever the role's default is; a setting that waits for more than that
+ * stays. A setting that this version of PostgreSQL lacks is left out. */
 static const char settings_format[] =
     "select set_config(v.name, v.value, false) from (values ('lock_timeout', '%" PRIu64 "ms'),"
     " ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '60s'),"
     " ('idle_session_timeout', '0'), ('client_connection_check_interval', '1s'),"
     " ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex'),"
-    " ('extra_float_digits', '1'), ('standard_conforming_strings', 'on')) v (name, value)"
-    " join pg_settings s on lower(s.name) = v.name";
+    " ('extra_float_digits', '1'), ('standard_conforming_strings', 'on'),"
+    " ('synchronous_commit', 'on')) v (name, value) join pg_settings s on lower(s.name) = v.name"
+    " where v.name <> 'synchronous_commit' or s.setting = 'off'";
 
 static void free_handle(uv_handle_t *handle)
 {

@@ -251,6 +251,34 @@ static void one_phase_commits_with_its_barrier_row(void **state)
     assert_string_equal(rig_balance(rig), "101");
 }
 
+/* What is told as done must survive the server, and may wait for more than its own disk. */
+static void one_phase_waits_for_the_disk_whatever_the_default_of_the_database(void **state)
+{
+    static const char *const defaults[][2] = {{"off", "on"}, {"local", "local"}};
+    struct rig *rig = *state;
+    char sql[160], expected[80];
+    struct db_statement statement = rig_plain("ask", "show synchronous_commit");
+    statement.shape = DB_ROW;
+    for (int i = 0; i < 2; i++) {
+        struct rig_answer answer = {.result_count = 1};
+        struct db_work work = rig_work_of(DB_ONE_PHASE, rig_gtrid, &statement, 1);
+        snprintf(sql, sizeof(sql), "alter database %s set synchronous_commit = %s", PQdb(rig->side),
+                 defaults[i][0]);
+        rig_sql(rig, "delete from troth.barrier");
+        rig_sql(rig, sql);
+        rig_stop(rig);
+        rig->ups = 0;
+        rig_start(rig, 2);
+        rig_until_count(rig, &rig->ups, 1, "the port is up again");
+        snprintf(sql, sizeof(sql), "alter database %s reset synchronous_commit", PQdb(rig->side));
+        rig_sql(rig, sql);
+        rig_work(rig, &work, &answer);
+        assert_int_equal(answer.outcome, DB_COMMITTED);
+        snprintf(expected, sizeof(expected), "{\"synchronous_commit\":\"%s\"}", defaults[i][1]);
+        assert_string_equal(answer.results[0], expected);
+    }
+}
+
 static void one_phase_with_a_failed_expectation_commits_nothing(void **state)
 {
     struct rig *rig = *state;
@@ -376,6 +404,7 @@ int main(void)
         WITH_RIG(waiting_for_a_lock_ends_at_the_lock_timeout),
         WITH_RIG(a_plan_that_became_invalid_fails_one_branch_and_then_works),
         WITH_RIG(one_phase_commits_with_its_barrier_row),
+        WITH_RIG(one_phase_waits_for_the_disk_whatever_the_default_of_the_database),
         WITH_RIG(one_phase_with_a_failed_expectation_commits_nothing),
         WITH_RIG(a_commit_that_comes_after_its_lookup_said_no_fails),
         WITH_RIG(read_only_work_can_read_and_not_write),
