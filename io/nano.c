@@ -105,7 +105,7 @@ static bool parse_address(const char *text, struct address *address, struct erro
 
 bool nano_address_check(const char *text, bool loopback_only, struct error *error)
 {
-    struct address address;
+    struct address address = {0};
     if (!parse_address(text, &address, error))
         return false;
     if (!loopback_only || address.loopback)
@@ -337,7 +337,7 @@ static struct nano *nano_open(struct loop *loop, const char *text, bool acceptor
                               size_t frame_bytes, const struct nano_events *events,
                               struct error *error)
 {
-    struct address address;
+    struct address address = {0};
     CHECK(frame_bytes <= LIMIT_AGENT_FRAME_BYTES);
     if (!parse_address(text, &address, error))
         return NULL;
