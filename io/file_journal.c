@@ -47,6 +47,12 @@ struct piece {
     bool open; /* a checkpoint that is not ended */
 };
 
+/* What the loop may know of the writer, as it was after the last piece. */
+struct sizes {
+    uint64_t checkpoint_bytes, since_checkpoint_bytes;
+    uint64_t total_bytes, segment_count;
+};
+
 struct file_journal {
     struct file_journal_events events;
     struct journal_port port;
@@ -71,6 +77,7 @@ struct file_journal {
     bool stop;                  /* write what is there, then end */
     bool checkpointing;         /* one is queued or being written */
     uint64_t durable;
+    struct sizes sizes;
 };
 
 /* ---- the queue ---------------------------------------------------------------------------- */
@@ -177,10 +184,11 @@ static bool checkpoint_due(void *self)
     struct file_journal *journal = self;
     pthread_mutex_lock(&journal->mutex);
     bool checkpointing = journal->checkpointing;
+    struct sizes sizes = journal->sizes;
     pthread_mutex_unlock(&journal->mutex);
-    uint64_t last = journal->writer.checkpoint_bytes;
+    uint64_t last = sizes.checkpoint_bytes;
     uint64_t needed = 2 * last > journal->segment_bytes ? 2 * last : journal->segment_bytes;
-    return !checkpointing && journal->writer.since_checkpoint_bytes > needed;
+    return !checkpointing && sizes.since_checkpoint_bytes > needed;
 }
 
 static void checkpoint_begin(void *self)
@@ -207,6 +215,14 @@ static void checkpoint_end(void *self)
 }
 
 /* ---- the thread --------------------------------------------------------------------------- */
+
+/* Under the mutex, by whoever has the writer. */
+static void note_sizes(struct file_journal *journal)
+{
+    const struct journal_writer *writer = &journal->writer;
+    journal->sizes = (struct sizes){writer->checkpoint_bytes, writer->since_checkpoint_bytes,
+                                    writer->total_bytes, writer->segment_count};
+}
 
 /* Waits until the first piece should be written. NULL: nothing is left and the thread must end. */
 static struct piece *next_piece(struct file_journal *journal)
@@ -259,6 +275,7 @@ static void *run_thread(void *self)
             journal->checkpointing = false;
         CHECK(piece->position >= journal->durable);
         journal->durable = piece->position;
+        note_sizes(journal);
         give_back(journal, piece);
         uv_async_send(journal->async);
     }
@@ -380,6 +397,7 @@ static bool open_log(struct file_journal *journal, const struct file_journal_opt
                                     options->segment_bytes, result == JOURNAL_EMPTY ? NULL : &tail,
                                     &report, error);
     journal->segment_bytes = journal->writer.segment_bytes;
+    note_sizes(journal);
     return done;
 }
 
@@ -446,8 +464,10 @@ void file_journal_facts(struct file_journal *journal, uint64_t *bytes, uint64_t 
                         uint64_t *free_bytes)
 {
     struct statvfs facts;
-    *bytes = journal->writer.total_bytes;
-    *segments = journal->writer.segment_count;
+    pthread_mutex_lock(&journal->mutex);
+    *bytes = journal->sizes.total_bytes;
+    *segments = journal->sizes.segment_count;
+    pthread_mutex_unlock(&journal->mutex);
     *free_bytes = fstatvfs(journal->directory_fd, &facts) == 0
                       ? (uint64_t)facts.f_bavail * facts.f_frsize
                       : 0;
