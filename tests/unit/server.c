@@ -555,6 +555,33 @@ static void a_hazard_of_an_ended_transaction_is_listed_again(void **unused)
     world_free(shop.world);
 }
 
+static void two_hazards_of_an_ended_transaction_are_listed_as_one(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    submit(shop.client, 1, NULL, "{}", both);
+    Wire__Branch branch = vote_yes(&shop), other = branch;
+    sync_journal(shop.world);
+    applied(shop.orders);
+    applied(shop.payments);
+    outcome(shop.client, 1, WIRE__RESULT__COMMITTED);
+    finish(shop.orders, branch, true, true);
+    other.branch = 1;
+    finish(shop.payments, other, true, true);
+    sync_journal(shop.world);
+    for (int i = 0; i < 2; i++) {
+        const Wire__Answer *answer = ask(shop.client, WIRE__WHAT__TRANSACTIONS, "", true);
+        assert_int_equal(answer->n_transactions, 1);
+        assert_int_equal(answer->transactions[0]->n_branches, 2);
+        assert_string_equal(answer->transactions[0]->state, "hazard");
+        if (i == 0)
+            crash_and_start(shop.world);
+        if (i == 0)
+            open_shop(&shop);
+    }
+    world_free(shop.world);
+}
+
 static void a_journal_of_another_coordinator_is_refused(void **unused)
 {
     (void)unused;
@@ -681,6 +708,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_alone_recovers_everything),
         cmocka_unit_test(a_hazard_is_told_and_listed_also_after_a_restart),
         cmocka_unit_test(a_hazard_of_an_ended_transaction_is_listed_again),
+        cmocka_unit_test(two_hazards_of_an_ended_transaction_are_listed_as_one),
         cmocka_unit_test(a_journal_of_another_coordinator_is_refused),
         cmocka_unit_test(a_drain_lets_the_undecided_end_and_rejects_the_new),
         cmocka_unit_test(a_client_that_is_gone_stops_nothing),
