@@ -291,6 +291,7 @@ void peer_end(struct peer *peer, const char *reason, bool tell)
         peer_copy_text(text, sizeof(text), reason);
         Wire__Bye bye = WIRE__BYE__INIT;
         bye.reason = text;
+        peer->paced_frames = 0;
         peer_flush(peer); /* what was said before comes before it, if it comes */
         transport_control(transport, peer->route,
                           &(struct frame){.kind = FRAME_BYE,

@@ -604,6 +604,22 @@ static void a_busy_peer_gets_its_messages_in_fewer_frames(void **state)
     world_free(world);
 }
 
+static void what_was_paced_still_comes_before_the_end(void **state)
+{
+    (void)state;
+    struct world *world = connected(9);
+    struct peer *peer = only_peer(world);
+    run(world, 10000);
+    for (uint64_t i = 1; i <= 20; i++) {
+        assert_true(send_number(peer, i, 10, false));
+        transport_settle(world->ends[0].transport);
+    }
+    peer_close(peer, "enough");
+    run(world, 5000);
+    assert_in_order(&world->ends[1], 20);
+    world_free(world);
+}
+
 static void a_message_may_be_as_large_as_the_limit_and_no_larger(void **state)
 {
     (void)state;
@@ -1194,6 +1210,7 @@ int main(void)
         cmocka_unit_test(a_turn_sends_one_frame_for_many_messages),
         cmocka_unit_test(an_acknowledgement_waits_for_a_message_to_travel_with),
         cmocka_unit_test(a_busy_peer_gets_its_messages_in_fewer_frames),
+        cmocka_unit_test(what_was_paced_still_comes_before_the_end),
         cmocka_unit_test(a_message_may_be_as_large_as_the_limit_and_no_larger),
         cmocka_unit_test(frames_to_a_client_fit_its_socket),
         cmocka_unit_test(the_window_bounds_what_is_unacknowledged),
