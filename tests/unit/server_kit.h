@@ -193,11 +193,11 @@ static void visitor_refused(void *self, const char *reason, const char *hint)
     visitor_down(self, NULL, reason);
 }
 
-/* Delivers and settles until nothing moves. */
+/* Delivers and settles until nothing moves, a millisecond a round: frames to a busy peer wait. */
 static void run(struct world *world)
 {
-    world->moved = true;
-    while (world->moved) {
+    for (int quiet = 0; quiet < 2;) {
+        world->now_us += 1000;
         world->moved = false;
         if (world->server)
             server_settle(world->server);
@@ -205,10 +205,13 @@ static void run(struct world *world)
             struct visitor *visitor = &world->visitors[i];
             if (!visitor->transport)
                 continue;
-            for (struct bytes *frame; (frame = pull(&visitor->inbound)) != NULL;)
+            for (struct bytes *frame; (frame = pull(&visitor->inbound)) != NULL;) {
+                world->moved = true;
                 transport_frame(visitor->transport, 0, frame->data, frame->size);
+            }
             transport_settle(visitor->transport);
         }
+        quiet = world->moved ? 0 : quiet + 1;
     }
 }
 
