@@ -23,7 +23,7 @@ static const uint8_t verdicts[PRESENCES][2][REACHES] = {
         {VERDICT_IS_WAIT, VERDICT_IS_WAIT, VERDICT_IS_HOLD},
         {VERDICT_IS_HOLD, VERDICT_IS_HOLD, VERDICT_IS_HOLD},
     },
-    /* Retained as well: ended, and listed again because of a hazard. */
+    /* Retained as well: never made by this code, but both say the same. */
     [PRESENCE_COMMITTED] = {
         {VERDICT_IS_COMMIT, VERDICT_IS_COMMIT, VERDICT_IS_HOLD},
         {VERDICT_IS_COMMIT, VERDICT_IS_COMMIT, VERDICT_IS_HOLD},

@@ -140,9 +140,15 @@ static void relist_hazard(struct server *server, struct guest *guest,
         stray(server, guest, "a hazard", finished->branch, "no such branch was ever made");
         return;
     }
+    if (guest->participant->unapplied >= LIMIT_IN_FLIGHT_PARTICIPANT) {
+        stray(server, guest, "a hazard", finished->branch, "it has as many as can be listed");
+        return;
+    }
     struct tx *tx = server_relist(server, id, finished->branch->branch, guest->participant,
                                   finished->commit, finished->reason);
     int last = tx->machine.branch_count - 1;
+    if (tx->begun_us == 0)
+        tx->begun_us = tx->decided_us = server->host.wall_us(server->host.self);
     take_hazard(server, tx, last, finished->reason);
     server_append_hazard(server, tx, last);
 }
@@ -192,9 +198,11 @@ void server_found(struct server *server, struct guest *guest, const Wire__Found 
     server_pump(server, guest->participant);
 }
 
+/* What is listed for its hazards only is over: what a participant said of it then decides nothing
+ * for the other branches, the journal does. */
 static enum presence presence_of(const struct tx *tx)
 {
-    if (!tx)
+    if (!tx || tx->hazard_only)
         return PRESENCE_NONE;
     switch (transaction_phase(&tx->machine)) {
     case PHASE_UNDECIDED:
