@@ -62,9 +62,9 @@ static void begin_order(struct buying *buying, struct order *order)
 }
 
 /* Its end is certain, or never will be. */
-static void end_order(struct buying *buying, struct order *order, char told)
+static void end_order(struct buying *buying, struct order *order, char told, const char *why)
 {
-    fprintf(buying->ledger, "%c %s\n", told, order->id);
+    fprintf(buying->ledger, "%c %s %.*s\n", told, order->id, (int)strcspn(why, "\n"), why);
     fflush(buying->ledger);
     buying->open--;
     begin_order(buying, order);
@@ -144,20 +144,20 @@ static void on_outcome(void *self, const Wire__Outcome *outcome)
     CHECK(outcome->request < (uint64_t)buying->plan.in_flight);
     struct order *order = &buying->orders[outcome->request];
     CHECK(order->asked && !order->done);
+    const char *why = outcome->problem ? outcome->problem->message : "";
     if (outcome->result == WIRE__RESULT__COMMITTED)
-        end_order(buying, order, 'C');
+        end_order(buying, order, 'C', why);
     else if (order->keyed)
         ask_again(buying, order);
     else if (outcome->result == WIRE__RESULT__ABORTED || outcome->result == WIRE__RESULT__REJECTED)
-        end_order(buying, order, 'A');
+        end_order(buying, order, 'A', why);
     else
-        end_order(buying, order, 'U');
+        end_order(buying, order, 'U', why);
 }
 
 static void on_down(void *self, const char *reason)
 {
     struct buying *buying = self;
-    (void)reason;
     for (int i = 0; i < buying->plan.in_flight; i++) {
         struct order *order = &buying->orders[i];
         if (!order->asked)
@@ -165,7 +165,7 @@ static void on_down(void *self, const char *reason)
         if (order->keyed)
             ask_again(buying, order);
         else
-            end_order(buying, order, 'U');
+            end_order(buying, order, 'U', reason);
     }
 }
 
@@ -340,8 +340,10 @@ void buyers_judge(struct shop *shop, const struct buyers *buyers)
     qsort(ids, count, sizeof(*ids), compare);
     char *ledger = read_ledger(shop, buyers), *rest = ledger, wrong[64] = "";
     for (char *line; (line = strsep(&rest, "\n")) != NULL && *line;) {
-        const char *order = line + 2;
-        bool there = bsearch(&order, ids, count, sizeof(*ids), compare) != NULL;
+        char *order = line + 2;
+        order[strcspn(order, " ")] = '\0';
+        const char *const wanted = order;
+        bool there = bsearch(&wanted, ids, count, sizeof(*ids), compare) != NULL;
         if ((*line == 'C' && !there) || (*line == 'A' && there))
             snprintf(wrong, sizeof(wrong), "%s", line);
     }
