@@ -157,7 +157,8 @@ struct db_events {
     /* The database can be used: the server was checked, older sessions of this participant were
      * ended. Also after each reconnection that followed `down`. */
     void (*up)(void *self);
-    /* No connection works. reason is for a person. Pending answers come as FAILED, LOST, ... */
+    /* No connection works; again when the reason changes. reason is for a person. Pending answers
+     * come as FAILED, LOST, ... */
     void (*down)(void *self, const char *reason);
     void (*worked)(void *self, void *tag, const struct db_worked *worked);
     void (*finished)(void *self, void *tag, enum db_finish result, const char *reason);

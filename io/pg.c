@@ -105,6 +105,9 @@ static void go_down(struct pg *pg)
 void pg_trouble(struct pg *pg, const char *reason)
 {
     if (strcmp(pg->trouble, reason) != 0) {
+        /* What is wrong now is what an operator has to mend: a server that came back without
+         * max_prepared_transactions is not one that is away. */
+        pg->told_down = false;
         snprintf(pg->trouble, sizeof(pg->trouble), "%s", reason);
         host_log(pg->shared.host, LOG_WARNING, "database: %s", reason);
     }

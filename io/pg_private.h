@@ -83,7 +83,7 @@ struct pg {
     struct db_port port;
     struct db_events events;
     enum pg_phase phase;
-    bool told_down;      /* events.down was called since the last up */
+    bool told_down;      /* events.down was called for this trouble */
     char trouble[512];   /* why it is down; what was logged last */
     char elsewhere[512]; /* why another connection than control can't be opened, as logged */
     char *older;         /* the beginning of the names of all our participant's backends */
