@@ -123,7 +123,7 @@ static void check_held(struct findings *findings, const Wire__ParticipantView *v
 {
     for (size_t i = 0; i < view->n_held && i < HELD_SHOWN; i++)
         found(findings, LEVEL_PROBLEM,
-              "the coordinator's journal no longer knows its decision: compare the other "
+              "its coordinator is not here or no longer knows its decision: compare the other "
               "databases, then end it by hand in this one",
               "%.199s is held, not ended", view->held[i]);
     if (view->n_held > HELD_SHOWN)
@@ -167,7 +167,9 @@ static void check_participant(struct findings *findings, const Wire__Participant
         return;
     }
     if (!view->database_up) {
-        found(findings, LEVEL_PROBLEM, "start its PostgreSQL; the agent connects again by itself",
+        found(findings, LEVEL_PROBLEM,
+              "start its PostgreSQL, or mend what the reason names; the agent connects again by "
+              "itself",
               "its database is down: %.300s",
               *view->database_reason ? view->database_reason : "no reason was given");
         return;
