@@ -25,6 +25,7 @@ struct worked {
 
 /* What was asked; comes back as the answer. */
 struct question {
+    struct backend *backend;
     void *tag;
     uint64_t boot, generation;
     gid_text gid;
@@ -57,10 +58,10 @@ static uint64_t answer_latency(struct world *world)
     return world_latency(world, 2 * MILLISECOND_US);
 }
 
-static void answer(struct database *database, uint64_t boot, event_function *run, void *data)
+static void answer(struct backend *backend, uint64_t boot, event_function *run, void *data)
 {
-    world_deliver(database->world, answer_latency(database->world), database->agent, boot, run,
-                  database->agent, 0, data);
+    struct world *world = backend->database->world;
+    world_deliver(world, answer_latency(world), backend->node, boot, run, backend->node, 0, data);
 }
 
 static void worked_arrives(struct world *world, void *subject, uint64_t number, void *data)
@@ -83,15 +84,15 @@ static void worked_arrives(struct world *world, void *subject, uint64_t number, 
     events->worked(events->self, worked->tag, &told);
 }
 
-static void tell_worked(struct database *database, uint64_t boot, const struct worked *worked)
+static void tell_worked(struct backend *backend, uint64_t boot, const struct worked *worked)
 {
     struct worked *copy = xmalloc(sizeof(*copy));
     *copy = *worked;
-    answer(database, boot, worked_arrives, copy);
+    answer(backend, boot, worked_arrives, copy);
 }
 
-void backend_worked(struct database *database, struct local *local, enum db_outcome outcome,
-                    const char *sqlstate, const char *reason)
+void backend_worked(struct local *local, enum db_outcome outcome, const char *sqlstate,
+                    const char *reason)
 {
     if (!local->tag)
         return;
@@ -105,7 +106,7 @@ void backend_worked(struct database *database, struct local *local, enum db_outc
     snprintf(worked.sqlstate, sizeof(worked.sqlstate), "%s", sqlstate);
     snprintf(worked.reason, sizeof(worked.reason), "%s", reason);
     memcpy(worked.results, local->results, sizeof(worked.results));
-    tell_worked(database, local->boot, &worked);
+    tell_worked(local->backend, local->boot, &worked);
     local->tag = NULL;
 }
 
@@ -123,16 +124,17 @@ static void down_arrives(struct world *world, void *subject, uint64_t number, vo
     events->down(events->self, data);
 }
 
-void backend_up(struct database *database)
+void backend_up(struct backend *backend)
 {
-    world_deliver(database->world, 3 * MILLISECOND_US, database->agent, database->connected_boot,
-                  up_arrives, database->agent, 0, NULL);
+    world_deliver(backend->database->world, 3 * MILLISECOND_US, backend->node,
+                  backend->connected_boot, up_arrives, backend->node, 0, NULL);
 }
 
-void backend_down(struct database *database, const char *reason)
+void backend_down(struct backend *backend, const char *reason)
 {
-    world_deliver(database->world, answer_latency(database->world), database->agent,
-                  node_boot(database->agent), down_arrives, database->agent, 0, xstrdup(reason));
+    struct world *world = backend->database->world;
+    world_deliver(world, answer_latency(world), backend->node, node_boot(backend->node),
+                  down_arrives, backend->node, 0, xstrdup(reason));
 }
 
 static void finished_arrives(struct world *world, void *subject, uint64_t number, void *data)
@@ -185,9 +187,9 @@ static void scanned_arrives(struct world *world, void *subject, uint64_t number,
 
 /* ---- work ---- */
 
-static bool connected(const struct database *database, uint64_t boot)
+static bool connected(const struct backend *backend, uint64_t boot)
 {
-    return database->up && database->connected_boot == boot;
+    return backend->database->up && backend->connected_boot == boot;
 }
 
 /* The connection breaks while the work runs: the agent hears LOST, the server goes on or not. */
@@ -199,7 +201,7 @@ static void work_drops(struct world *world, void *subject, uint64_t id, void *da
     if (!local || !local->tag)
         return;
     world_note(world, 4, "db%d loses the connection of %s", database->index, local->gtrid);
-    backend_worked(database, local, DB_LOST, "08006", "connection lost");
+    backend_worked(local, DB_LOST, "08006", "connection lost");
     if (world_chance(world, PPM / 2))
         database_rollback(database, local);
 }
@@ -213,49 +215,52 @@ static void work_starts(struct world *world, void *subject, uint64_t id, void *d
         database_advance(database, local);
 }
 
-static struct question *question_new(struct database *database, void *tag)
+static struct question *question_new(struct backend *backend, void *tag)
 {
     struct question *question = xcalloc(1, sizeof(*question));
+    question->backend = backend;
     question->tag = tag;
-    question->boot = node_boot(database->agent);
-    question->generation = database->generation;
+    question->boot = node_boot(backend->node);
+    question->generation = backend->database->generation;
     return question;
 }
 
-static void check_room(struct database *database)
+static void check_room(const struct backend *backend)
 {
+    const struct database *database = backend->database;
     int running = 0;
     for (struct list *i = database->working.next; i != &database->working; i = i->next)
-        running += LOCAL(i)->tag != NULL;
+        running += LOCAL(i)->tag != NULL && LOCAL(i)->backend == backend;
     if (running > database->connections)
         world_violation(database->world, "%s runs %d pieces of work on %d connections",
-                        database->agent->name, running, database->connections);
+                        backend->node->name, running, database->connections);
 }
 
 static void port_work(void *self, const struct db_work *work, void *tag)
 {
-    struct database *database = self;
+    struct backend *backend = self;
+    struct database *database = backend->database;
     struct world *world = database->world;
-    if (!node_effect(database->agent))
+    if (!node_effect(backend->node))
         return;
-    uint64_t boot = node_boot(database->agent);
+    uint64_t boot = node_boot(backend->node);
     const char *name = work->mode == DB_PREPARE ? work->gid : work->gtrid;
     if (work->mode != DB_READ_ONLY)
         workload_gid_used(world, name);
     bool fails = world_chance(world, world->weather.work_error);
     world_note(world, (uint64_t)work->mode, "db%d work %d %s, %d statements%s", database->index,
                (int)work->mode, name ? name : "", work->statement_count, fails ? ", fails" : "");
-    if (fails || !connected(database, boot)) {
+    if (fails || !connected(backend, boot)) {
         struct worked worked = {
             .tag = tag, .outcome = DB_FAILED, .failed = -1, .call_count = work->call_count};
         snprintf(worked.sqlstate, sizeof(worked.sqlstate), "%s", fails ? "53200" : "");
         snprintf(worked.reason, sizeof(worked.reason), "%s",
                  fails ? "out of memory" : "database is down");
-        tell_worked(database, boot, &worked);
+        tell_worked(backend, boot, &worked);
         return;
     }
-    struct local *local = database_begin(database, work, tag, boot);
-    check_room(database);
+    struct local *local = database_begin(backend, work, tag);
+    check_room(backend);
     world_after(world, world_latency(world, MILLISECOND_US), work_starts, database, local->id,
                 NULL);
     if (world_chance(world, world->weather.work_lost))
@@ -271,16 +276,17 @@ static void cancel_arrives(struct world *world, void *subject, uint64_t id, void
     /* It may come too late for what is being ended already. */
     if (!local || (local->stage == STAGE_ENDING && world_chance(world, PPM / 2)))
         return;
-    backend_worked(database, local, DB_FAILED, "57014", "canceling statement due to user request");
+    backend_worked(local, DB_FAILED, "57014", "canceling statement due to user request");
     database_rollback(database, local);
 }
 
 static void port_cancel(void *self, void *tag)
 {
-    struct database *database = self;
-    if (!node_effect(database->agent))
+    struct backend *backend = self;
+    struct database *database = backend->database;
+    if (!node_effect(backend->node))
         return;
-    const struct local *local = database_find_tag(database, tag);
+    const struct local *local = database_find_tag(backend, tag);
     world_note(database->world, 5, "db%d cancel %s", database->index, local ? local->gtrid : "");
     if (local)
         world_after(database->world, world_latency(database->world, 5 * MILLISECOND_US),
@@ -320,7 +326,7 @@ static void finish_arrives(struct world *world, void *subject, uint64_t number, 
     struct database *database = subject;
     struct question *question = data;
     question->result = DB_UNFINISHED;
-    if (!connected(database, question->boot)) {
+    if (!connected(question->backend, question->boot)) {
         /* The statement may have left before the connection broke. */
         if (database->up && database->generation == question->generation &&
             world_chance(world, PPM / 4))
@@ -334,18 +340,19 @@ static void finish_arrives(struct world *world, void *subject, uint64_t number, 
     } else {
         question->result = carry_out_finish(database, question);
     }
-    answer(database, question->boot, finished_arrives, again(question));
+    answer(question->backend, question->boot, finished_arrives, again(question));
 }
 
 static void port_finish(void *self, const char *gid, bool commit, void *tag)
 {
-    struct database *database = self;
+    struct backend *backend = self;
+    struct database *database = backend->database;
     struct world *world = database->world;
-    if (!node_effect(database->agent))
+    if (!node_effect(backend->node))
         return;
     world_note(world, commit, "db%d %s %s", database->index,
                commit ? "COMMIT PREPARED" : "ROLLBACK PREPARED", gid);
-    struct question *question = question_new(database, tag);
+    struct question *question = question_new(backend, tag);
     snprintf(question->gid, sizeof(question->gid), "%s", gid);
     question->commit = commit;
     world_after(world, 20 + world_latency(world, world->weather.work_max_us), finish_arrives,
@@ -354,10 +361,10 @@ static void port_finish(void *self, const char *gid, bool commit, void *tag)
 
 /* ---- questions ---- */
 
-static bool can_answer(struct world *world, const struct database *database,
-                       const struct question *question)
+static bool can_answer(struct world *world, const struct question *question)
 {
-    return connected(database, question->boot) && !world_chance(world, world->weather.ask_error);
+    return connected(question->backend, question->boot) &&
+           !world_chance(world, world->weather.ask_error);
 }
 
 static void status_asked(struct world *world, void *subject, uint64_t number, void *data)
@@ -365,20 +372,21 @@ static void status_asked(struct world *world, void *subject, uint64_t number, vo
     (void)number;
     struct database *database = subject;
     struct question *question = data;
-    question->result = can_answer(world, database, question)
+    question->result = can_answer(world, question)
                            ? (int)database_xid_status(database, question->xid)
                            : DB_STATUS_ERROR;
-    answer(database, question->boot, status_arrives, again(question));
+    answer(question->backend, question->boot, status_arrives, again(question));
 }
 
 static void port_status(void *self, uint64_t xid, void *tag)
 {
-    struct database *database = self;
-    if (!node_effect(database->agent))
+    struct backend *backend = self;
+    struct database *database = backend->database;
+    if (!node_effect(backend->node))
         return;
     world_note(database->world, xid, "db%d status of xid %llu?", database->index,
                (unsigned long long)xid);
-    struct question *question = question_new(database, tag);
+    struct question *question = question_new(backend, tag);
     question->xid = xid;
     world_after(database->world, answer_latency(database->world), status_asked, database, 0,
                 question);
@@ -390,20 +398,21 @@ static void lookup_asked(struct world *world, void *subject, uint64_t number, vo
     struct database *database = subject;
     struct question *question = data;
     question->result = DB_FOUND_ERROR;
-    if (can_answer(world, database, question)) {
+    if (can_answer(world, question)) {
         database_fence(database, question->gid);
         question->result = database_has_barrier(database, question->gid) ? DB_FOUND : DB_NOT_FOUND;
     }
-    answer(database, question->boot, looked_up_arrives, again(question));
+    answer(question->backend, question->boot, looked_up_arrives, again(question));
 }
 
 static void port_lookup(void *self, const char *gtrid, void *tag)
 {
-    struct database *database = self;
-    if (!node_effect(database->agent))
+    struct backend *backend = self;
+    struct database *database = backend->database;
+    if (!node_effect(backend->node))
         return;
     world_note(database->world, 6, "db%d lookup %s?", database->index, gtrid);
-    struct question *question = question_new(database, tag);
+    struct question *question = question_new(backend, tag);
     snprintf(question->gid, sizeof(question->gid), "%s", gtrid);
     world_after(database->world, answer_latency(database->world), lookup_asked, database, 0,
                 question);
@@ -414,7 +423,7 @@ static void scan_asked(struct world *world, void *subject, uint64_t number, void
     (void)number;
     struct database *database = subject;
     const struct question *question = data;
-    bool ok = can_answer(world, database, question);
+    bool ok = can_answer(world, question);
     int count = 0;
     for (struct list *i = database->prepared.next; ok && i != &database->prepared; i = i->next)
         count++;
@@ -427,29 +436,31 @@ static void scan_asked(struct world *world, void *subject, uint64_t number, void
         scanned->found[i].xid = local->xid;
         scanned->found[i].at_us = local->prepared_at_us;
     }
-    answer(database, question->boot, scanned_arrives, scanned);
+    answer(question->backend, question->boot, scanned_arrives, scanned);
 }
 
 static void port_scan(void *self, void *tag)
 {
-    struct database *database = self;
-    if (!node_effect(database->agent))
+    struct backend *backend = self;
+    struct database *database = backend->database;
+    if (!node_effect(backend->node))
         return;
     world_note(database->world, 7, "db%d scan?", database->index);
     world_after(database->world, answer_latency(database->world), scan_asked, database, 0,
-                question_new(database, tag));
+                question_new(backend, tag));
 }
 
 static void port_clean(void *self, uint64_t age_us)
 {
-    struct database *database = self;
-    if (node_effect(database->agent))
+    struct backend *backend = self;
+    struct database *database = backend->database;
+    if (node_effect(backend->node))
         world_note(database->world, age_us, "db%d clean", database->index);
 }
 
-struct db_port backend_port(struct database *database)
+struct db_port backend_port(struct backend *backend)
 {
-    return (struct db_port){.self = database,
+    return (struct db_port){.self = backend,
                             .work = port_work,
                             .cancel = port_cancel,
                             .finish = port_finish,

@@ -16,7 +16,6 @@
 static struct {
     uint64_t transaction_timeout_us, heartbeat_us, sweep_us, lock_timeout_us, retain_us;
     int connections, checkpoint_every;
-    bool draining[MAX_NODES];
     uint64_t reported_us[MAX_COORDINATORS];
 } setup;
 
@@ -44,7 +43,6 @@ static void coordinator_start(struct node *node)
                                    .retain_us = setup.retain_us};
     struct journal_port journal = disk_port(disk);
     struct link_port link = network_acceptor(world->network, node);
-    setup.draining[node->index] = false;
     node->process = server_new(&config, &node->host, &journal, &link);
     if (disk_open(disk, replay, node))
         server_start(node->process);
@@ -68,7 +66,7 @@ static uint64_t coordinator_settle(struct node *node)
 
 static bool coordinator_over(struct node *node)
 {
-    return setup.draining[node->index] && server_drained(node->process);
+    return node->draining && server_drained(node->process);
 }
 
 static const struct node_class coordinator_class = {.start = coordinator_start,
@@ -101,9 +99,11 @@ static void report_durable(struct node *node, uint64_t position)
 
 /* ---- agents ---- */
 
-static bool *agent_draining(const struct node *node)
+static struct backend *backend_of(const struct node *node)
 {
-    return &setup.draining[MAX_COORDINATORS + node->index];
+    struct database *database = node->world->databases[node->index];
+    return &database->backends[node == node->world->agents[node->index] ? BACKEND_AGENT
+                                                                        : BACKEND_RIVAL];
 }
 
 static void agent_start(struct node *node)
@@ -119,10 +119,9 @@ static void agent_start(struct node *node)
     struct link_port links[MAX_COORDINATORS];
     for (int i = 0; i < world->coordinator_count; i++)
         links[i] = network_connector(world->network, node, i, world->coordinators[i]);
-    struct db_port port = backend_port(world->databases[node->index]);
-    *agent_draining(node) = false;
+    struct db_port port = backend_port(backend_of(node));
     node->process = agent_new(&config, &node->host, &port, links, world->coordinator_count);
-    database_agent_started(world->databases[node->index]);
+    database_agent_started(backend_of(node));
 }
 
 static void agent_stop(struct node *node)
@@ -132,7 +131,7 @@ static void agent_stop(struct node *node)
 
 static void agent_gone(struct node *node)
 {
-    database_agent_gone(node->world->databases[node->index]);
+    database_agent_gone(backend_of(node));
     network_gone(node->world->network, node);
 }
 
@@ -143,7 +142,7 @@ static uint64_t agent_settled(struct node *node)
 
 static bool agent_over(struct node *node)
 {
-    return agent_replaced(node->process) || (*agent_draining(node) && agent_drained(node->process));
+    return agent_replaced(node->process) || (node->draining && agent_drained(node->process));
 }
 
 static const struct node_class agent_class = {.start = agent_start,
@@ -231,8 +230,12 @@ void cluster_init(struct world *world)
     }
     for (int i = 0; i < world->participant_count; i++) {
         world->agents[i] = node_new(world, &agent_class, "p", i);
-        world->databases[i] =
-            database_new(world, i, world->agents[i], setup.connections, setup.lock_timeout_us);
+        world->rivals[i] = node_new(world, &agent_class, "p", i);
+        world->rivals[i]->once = true;
+        world->rivals[i]->boot = 100; /* so that a trace tells the two apart */
+        world->databases[i] = database_new(world, i, setup.connections, setup.lock_timeout_us);
+        world->databases[i]->backends[BACKEND_AGENT].node = world->agents[i];
+        world->databases[i]->backends[BACKEND_RIVAL].node = world->rivals[i];
     }
     for (int i = 0; i < world->client_count; i++)
         world->clients[i] = node_new(world, &client_class, "cli-", i);
@@ -252,6 +255,7 @@ void cluster_fini(struct world *world)
         node_free(world->clients[i]);
     for (int i = 0; i < world->participant_count; i++) {
         node_free(world->agents[i]);
+        node_free(world->rivals[i]);
         database_free(world->databases[i]);
     }
     for (int i = 0; i < world->coordinator_count; i++) {
@@ -288,7 +292,7 @@ static bool coordinators_at_rest(const struct world *world, char *why, size_t si
             return not_yet(why, size, node->name, "undecided", server_undecided(node->process));
         if (server_unapplied(node->process) && !world->workload->meddling)
             return not_yet(why, size, node->name, "unapplied", server_unapplied(node->process));
-        if (setup.draining[node->index])
+        if (node->draining)
             return not_yet(why, size, node->name, "drains that do not end", 1);
     }
     return true;
@@ -301,14 +305,16 @@ bool cluster_at_rest(const struct world *world, char *why, size_t size)
     for (int i = 0; i < world->participant_count; i++) {
         const struct node *node = world->agents[i];
         const struct database *database = world->databases[i];
-        if (!node_up(node) || database->connected_boot != node->boot)
+        if (!node_up(node) || database->backends[BACKEND_AGENT].connected_boot != node->boot)
             return not_yet(why, size, node->name, "times down", 1);
+        if (node_up(world->rivals[i]))
+            return not_yet(why, size, node->name, "rival that does not end", 1);
         if (database_prepared_ours(database))
             return not_yet(why, size, node->name, "prepared transactions left",
                            (size_t)database_prepared_ours(database));
         if (database_locked(database))
             return not_yet(why, size, node->name, "times work or locks left", 1);
-        if (*agent_draining(node))
+        if (node->draining)
             return not_yet(why, size, node->name, "drains that do not end", 1);
     }
     for (int i = 0; i < world->client_count; i++)
@@ -323,14 +329,14 @@ static void drain(struct world *world, void *subject, uint64_t number, void *dat
 {
     (void)number, (void)data;
     struct node *node = subject;
+    if (node->class != &coordinator_class && node->class != &agent_class)
+        return;
     world_note(world, 9, "%s drains", node->name);
-    if (node->class == &coordinator_class) {
-        setup.draining[node->index] = true;
+    node->draining = true;
+    if (node->class == &coordinator_class)
         server_drain(node->process);
-    } else if (node->class == &agent_class) {
-        *agent_draining(node) = true;
+    else
         agent_drain(node->process);
-    }
 }
 
 void cluster_drain(struct node *node)

@@ -11,13 +11,12 @@ enum { FIRST_XID = 700 };
 
 #define LOCAL(position) CONTAINER(position, struct local, node)
 
-struct database *database_new(struct world *world, int index, struct node *agent, int connections,
+struct database *database_new(struct world *world, int index, int connections,
                               uint64_t lock_timeout_us)
 {
     struct database *database = xcalloc(1, sizeof(*database));
     *database = (struct database){.world = world,
                                   .index = index,
-                                  .agent = agent,
                                   .connections = connections,
                                   .lock_timeout_us = lock_timeout_us,
                                   .up = true};
@@ -26,6 +25,8 @@ struct database *database_new(struct world *world, int index, struct node *agent
     list_init(&database->working);
     list_init(&database->prepared);
     list_init(&database->tail);
+    for (int i = 0; i < BACKENDS; i++)
+        database->backends[i].database = database;
     return database;
 }
 
@@ -87,12 +88,13 @@ void database_add_foreign(struct database *database, const char *gid)
     list_append(&database->prepared, &local->node);
 }
 
-struct local *database_begin(struct database *database, const struct db_work *work, void *tag,
-                             uint64_t boot)
+struct local *database_begin(struct backend *backend, const struct db_work *work, void *tag)
 {
+    struct database *database = backend->database;
     struct local *local = xcalloc(1, sizeof(*local));
     *local = (struct local){.id = ++database->ticket,
-                            .boot = boot,
+                            .backend = backend,
+                            .boot = node_boot(backend->node),
                             .tag = tag,
                             .mode = work->mode,
                             .call_count = work->call_count,
@@ -114,10 +116,12 @@ struct local *database_begin(struct database *database, const struct db_work *wo
     return local;
 }
 
-struct local *database_find_tag(struct database *database, const void *tag)
+struct local *database_find_tag(struct backend *backend, const void *tag)
 {
+    struct database *database = backend->database;
     for (struct list *i = database->working.next; i != &database->working; i = i->next)
-        if (LOCAL(i)->tag == tag && LOCAL(i)->boot == node_boot(database->agent))
+        if (LOCAL(i)->tag == tag && LOCAL(i)->backend == backend &&
+            LOCAL(i)->boot == node_boot(backend->node))
             return LOCAL(i);
     return NULL;
 }
@@ -220,7 +224,7 @@ void database_advance(struct database *database, struct local *local)
         struct effect *effect = &local->effects[local->next];
         if (effect->kind == EFFECT_ERROR) {
             local->failed = local->next;
-            backend_worked(database, local, DB_FAILED, "22012", "division by zero");
+            backend_worked(local, DB_FAILED, "22012", "division by zero");
             database_rollback(database, local);
             return;
         }
@@ -315,7 +319,7 @@ static void end_prepare(struct database *database, struct local *local)
     list_remove(&local->node);
     list_append(&database->prepared, &local->node);
     bool lost = world_chance(world, world->weather.work_lost);
-    backend_worked(database, local, lost ? DB_LOST : DB_PREPARED, lost ? "08006" : "",
+    backend_worked(local, lost ? DB_LOST : DB_PREPARED, lost ? "08006" : "",
                    lost ? "connection lost" : "");
 }
 
@@ -324,7 +328,7 @@ static void end_commit(struct database *database, struct local *local)
     struct world *world = database->world;
     if (local->failed >= 0) {
         const char *reason = local->effects[local->failed].otherwise;
-        backend_worked(database, local, DB_FAILED, "", reason);
+        backend_worked(local, DB_FAILED, "", reason);
         database_rollback(database, local);
         return;
     }
@@ -336,7 +340,7 @@ static void end_commit(struct database *database, struct local *local)
         apply(database, local);
     }
     bool lost = world_chance(world, world->weather.work_lost);
-    backend_worked(database, local, lost ? DB_LOST : DB_COMMITTED, lost ? "08006" : "",
+    backend_worked(local, lost ? DB_LOST : DB_COMMITTED, lost ? "08006" : "",
                    lost ? "connection lost" : "");
     local_free(local);
 }
@@ -355,8 +359,7 @@ static void move_on(struct world *world, void *subject, uint64_t ticket, void *d
         database_advance(database, local);
     } else if (local->stage == STAGE_WAITING) {
         local->failed = local->next;
-        backend_worked(database, local, DB_FAILED, "55P03",
-                       "canceling statement due to lock timeout");
+        backend_worked(local, DB_FAILED, "55P03", "canceling statement due to lock timeout");
         database_rollback(database, local);
     } else if (local->mode == DB_PREPARE) {
         end_prepare(database, local);
@@ -431,34 +434,45 @@ void database_fence(struct database *database, const char *gtrid)
 {
     for (struct list *i = database->working.next, *next; i != &database->working; i = next) {
         next = i->next;
-        if (gtrid ? strcmp(LOCAL(i)->gtrid, gtrid) != 0 : LOCAL(i)->tag != NULL)
+        if (strcmp(LOCAL(i)->gtrid, gtrid) != 0)
             continue;
-        /* A backend that is being ended may finish its PREPARE all the same, after a scan. */
-        if (!gtrid && LOCAL(i)->mode == DB_PREPARE &&
-            world_chance(database->world, database->world->weather.late_effect))
-            continue;
-        backend_worked(database, LOCAL(i), DB_LOST, "57P01", "terminating connection");
+        backend_worked(LOCAL(i), DB_LOST, "57P01", "terminating connection");
         database_rollback(database, LOCAL(i));
+    }
+}
+
+/* What no connection belongs to any more ends, when a process of this participant connects. */
+static void end_orphans(struct database *database)
+{
+    for (struct list *i = database->working.next, *next; i != &database->working; i = next) {
+        next = i->next;
+        /* A backend that is being ended may finish its PREPARE all the same, after a scan. */
+        bool late = LOCAL(i)->mode == DB_PREPARE &&
+                    world_chance(database->world, database->world->weather.late_effect);
+        if (!LOCAL(i)->tag && !late)
+            database_rollback(database, LOCAL(i));
     }
 }
 
 /* The connections of all that works are gone. Some of it ends with them, some goes on unseen, and
  * what was just being ended may have been carried out. */
-static void orphan_all(struct database *database, bool server_died)
+static void orphan_all(struct database *database, const struct backend *of, bool server_died)
 {
     struct world *world = database->world;
     struct list moved;
     list_init(&moved);
-    while (!list_empty(&database->working)) {
-        struct local *local = LOCAL(database->working.next);
-        list_remove(&local->node);
-        list_append(&moved, &local->node);
+    for (struct list *i = database->working.next, *next; i != &database->working; i = next) {
+        next = i->next;
+        if (of && LOCAL(i)->backend != of)
+            continue;
+        list_remove(i);
+        list_append(&moved, i);
     }
     while (!list_empty(&moved)) {
         struct local *local = LOCAL(moved.next);
         list_remove(&local->node);
         list_append(&database->working, &local->node);
-        backend_worked(database, local, DB_LOST, "57P01", "the connection was lost");
+        backend_worked(local, DB_LOST, "57P01", "the connection was lost");
         local->tag = NULL;
         bool ends = local->stage == STAGE_ENDING && world_chance(world, PPM / 2);
         if (server_died && ends)
@@ -468,39 +482,56 @@ static void orphan_all(struct database *database, bool server_died)
     }
 }
 
+static void connect_after(struct backend *backend, uint64_t delay_us);
+
+/* Its sessions are ended; it makes new ones. */
+static void expel(struct backend *backend)
+{
+    backend->connected_boot = 0;
+    orphan_all(backend->database, backend, false);
+    backend_down(backend, "terminating connection due to administrator command");
+    connect_after(backend,
+                  10 * MILLISECOND_US + world_latency(backend->database->world, SECOND_US));
+}
+
+/* A process connects: it ends the sessions of every older one of its participant first. */
 static void connect_agent(struct world *world, void *subject, uint64_t boot, void *data)
 {
-    (void)world, (void)data;
-    struct database *database = subject;
-    if (!database->up || !node_up(database->agent) || node_boot(database->agent) != boot ||
-        database->connected_boot == boot)
+    (void)data;
+    struct backend *backend = subject;
+    struct database *database = backend->database;
+    if (!database->up || !node_up(backend->node) || node_boot(backend->node) != boot ||
+        backend->connected_boot == boot)
         return;
-    database_fence(database, NULL);
-    database->connected_boot = boot;
-    world_note(database->world, boot, "db%d is connected", database->index);
-    backend_up(database);
+    for (int i = 0; i < BACKENDS; i++)
+        if (&database->backends[i] != backend && database->backends[i].connected_boot)
+            expel(&database->backends[i]);
+    end_orphans(database);
+    backend->connected_boot = boot;
+    world_note(world, boot, "db%d is connected to %s", database->index, backend->node->name);
+    backend_up(backend);
 }
 
-static void connect_after(struct database *database, uint64_t delay_us)
+static void connect_after(struct backend *backend, uint64_t delay_us)
 {
-    if (node_up(database->agent))
-        world_after(database->world, delay_us, connect_agent, database, node_boot(database->agent),
-                    NULL);
+    if (backend->node && node_up(backend->node))
+        world_after(backend->database->world, delay_us, connect_agent, backend,
+                    node_boot(backend->node), NULL);
 }
 
-void database_agent_started(struct database *database)
+void database_agent_started(struct backend *backend)
 {
-    struct world *world = database->world;
-    if (database->up)
-        connect_after(database, 5 * MILLISECOND_US + world_latency(world, 100 * MILLISECOND_US));
+    struct world *world = backend->database->world;
+    if (backend->database->up)
+        connect_after(backend, 5 * MILLISECOND_US + world_latency(world, 100 * MILLISECOND_US));
     else
-        backend_down(database, "connection refused");
+        backend_down(backend, "connection refused");
 }
 
-void database_agent_gone(struct database *database)
+void database_agent_gone(struct backend *backend)
 {
-    database->connected_boot = 0;
-    orphan_all(database, false);
+    backend->connected_boot = 0;
+    orphan_all(backend->database, backend, false);
 }
 
 static void server_back(struct world *world, void *subject, uint64_t generation, void *data)
@@ -511,7 +542,8 @@ static void server_back(struct world *world, void *subject, uint64_t generation,
         return;
     database->up = true;
     world_note(world, generation, "db%d is back", database->index);
-    connect_after(database, 5 * MILLISECOND_US + world_latency(world, SECOND_US));
+    for (int i = 0; i < BACKENDS; i++)
+        connect_after(&database->backends[i], 5 * MILLISECOND_US + world_latency(world, SECOND_US));
 }
 
 void database_crash(struct database *database, uint64_t length_us)
@@ -520,13 +552,15 @@ void database_crash(struct database *database, uint64_t length_us)
     if (!database->up)
         return;
     world_note(world, length_us, "db%d dies", database->index);
-    bool told = database->connected_boot != 0;
-    orphan_all(database, true);
+    orphan_all(database, NULL, true);
     database->up = false;
-    database->connected_boot = 0;
     database->generation++;
-    if (told && node_up(database->agent))
-        backend_down(database, "server closed the connection unexpectedly");
+    for (int i = 0; i < BACKENDS; i++) {
+        struct backend *backend = &database->backends[i];
+        if (backend->connected_boot && node_up(backend->node))
+            backend_down(backend, "server closed the connection unexpectedly");
+        backend->connected_boot = 0;
+    }
     world_after(world, length_us, server_back, database, database->generation, NULL);
 }
 
@@ -562,23 +596,25 @@ void database_failover(struct database *database, uint64_t length_us)
     tail_clear(database);
 }
 
-void database_disconnect(struct database *database, uint64_t length_us)
+void database_disconnect(struct backend *backend, uint64_t length_us)
 {
-    if (!database->up || database->connected_boot == 0)
+    struct database *database = backend->database;
+    if (!database->up || backend->connected_boot == 0)
         return;
     world_note(database->world, length_us, "db%d loses its connections", database->index);
-    database->connected_boot = 0;
-    orphan_all(database, false);
-    backend_down(database, "could not receive data from server");
-    connect_after(database, 5 * MILLISECOND_US + length_us);
+    backend->connected_boot = 0;
+    orphan_all(database, backend, false);
+    backend_down(backend, "could not receive data from server");
+    connect_after(backend, 5 * MILLISECOND_US + length_us);
 }
 
 void database_reconnect_now(struct database *database)
 {
     if (!database->up)
         server_back(database->world, database, database->generation, NULL);
-    else if (database->connected_boot == 0)
-        connect_after(database, 10 * MILLISECOND_US);
+    for (int i = 0; i < BACKENDS; i++)
+        if (database->backends[i].connected_boot == 0)
+            connect_after(&database->backends[i], 10 * MILLISECOND_US);
 }
 
 int database_prepared_ours(const struct database *database)

@@ -24,14 +24,27 @@ enum stage {
     STAGE_FINISHED, /* kept for a failover that may undo it */
 };
 
+struct database;
+
+/* The sessions of one agent process. */
+struct backend {
+    struct database *database;
+    struct node *node;
+    uint64_t connected_boot; /* the process that has working connections; 0: none */
+};
+
+/* The agent, and now and then a second process that took over its participant's name. */
+enum { BACKEND_AGENT, BACKEND_RIVAL, BACKENDS };
+
 /* A local transaction. */
 struct local {
     struct list node;
     enum stage stage;
     uint64_t id;
     uint64_t ticket; /* the event that moves it on; others are stale */
-    uint64_t boot;   /* of the agent's process */
-    void *tag;       /* NULL: nobody waits for it, its connection is gone */
+    struct backend *backend;
+    uint64_t boot; /* of the agent's process */
+    void *tag;     /* NULL: nobody waits for it, its connection is gone */
     enum db_mode mode;
     gid_text gid;
     gid_text gtrid;
@@ -54,14 +67,13 @@ struct account {
 
 struct database {
     struct world *world;
-    struct node *agent;
+    struct backend backends[BACKENDS];
     int index;
     int connections; /* what the agent was told it may use at once */
     uint64_t lock_timeout_us;
 
     bool up;
-    uint64_t connected_boot; /* the process that has working connections; 0: none */
-    uint64_t generation;     /* grows when the server dies: late effects die with it */
+    uint64_t generation; /* grows when the server dies: late effects die with it */
     uint64_t ticket;
 
     struct account accounts[ACCOUNTS];
@@ -73,7 +85,7 @@ struct database {
     size_t barrier_count, barrier_room;
 };
 
-struct database *database_new(struct world *world, int index, struct node *agent, int connections,
+struct database *database_new(struct world *world, int index, int connections,
                               uint64_t lock_timeout_us);
 void database_free(struct database *database);
 
@@ -82,14 +94,14 @@ void database_add_foreign(struct database *database, const char *gid);
 
 /* ---- what happens to it ---- */
 
-void database_agent_started(struct database *database);
-void database_agent_gone(struct database *database);
+void database_agent_started(struct backend *backend);
+void database_agent_gone(struct backend *backend);
 /* The server dies and comes back: work is lost, what is prepared stays. */
 void database_crash(struct database *database, uint64_t length_us);
 /* A copy takes over that had not got the last COMMIT and ROLLBACK PREPARED yet. */
 void database_failover(struct database *database, uint64_t length_us);
 /* The agent loses all its connections; the server's processes may go on for a while. */
-void database_disconnect(struct database *database, uint64_t length_us);
+void database_disconnect(struct backend *backend, uint64_t length_us);
 void database_reconnect_now(struct database *database);
 /* Somebody ends a prepared transaction by hand. False: there is none. */
 bool database_meddle(struct database *database);
@@ -105,9 +117,8 @@ int64_t database_money(const struct database *database);
 
 /* ---- for the port (backend.c) ---- */
 
-struct local *database_begin(struct database *database, const struct db_work *work, void *tag,
-                             uint64_t boot);
-struct local *database_find_tag(struct database *database, const void *tag);
+struct local *database_begin(struct backend *backend, const struct db_work *work, void *tag);
+struct local *database_find_tag(struct backend *backend, const void *tag);
 /* At work still; NULL: it has ended. */
 struct local *database_find(struct database *database, uint64_t id);
 struct local *database_find_prepared(struct database *database, const char *gid);
@@ -118,16 +129,16 @@ void database_rollback(struct database *database, struct local *local);
 void database_finish(struct database *database, struct local *local, bool commit);
 bool database_has_barrier(const struct database *database, const char *gtrid);
 enum db_status database_xid_status(const struct database *database, uint64_t xid);
-/* Ends what no connection belongs to any more; NULL: all of it. */
+/* Ends the work of this transaction, whoever does it. */
 void database_fence(struct database *database, const char *gtrid);
 
 /* ---- the port ---- */
 
-struct db_port backend_port(struct database *database);
-void backend_up(struct database *database);
-void backend_down(struct database *database, const char *reason);
+struct db_port backend_port(struct backend *backend);
+void backend_up(struct backend *backend);
+void backend_down(struct backend *backend, const char *reason);
 /* The outcome of a piece of work is told, unless nobody waits for it. */
-void backend_worked(struct database *database, struct local *local, enum db_outcome outcome,
-                    const char *sqlstate, const char *reason);
+void backend_worked(struct local *local, enum db_outcome outcome, const char *sqlstate,
+                    const char *reason);
 
 #endif

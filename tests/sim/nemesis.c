@@ -119,6 +119,18 @@ static void trouble_node(struct world *world, enum fault fault)
             (int64_t)world_between(world, 0, 200 * SECOND_US) - 100 * (int64_t)SECOND_US;
 }
 
+/* Somebody believes that the agent is dead and starts another; the first may only be stopped. */
+static void rival(struct world *world)
+{
+    uint64_t which = world_between(world, 0, (uint64_t)world->participant_count - 1);
+    struct node *agent = world->agents[which], *second = world->rivals[which];
+    if (!node_up(agent) || node_up(second))
+        return;
+    if (world_chance(world, PPM / 2))
+        node_pause(agent, any_length(world));
+    node_start(second);
+}
+
 /* A new journal begins after the time in which the old one ran: that is what makes its ids new. */
 static void lose_journal(struct world *world)
 {
@@ -138,7 +150,7 @@ static void trouble_database(struct world *world, enum fault fault)
     else if (fault == FAULT_DB_FAILOVER)
         database_failover(database, any_length(world));
     else if (fault == FAULT_DB_DISCONNECT)
-        database_disconnect(database, any_length(world));
+        database_disconnect(&database->backends[BACKEND_AGENT], any_length(world));
     else
         database_meddle(database);
 }
@@ -161,6 +173,9 @@ static void trouble(struct world *world, enum fault fault)
     case FAULT_BREAK:
     case FAULT_WEDGE:
         break_link(world, fault == FAULT_WEDGE);
+        break;
+    case FAULT_RIVAL:
+        rival(world);
         break;
     case FAULT_JOURNAL_LOST:
         lose_journal(world);
@@ -189,7 +204,7 @@ static void strike(struct world *world, void *subject, uint64_t number, void *da
 
 void nemesis_begin(struct world *world)
 {
-    static const uint64_t paces_us[] = {100000, 400000, 1500000};
+    static const uint64_t paces_us[] = {100000, 400000, 1500000, 5000000};
     struct workload *workload = world->workload;
     workload->calm = !cluster_forgetful() && world_chance(world, PPM / 16);
     draw_weather(world);
@@ -202,7 +217,7 @@ void nemesis_begin(struct world *world)
         mixture = 0;
     workload->forgetful = cluster_forgetful();
     workload->meddling = mixture & 1u << FAULT_MEDDLE;
-    pace_us = paces_us[world_between(world, 0, 2)];
+    pace_us = paces_us[world_between(world, 0, 3)];
     world_note(world, mixture, "mixture of faults %x, pace %llu us%s", mixture,
                (unsigned long long)pace_us, workload->calm ? ", calm" : "");
     world_after(world, world_latency(world, 3 * SECOND_US), strike, NULL, 0, NULL);
@@ -225,6 +240,7 @@ void nemesis_end(struct world *world)
     }
     for (int i = 0; i < world->participant_count; i++) {
         spare(world->agents[i]);
+        spare(world->rivals[i]);
         database_reconnect_now(world->databases[i]);
     }
     for (int i = 0; i < world->client_count; i++)

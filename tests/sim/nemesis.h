@@ -18,6 +18,7 @@ enum fault {
     FAULT_DB_DISCONNECT,
     FAULT_WALL_JUMP,
     FAULT_DRAIN,
+    FAULT_RIVAL, /* a second process takes a participant's name */
     FAULT_SLOW_DISK,
     FAULT_MEDDLE,
     FAULT_JOURNAL_LOST, /* in forgetful runs */

@@ -60,6 +60,9 @@ static int place(const struct node *node)
     for (int i = 0; i < MAX_CLIENTS; i++)
         if (world->clients[i] == node)
             return MAX_PARTICIPANTS + i;
+    for (int i = 0; i < MAX_PARTICIPANTS; i++)
+        if (world->rivals[i] == node)
+            return MAX_PARTICIPANTS + MAX_CLIENTS + i;
     CHECK(!"a connector is an agent or a client");
 }
 

@@ -76,7 +76,7 @@ void node_start(struct node *node)
 {
     CHECK(!node->process);
     node->boot++;
-    node->restarting = false;
+    node->draining = false;
     node->wakes_us = UINT64_MAX;
     node->resumes_us = 0;
     node->clock_base_us = world_between(node->world, 1, 1000 * SECOND_US);
@@ -104,11 +104,11 @@ void node_crash(struct node *node, uint64_t restart_us)
                (unsigned long long)node->boot, (unsigned long long)(restart_us / 1000));
     node->class->stop(node);
     node->process = NULL;
-    node->restarting = true;
     node->dying = false;
     if (node->class->gone)
         node->class->gone(node);
-    world_after(node->world, restart_us, restart, node, 0, NULL);
+    if (!node->once)
+        world_after(node->world, restart_us, restart, node, 0, NULL);
 }
 
 void node_crash_at_point(struct node *node, int64_t passings, bool all)

@@ -35,7 +35,8 @@ struct node {
     int64_t crash_points_left; /* likewise for the named crash points */
     bool skip_settled;         /* the points that every turn passes do not count */
     bool dying;                /* the rest of this turn has no effect on the outside */
-    bool restarting;
+    bool draining;             /* was told to end by itself */
+    bool once;                 /* nobody starts it again */
 };
 
 void node_init(struct node *node, struct world *world, const struct node_class *class,

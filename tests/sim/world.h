@@ -13,7 +13,8 @@ enum {
     MAX_COORDINATORS = 2,
     MAX_PARTICIPANTS = 5,
     MAX_CLIENTS = 3,
-    MAX_NODES = MAX_COORDINATORS + MAX_PARTICIPANTS + MAX_CLIENTS,
+    /* A participant may have a second process for a while. */
+    MAX_NODES = MAX_COORDINATORS + 2 * MAX_PARTICIPANTS + MAX_CLIENTS,
 };
 
 #define SECOND_US      UINT64_C(1000000)
@@ -49,6 +50,7 @@ struct world {
 
     struct node *coordinators[MAX_COORDINATORS];
     struct node *agents[MAX_PARTICIPANTS];
+    struct node *rivals[MAX_PARTICIPANTS];
     struct node *clients[MAX_CLIENTS];
     struct disk *disks[MAX_COORDINATORS];
     struct database *databases[MAX_PARTICIPANTS];
