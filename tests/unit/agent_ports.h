@@ -214,10 +214,11 @@ static void deliver(struct frame_queue *queue, bool agents)
     queue->count = 0;
 }
 
-/* Until nothing moves any more. */
+/* Until nothing moves any more, a millisecond a round: frames to a busy peer wait. */
 static void settle(void)
 {
     for (int i = 0; i < 8; i++) {
+        now_us += 1000;
         agent_settle(agent);
         transport_settle(coordinator);
         deliver(&to_coordinator, false);
@@ -227,10 +228,8 @@ static void settle(void)
 
 static void pass(uint64_t us)
 {
-    for (uint64_t end = now_us + us; now_us < end;) {
+    for (uint64_t end = now_us + us; now_us < end; settle())
         now_us += end - now_us < 50000 ? end - now_us : 50000;
-        settle();
-    }
 }
 
 static void send(Wire__Message *message)
