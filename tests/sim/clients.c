@@ -218,8 +218,11 @@ static void submit(struct node *node, struct transfer *transfer)
     if (!client_submit(process->client, &message))
         return;
     struct attempt *attempt = &transfer->attempts[transfer->attempt_count++];
-    *attempt = (struct attempt){
-        .client = node->index, .boot = node->boot, .session = process->session, .open = true};
+    *attempt = (struct attempt){.client = node->index,
+                                .boot = node->boot,
+                                .session = process->session,
+                                .submitted_us = node->world->now_us,
+                                .open = true};
     world_note(node->world, message.request, "%s submits transfer %llu.%d %s, %d calls", node->name,
                (unsigned long long)transfer->number, transfer->attempt_count - 1, transfer->key,
                transfer->call_count);

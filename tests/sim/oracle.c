@@ -187,6 +187,19 @@ static void told_aborted(struct workload *workload, struct transfer *transfer,
                         outcome->problem ? outcome->problem->message : "");
 }
 
+/* Without faults an answer is there within its deadline: little more than the 4 s that no
+ * coordinator here exceeds, when the submit names none. */
+static void check_time(struct workload *workload, const struct transfer *transfer,
+                       const struct attempt *attempt)
+{
+    uint64_t took_us = workload->world->now_us - attempt->submitted_us;
+    uint64_t most_us =
+        (transfer->timeout_ms ? transfer->timeout_ms : 4000) * MILLISECOND_US + SECOND_US / 2;
+    if (workload->calm && took_us > most_us)
+        world_complaint(workload->world, "transfer %llu: the answer took %llu ms",
+                        number_of(transfer), (unsigned long long)(took_us / 1000));
+}
+
 static void check_calm(struct workload *workload, const struct transfer *transfer,
                        const Wire__Outcome *outcome)
 {
@@ -234,6 +247,7 @@ void workload_outcome(struct workload *workload, struct transfer *transfer, stru
         world_violation(world, "transfer %llu: an outcome of no known kind", number);
     }
     check_calm(workload, transfer, outcome);
+    check_time(workload, transfer, attempt);
     attempt->result = outcome->result;
     strncpy(attempt->gtrid, outcome->gtrid, sizeof(attempt->gtrid) - 1);
 }

@@ -29,6 +29,7 @@ struct attempt {
     int client;
     uint64_t boot, session;
     bool open; /* an answer may come */
+    uint64_t submitted_us;
     Wire__Result result;
     char gtrid[LIMIT_GTRID_BYTES + 1];
 };
