@@ -10,13 +10,25 @@ static const uint64_t retain_us = 7 * 24 * 3600 * SECOND_US;
 static const uint64_t transaction_timeout_us = 30 * SECOND_US;
 static const uint64_t heartbeat_us = SECOND_US / 2;
 
+struct range {
+    uint64_t least_us, most_us;
+    const char *text;
+};
+
+static const struct range retain_range = {60 * SECOND_US, 366 * 24 * 3600 * SECOND_US,
+                                          "from 1m to 366d"};
+static const struct range transaction_range = {SECOND_US / 100, 24 * 3600 * SECOND_US,
+                                               "from 10ms to 24h"};
+/* Three of them pass until a peer that is gone is noticed. */
+static const struct range heartbeat_range = {SECOND_US / 100, 60 * SECOND_US, "from 10ms to 1m"};
+
 static uint64_t read_duration(struct yaml *yaml, const struct yaml_node *map, const char *key,
-                              uint64_t least_us, const char *least, uint64_t fallback_us)
+                              const struct range *range, uint64_t fallback_us)
 {
     const struct yaml_node *node = yaml_get(map, key);
     uint64_t value_us = yaml_duration_us(yaml, node, fallback_us);
-    if (node && value_us < least_us)
-        yaml_mistake(yaml, node, "%s: at least %s", key, least);
+    if (node && (value_us < range->least_us || value_us > range->most_us))
+        yaml_mistake(yaml, node, "%s: %s", key, range->text);
     return value_us;
 }
 
@@ -28,10 +40,13 @@ static void read_journal(struct yaml *yaml, const struct yaml_node *map, struct 
     if (!map || !yaml_map(yaml, map, keys))
         return;
     yaml_word(yaml, yaml_get(map, "store"), stores, 0);
-    const char *directory = yaml_string(yaml, yaml_need(yaml, map, "directory"), NULL);
+    const struct yaml_node *node = yaml_need(yaml, map, "directory");
+    const char *directory = yaml_string(yaml, node, NULL);
+    if (directory && !directory[0])
+        yaml_mistake(yaml, node, "directory: empty; name the folder of the journal");
     if (directory)
         config->journal_directory = xstrdup(directory);
-    config->retain_us = read_duration(yaml, map, "retain", 60 * SECOND_US, "1m", retain_us);
+    config->retain_us = read_duration(yaml, map, "retain", &retain_range, retain_us);
 }
 
 static void read_timeouts(struct yaml *yaml, const struct yaml_node *map, struct config *config)
@@ -42,9 +57,8 @@ static void read_timeouts(struct yaml *yaml, const struct yaml_node *map, struct
     if (!map || !yaml_map(yaml, map, keys))
         return;
     config->transaction_timeout_us =
-        read_duration(yaml, map, "transaction", SECOND_US / 100, "10ms", transaction_timeout_us);
-    config->heartbeat_us =
-        read_duration(yaml, map, "heartbeat", SECOND_US / 100, "10ms", heartbeat_us);
+        read_duration(yaml, map, "transaction", &transaction_range, transaction_timeout_us);
+    config->heartbeat_us = read_duration(yaml, map, "heartbeat", &heartbeat_range, heartbeat_us);
 }
 
 static void read_all(struct yaml *yaml, struct config *config)

@@ -33,17 +33,17 @@ struct daemon {
 static const char help[] =
     "Usage: trothd --config FILE [--check-config]\n"
     "\n"
-    "Coordinates transactions over several PostgreSQL databases: decides them, keeps the "
-    "decisions\n"
-    "in its journal, and goes on with them after a crash.\n"
+    "Coordinates transactions over several PostgreSQL databases: decides them, keeps\n"
+    "the decisions in its journal, and goes on with them after a crash.\n"
     "\n"
     "  --config FILE    the configuration; config/trothd.yaml shows every key\n"
     "  --check-config   read it, say what is wrong, and end\n"
-    "  --help, --version\n"
+    "  -h, --help       this text\n"
+    "  --version\n"
     "\n"
-    "SIGTERM: takes no new transactions, decides and answers those that run, and ends with 0. "
-    "What\n"
-    "is decided and not yet applied everywhere goes on after the next start.\n"
+    "SIGTERM: takes no new transactions, decides and answers those that run, and ends\n"
+    "with 0. What is decided and not yet applied everywhere goes on after the next\n"
+    "start.\n"
     "Exit codes: 0 ended as asked, 1 failed, 2 wrong usage or a bad file.\n";
 
 static int complain(const struct error *error, int code)
@@ -219,7 +219,7 @@ static enum action parse_arguments(int count, char **arguments, const char **pat
                                             {"version", no_argument, NULL, 'v'},
                                             {0}};
     enum action action = RUN;
-    for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
+    for (int option; (option = getopt_long(count, arguments, "h", options, NULL)) != -1;) {
         if (option == 'h') {
             fputs(help, stdout);
             exit(EXIT_SUCCESS);
@@ -234,6 +234,8 @@ static enum action parse_arguments(int count, char **arguments, const char **pat
             return WRONG_USAGE;
         }
     }
+    if (optind < count)
+        fprintf(stderr, "trothd: \"%s\" is one word too many\n", arguments[optind]);
     return *path && optind == count ? action : WRONG_USAGE;
 }
 

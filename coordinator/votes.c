@@ -52,7 +52,7 @@ static void take_results(struct tx *tx, int index, const Wire__Vote *vote)
         }
         size += call->result ? strlen(call->result) : 0;
     }
-    if (size > LIMIT_RESULT_BYTES) {
+    if (size > LIMIT_RESULT_BYTES || vote->results_dropped) {
         tx->results_dropped = true;
         tx_drop_results(tx);
     }

@@ -241,6 +241,7 @@ static void do_vote(struct agent *agent, struct entry *entry, const struct branc
             results[i] = (char *)(result && !context->too_large ? result : "");
         }
         vote.results = results;
+        vote.results_dropped = context->too_large;
     } else {
         vote.xid = entry->branch.xid;
     }

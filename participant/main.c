@@ -48,7 +48,8 @@ static const char help[] =
     "  --check-config   read it, try the database, say what is wrong, and end\n"
     "  --install        create the schema `troth` in the database, or bring it up\n"
     "                   to date, and end; safe to repeat\n"
-    "  --help, --version\n"
+    "  -h, --help       this text\n"
+    "  --version\n"
     "\n"
     "SIGTERM: takes no new work, finishes what runs, and ends with 0. What is\n"
     "prepared stays in the database and is settled after the next start.\n"
@@ -230,7 +231,7 @@ static enum action parse_arguments(int count, char **arguments, const char **pat
         {"install", no_argument, NULL, 'i'},      {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},      {0}};
     enum action action = RUN;
-    for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
+    for (int option; (option = getopt_long(count, arguments, "h", options, NULL)) != -1;) {
         if (option == 'h') {
             fputs(help, stdout);
             exit(EXIT_SUCCESS);
@@ -245,6 +246,8 @@ static enum action parse_arguments(int count, char **arguments, const char **pat
             action = option == 'k' ? CHECK_CONFIG : INSTALL;
         }
     }
+    if (optind < count)
+        fprintf(stderr, "troth-participant: \"%s\" is one word too many\n", arguments[optind]);
     return *path && optind == count ? action : WRONG_USAGE;
 }
 
