@@ -191,7 +191,7 @@ static void append_committed(struct server *server, struct tx *tx)
         char *results[LIMIT_CALLS];
         for (int i = 0; i < tx->call_count; i++)
             results[i] = tx->calls[i].result;
-        key_keep_results(tx->key, results, tx->call_count, tx->results_dropped);
+        keys_keep_results(&server->keys, tx->key, results, tx->call_count, tx->results_dropped);
     }
     tx->position = server_append_committed(server, tx);
     list_append(&server->deciding, &tx->durable);

@@ -12,18 +12,19 @@ void keys_init(struct keys *keys)
     list_init(&keys->aged);
 }
 
-static void drop_results(struct key *key)
+static void drop_results(struct keys *keys, struct key *key)
 {
-    for (int i = 0; i < key->result_count; i++)
-        free(key->results[i]);
+    CHECK(keys->kept_bytes >= key->kept_bytes);
+    keys->kept_bytes -= key->kept_bytes;
     free(key->results);
     key->results = NULL;
     key->result_count = 0;
+    key->kept_bytes = 0;
 }
 
-static void free_key(struct key *key)
+static void free_key(struct keys *keys, struct key *key)
 {
-    drop_results(key);
+    drop_results(keys, key);
     free(key->text);
     free(key);
 }
@@ -32,7 +33,7 @@ void keys_fini(struct keys *keys)
 {
     for (struct map_node *node = map_next(&keys->map, NULL), *next; node; node = next) {
         next = map_next(&keys->map, node);
-        free_key(CONTAINER(node, struct key, node));
+        free_key(keys, CONTAINER(node, struct key, node));
     }
     map_fini(&keys->map);
 }
@@ -74,22 +75,31 @@ void keys_remove(struct keys *keys, struct key *key)
 {
     list_remove(&key->aged);
     map_remove(&keys->map, &key->node);
-    free_key(key);
+    free_key(keys, key);
 }
 
-void key_keep_results(struct key *key, char *const *results, int count, bool dropped)
+void keys_keep_results(struct keys *keys, struct key *key, char *const *results, int count,
+                       bool dropped)
 {
-    size_t size = 0;
-    drop_results(key);
+    size_t size = 0, bytes = (size_t)count * sizeof(*key->results);
+    drop_results(keys, key);
     for (int i = 0; i < count; i++)
         size += results[i] ? strlen(results[i]) : 0;
-    key->results_dropped = dropped || size > LIMIT_KEPT_RESULT_BYTES;
+    bytes += size + (size_t)count;
+    key->results_dropped = dropped || size > LIMIT_KEPT_RESULT_BYTES ||
+                           keys->kept_bytes + bytes > LIMIT_KEPT_RESULTS_BYTES;
     if (key->results_dropped || count == 0)
         return;
-    key->results = xcalloc((size_t)count, sizeof(*key->results));
+    key->results = xmalloc(bytes);
     key->result_count = count;
-    for (int i = 0; i < count; i++)
-        key->results[i] = xstrdup(results[i] ? results[i] : "");
+    key->kept_bytes = bytes;
+    keys->kept_bytes += bytes;
+    char *text = (char *)(key->results + count);
+    for (int i = 0; i < count; i++) {
+        const char *result = results[i] ? results[i] : "";
+        key->results[i] = text;
+        text = stpcpy(text, result) + 1;
+    }
 }
 
 void keys_expire(struct keys *keys, int64_t before_us)

@@ -24,14 +24,16 @@ struct key {
     struct tx *tx; /* while it is live */
     struct txid id;
     int64_t at_us;  /* of the decision */
-    char **results; /* kept for duplicates once it is ended; owned */
+    char **results; /* kept for duplicates once it is ended; owned, with the texts in one piece */
     int result_count;
+    size_t kept_bytes; /* of that piece */
     bool results_dropped;
 };
 
 struct keys {
     struct map map;
-    struct list aged; /* oldest first */
+    struct list aged;  /* oldest first */
+    size_t kept_bytes; /* of all keys */
 };
 
 void keys_init(struct keys *keys);
@@ -44,7 +46,8 @@ struct key *keys_add(struct keys *keys, const char *text, const uint8_t *fingerp
 void keys_settle(struct keys *keys, struct key *key, int64_t at_us);
 void keys_remove(struct keys *keys, struct key *key);
 /* Copies what may be kept: results is an array of count strings, NULL for none. */
-void key_keep_results(struct key *key, char *const *results, int count, bool dropped);
+void keys_keep_results(struct keys *keys, struct key *key, char *const *results, int count,
+                       bool dropped);
 void keys_expire(struct keys *keys, int64_t before_us);
 
 #endif

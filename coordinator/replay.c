@@ -56,7 +56,8 @@ static bool replay_key(struct server *server, const Journal__Key *record, struct
     if (older)
         keys_remove(&server->keys, older);
     struct key *key = keys_add(&server->keys, record->key, record->fingerprint.data, tx, id);
-    key_keep_results(key, record->results, (int)record->n_results, record->results_dropped);
+    keys_keep_results(&server->keys, key, record->results, (int)record->n_results,
+                      record->results_dropped);
     if (tx)
         tx->key = key;
     else

@@ -38,6 +38,9 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
 #define LIMIT_KEPT_RESULT_BYTES (4 * 1024)
 /* A client's idempotency key. */
 #define LIMIT_KEY_BYTES 200
+/* The results kept beside all keys together, as memory: without it a million keys with results of
+ * the size above would take 4 GiB. Beyond it the results of new keys are not kept. */
+#define LIMIT_KEPT_RESULTS_BYTES (256 * 1024 * 1024)
 /* Keys remembered at once: about 300 bytes each without results. A new key is refused beyond it. */
 #define LIMIT_KEYS (1000 * 1000)
 

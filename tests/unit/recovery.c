@@ -197,7 +197,7 @@ static void keys_expire_by_age_once_their_transaction_is_over(void **unused)
     struct key *first = keys_add(&keys, "first", print, NULL, (struct txid){1, 1});
     struct key *second = keys_add(&keys, "second", print, NULL, (struct txid){1, 2});
     keys_add(&keys, "running", print, NULL, (struct txid){1, 3});
-    key_keep_results(first, results, 2, false);
+    keys_keep_results(&keys, first, results, 2, false);
     assert_string_equal(first->results[0], "{\"id\":1}");
     assert_string_equal(first->results[1], "");
     keys_settle(&keys, first, 100);
@@ -221,12 +221,48 @@ static void results_too_large_to_keep_are_told_to_be_dropped(void **unused)
     keys_init(&keys);
     struct key *key = keys_add(&keys, "k", print, NULL, (struct txid){1, 1});
     memset(large, 'x', LIMIT_KEPT_RESULT_BYTES);
-    key_keep_results(key, results, 1, false);
+    keys_keep_results(&keys, key, results, 1, false);
     assert_false(key->results_dropped);
     large[LIMIT_KEPT_RESULT_BYTES] = 'x';
-    key_keep_results(key, results, 1, false);
+    keys_keep_results(&keys, key, results, 1, false);
     assert_true(key->results_dropped);
     assert_int_equal(key->result_count, 0);
+    keys_fini(&keys);
+}
+
+static void results_of_all_keys_together_are_bounded(void **unused)
+{
+    (void)unused;
+    struct keys keys;
+    const uint8_t print[FINGERPRINT_BYTES] = {1};
+    static char large[LIMIT_KEPT_RESULT_BYTES + 1];
+    char *results[] = {large}, *nothing[LIMIT_CALLS] = {NULL};
+    const size_t others = LIMIT_KEPT_RESULTS_BYTES - 5 * LIMIT_KEPT_RESULT_BYTES / 2;
+    struct key *made[4];
+    const char *const names[] = {"a", "b", "c", "d"};
+    memset(large, 'x', LIMIT_KEPT_RESULT_BYTES);
+    keys_init(&keys);
+    keys.kept_bytes = others; /* as if many other keys had come before */
+    for (int i = 0; i < 4; i++) {
+        made[i] = keys_add(&keys, names[i], print, NULL, (struct txid){1, (uint64_t)i + 1});
+        keys_keep_results(&keys, made[i], results, 1, false);
+        assert_true(made[i]->results_dropped == (i >= 2));
+        assert_int_equal(made[i]->result_count, i < 2);
+    }
+    /* Empty results take memory, too. */
+    keys_keep_results(&keys, made[2], nothing, LIMIT_CALLS, false);
+    assert_true(made[2]->results_dropped);
+    /* What expires and what is removed makes room. */
+    keys_settle(&keys, made[0], 1);
+    keys_expire(&keys, 2);
+    keys_keep_results(&keys, made[2], results, 1, false);
+    assert_false(made[2]->results_dropped);
+    keys_remove(&keys, made[1]);
+    keys_keep_results(&keys, made[3], results, 1, false);
+    assert_string_equal(made[3]->results[0], large);
+    keys_remove(&keys, made[2]);
+    keys_remove(&keys, made[3]);
+    assert_int_equal(keys.kept_bytes, others);
     keys_fini(&keys);
 }
 
@@ -245,6 +281,7 @@ int main(void)
         cmocka_unit_test(too_many_blocks_drop_the_oldest_ids_first),
         cmocka_unit_test(keys_expire_by_age_once_their_transaction_is_over),
         cmocka_unit_test(results_too_large_to_keep_are_told_to_be_dropped),
+        cmocka_unit_test(results_of_all_keys_together_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
