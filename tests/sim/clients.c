@@ -87,8 +87,10 @@ static void on_outcome(void *self, const Wire__Outcome *outcome)
     workload_outcome(workload, transfer, attempt, outcome);
 }
 
-static void check_coordinator(struct workload *workload, const Wire__CoordinatorView *view)
+static void check_coordinator(struct workload *workload, int coordinator,
+                              const Wire__CoordinatorView *view)
 {
+    workload->hazards_shown[coordinator] = view->hazards;
     if (view->undecided != 0 || (view->unapplied != 0 && !workload->meddling))
         world_complaint(workload->world, "%s shows %llu undecided, %llu unapplied", view->name,
                         (unsigned long long)view->undecided, (unsigned long long)view->unapplied);
@@ -134,7 +136,7 @@ static void on_answer(void *self, const Wire__Answer *answer)
     if (answer->problem)
         world_complaint(workload->world, "a query failed: %s", answer->problem->message);
     if (answer->coordinator && !workload->resolving)
-        check_coordinator(workload, answer->coordinator);
+        check_coordinator(workload, coordinator_of(process->node), answer->coordinator);
     for (size_t i = 0; i < answer->n_participants; i++)
         check_participant(workload, answer->participants[i]);
 }

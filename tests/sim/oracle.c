@@ -269,6 +269,19 @@ bool workload_resolve(const struct workload *workload, const char *gid, const ch
 
 /* ---- at the end ---- */
 
+/* A decision that a person's hand contradicted is torn for good; somebody must be able to see it.
+ */
+static void check_noticed(struct workload *workload, const struct transfer *transfer)
+{
+    const struct call *call =
+        transfer->committed[0] ? missing(transfer, transfer->committed) : NULL;
+    if (call && !call->taken_back && !workload->forgetful &&
+        workload->hazards_shown[transfer->coordinator] == 0)
+        world_violation(workload->world,
+                        "transfer %llu: %s at p%d was undone, and no hazard is shown",
+                        number_of(transfer), call->operation, call->participant);
+}
+
 static void check_transfer(struct workload *workload, const struct transfer *transfer)
 {
     struct world *world = workload->world;
@@ -285,8 +298,10 @@ static void check_transfer(struct workload *workload, const struct transfer *tra
         if (call->applied)
             gtrid = call->by;
     }
-    if (transfer->meddled)
+    if (transfer->meddled) {
+        check_noticed(workload, transfer);
         return;
+    }
     if (applied != 0 && applied != writes)
         world_violation(world, "transfer %llu: half a transaction: %d of %d calls of %s", number,
                         applied, writes, gtrid);

@@ -62,7 +62,8 @@ struct workload {
     uint64_t held[256]; /* hashes of their gids */
     int held_count;
     uint64_t think_us;
-    int inspections; /* answers that are still awaited */
+    uint64_t hazards_shown[MAX_COORDINATORS]; /* what they answered at the end */
+    int inspections;                          /* answers that are still awaited */
     int foreign_count;
     int committed, aborted, rejected, unknown, hazards, lost;
 };
