@@ -195,6 +195,7 @@ static void on_lookup(struct agent *agent, struct link *link, const Wire__Lookup
     gid_text gid;
     if (!read_branch(link, lookup->branch, &id, gid))
         return;
+    link->quiet_since_us = agent->host.now_us(agent->host.self);
     struct entry *entry = entry_find(agent, gid);
     if (entry && !entry->branch.one_phase) {
         host_log(&agent->host, LOG_WARNING, "%s is not a branch of one phase; LOOKUP is ignored",
@@ -247,6 +248,7 @@ static void on_up(void *self, struct peer *peer)
     }
     link->peer = peer;
     link->session = ++agent->sessions;
+    link->quiet_since_us = agent->host.now_us(agent->host.self);
     link->refused[0] = '\0';
     snprintf(link->coordinator, sizeof(link->coordinator), "%s", peer_name(peer));
     host_log(&agent->host, LOG_INFO, "connected to coordinator %s (epoch %" PRIu64 ")",

@@ -75,6 +75,26 @@ static void spread(struct agent *agent)
     }
 }
 
+/* The row of a commit of one phase is the only answer to its LOOKUP, however old it is: after a
+ * long absence the questions come with the session, so they must have come from every coordinator,
+ * and have been answered, before any row goes. */
+static bool may_clean(const struct agent *agent)
+{
+    uint64_t now_us = agent->host.now_us(agent->host.self);
+    for (int i = 0; i < agent->link_count; i++) {
+        const struct link *link = &agent->links[i];
+        if (!link->peer || now_us < link->quiet_since_us + agent->sweep_us)
+            return false;
+    }
+    for (const struct list *node = agent->entries.next; node != &agent->entries;
+         node = node->next) {
+        const struct branch *branch = &CONTAINER(node, struct entry, all)->branch;
+        if (branch->asked || branch->state == BRANCH_LOOKING)
+            return false;
+    }
+    return true;
+}
+
 void scan_done(struct agent *agent, bool ok, const struct db_prepared *prepared, int count,
                int slots)
 {
@@ -91,7 +111,8 @@ void scan_done(struct agent *agent, bool ok, const struct db_prepared *prepared,
     for (int i = 0; i < agent->link_count; i++)
         scan_inquire(agent, &agent->links[i]);
     status_send_all(agent);
-    agent->database.clean(agent->database.self, agent->barrier_keep_us);
+    if (may_clean(agent))
+        agent->database.clean(agent->database.self, agent->barrier_keep_us);
     if (agent->sweep.place == 0)
         timers_set(&agent->timers, &agent->sweep,
                    agent->host.now_us(agent->host.self) + agent->sweep_us);

@@ -192,7 +192,6 @@ static void an_orphan_is_found_inquired_about_and_ended(void **state)
     assert_int_equal(status->prepared, 1);
     assert_int_equal(status->prepared_slots, 64);
     assert_int_equal(status->oldest_prepared_us, 99);
-    assert_int_equal(database.cleaned, 1);
     Wire__Branch branch = branch_of(17);
     branch.epoch = 4;
     branch.branch = 2;
@@ -344,6 +343,46 @@ static void a_lost_one_phase_commit_is_found_by_its_barrier_row(void **state)
     assert_true(got(WIRE__MESSAGE__BODY_FOUND)->found->committed);
 }
 
+/* To the next sweep and through it: a minute after the last one. */
+static void sweep(void)
+{
+    while (database.count == 0)
+        pass(50000);
+    scanned(NULL, 0);
+}
+
+static void barrier_rows_stay_until_every_lookup_had_its_time(void **state)
+{
+    (void)state;
+    assert_int_equal(database.cleaned, 0); /* the first scan: the session has just begun */
+    sweep();
+    assert_int_equal(database.cleaned, 1);
+    /* While the coordinator is away it can't ask. */
+    lose_session();
+    cut = true;
+    sweep();
+    assert_int_equal(database.cleaned, 1);
+    cut = false;
+    reconnect();
+    sweep();
+    assert_int_equal(database.cleaned, 1);
+    /* More may follow the one that it asks now. */
+    pass(10000000);
+    send_lookup(1);
+    events->looked_up(events->self, take_tag(LOOKUP), DB_NOT_FOUND);
+    sweep();
+    assert_int_equal(database.cleaned, 1);
+    sweep();
+    assert_int_equal(database.cleaned, 2);
+    /* This one is not answered yet. */
+    send_lookup(2);
+    take_tag(LOOKUP);
+    sweep();
+    sweep();
+    sweep();
+    assert_int_equal(database.cleaned, 2);
+}
+
 static void read_only_work_votes_read_only_in_either_mode(void **state)
 {
     (void)state;
@@ -479,6 +518,7 @@ int main(void)
         UP(what_cannot_be_finished_is_tried_again_and_holds_up_nothing_else),
         UP(one_phase_work_votes_done),
         UP(a_lost_one_phase_commit_is_found_by_its_barrier_row),
+        UP(barrier_rows_stay_until_every_lookup_had_its_time),
         UP(read_only_work_votes_read_only_in_either_mode),
         UP(a_problem_always_fits_a_message),
         UP(results_that_fit_no_message_are_refused),
