@@ -143,7 +143,8 @@ struct db_port {
     void (*finish)(void *self, const char *gid, bool commit, void *tag);
     void (*status)(void *self, uint64_t xid, void *tag);
     /* Is there a barrier row of that gtrid? The port answers only after the backend that may have
-     * been committing it is gone, so NOT_FOUND is final. */
+     * been committing it is gone, and leaves a row of its own that lets no later work of that gtrid
+     * commit, not even another process's: so NOT_FOUND is final. */
     void (*lookup)(void *self, const char *gtrid, void *tag);
     /* All prepared transactions of this database, foreign ones too. */
     void (*scan)(void *self, void *tag);

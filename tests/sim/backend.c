@@ -400,7 +400,7 @@ static void lookup_asked(struct world *world, void *subject, uint64_t number, vo
     question->result = DB_FOUND_ERROR;
     if (can_answer(world, question)) {
         database_fence(database, question->gid);
-        question->result = database_has_barrier(database, question->gid) ? DB_FOUND : DB_NOT_FOUND;
+        question->result = database_look_up(database, question->gid) ? DB_FOUND : DB_NOT_FOUND;
     }
     answer(question->backend, question->boot, looked_up_arrives, again(question));
 }

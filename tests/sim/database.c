@@ -286,23 +286,32 @@ void database_rollback(struct database *database, struct local *local)
     local_free(local);
 }
 
-static void barrier_add(struct database *database, const char *gtrid)
+static const struct barrier *barrier_find(const struct database *database, const char *gtrid)
+{
+    for (size_t i = 0; i < database->barrier_count; i++)
+        if (strcmp(database->barriers[i].gtrid, gtrid) == 0)
+            return &database->barriers[i];
+    return NULL;
+}
+
+static void barrier_add(struct database *database, const char *gtrid, bool committed)
 {
     if (database->barrier_count == database->barrier_room) {
         database->barrier_room = database->barrier_room ? database->barrier_room * 2 : 32;
         database->barriers =
             xrealloc(database->barriers, database->barrier_room * sizeof(*database->barriers));
     }
-    snprintf(database->barriers[database->barrier_count++], sizeof(*database->barriers), "%s",
-             gtrid);
+    struct barrier *barrier = &database->barriers[database->barrier_count++];
+    snprintf(barrier->gtrid, sizeof(barrier->gtrid), "%s", gtrid);
+    barrier->committed = committed;
 }
 
-bool database_has_barrier(const struct database *database, const char *gtrid)
+bool database_look_up(struct database *database, const char *gtrid)
 {
-    for (size_t i = 0; i < database->barrier_count; i++)
-        if (strcmp(database->barriers[i], gtrid) == 0)
-            return true;
-    return false;
+    const struct barrier *barrier = barrier_find(database, gtrid);
+    if (!barrier)
+        barrier_add(database, gtrid, false);
+    return barrier && barrier->committed;
 }
 
 static void end_prepare(struct database *database, struct local *local)
@@ -332,11 +341,16 @@ static void end_commit(struct database *database, struct local *local)
         database_rollback(database, local);
         return;
     }
+    if (local->mode == DB_ONE_PHASE && barrier_find(database, local->gtrid)) {
+        backend_worked(local, DB_FAILED, "23505", "duplicate key value in troth.barrier");
+        database_rollback(database, local);
+        return;
+    }
     world_note(world, local->xid, "db%d committed %s%s", database->index, local->gtrid,
                local->tag ? "" : " (nobody waits)");
     if (local->mode == DB_ONE_PHASE) {
         tail_clear(database);
-        barrier_add(database, local->gtrid);
+        barrier_add(database, local->gtrid, true);
         apply(database, local);
     }
     bool lost = world_chance(world, world->weather.work_lost);
@@ -503,6 +517,11 @@ static void connect_agent(struct world *world, void *subject, uint64_t boot, voi
     if (!database->up || !node_up(backend->node) || node_boot(backend->node) != boot ||
         backend->connected_boot == boot)
         return;
+    if (node_paused(backend->node)) {
+        world_after(world, node_resumes_us(backend->node) - world->now_us + MILLISECOND_US,
+                    connect_agent, backend, boot, NULL);
+        return;
+    }
     for (int i = 0; i < BACKENDS; i++)
         if (&database->backends[i] != backend && database->backends[i].connected_boot)
             expel(&database->backends[i]);

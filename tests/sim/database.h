@@ -65,6 +65,12 @@ struct account {
     struct local *holder;
 };
 
+/* A row of troth.barrier. */
+struct barrier {
+    gid_text gtrid;
+    bool committed; /* else a lookup has left it, so that no late work of that id can commit */
+};
+
 struct database {
     struct world *world;
     struct backend backends[BACKENDS];
@@ -81,7 +87,7 @@ struct database {
     struct list tail;    /* finished since the last thing that a failover must not lose */
     unsigned char *xids; /* enum db_status by xid - FIRST_XID */
     size_t xid_count, xid_room;
-    char (*barriers)[LIMIT_GID_BYTES + 1];
+    struct barrier *barriers;
     size_t barrier_count, barrier_room;
 };
 
@@ -127,7 +133,8 @@ void database_advance(struct database *database, struct local *local);
 void database_rollback(struct database *database, struct local *local);
 /* COMMIT PREPARED or ROLLBACK PREPARED. */
 void database_finish(struct database *database, struct local *local, bool commit);
-bool database_has_barrier(const struct database *database, const char *gtrid);
+/* Is it committed? If not, from now on it can't be. */
+bool database_look_up(struct database *database, const char *gtrid);
 enum db_status database_xid_status(const struct database *database, uint64_t xid);
 /* Ends the work of this transaction, whoever does it. */
 void database_fence(struct database *database, const char *gtrid);
