@@ -9,10 +9,10 @@
 
 enum log_format { LOG_TEXT, LOG_JSON };
 
-/* A program may be started with stdin, stdout or stderr closed. The next file that it opens would then
- * take that place, and text meant for a terminal would go into a journal or to a peer. This fills
- * the places, so that reading and writing there fail as they would have. Before any file is opened;
- * log_setup does it. */
+/* A program may be started with stdin, stdout or stderr closed. The next file that it opens would
+ * then take that place, and text meant for a terminal would go into a journal or to a peer. This
+ * fills the places, so that reading and writing there fail as they would have. Before any file is
+ * opened; log_setup does it. */
 void log_hold_standard_files(void);
 
 /* Process-wide; the defaults are LOG_TEXT and LOG_INFO. name: "trothd" ... is not copied. */
