@@ -28,7 +28,10 @@ void pg_free(struct pg *pg);
 
 /* Blocking, for --install and --check-config: creates or brings up to date the schema troth. */
 bool pg_install(const struct pg_config *config, struct error *error);
-/* Blocking: can this participant work here? max_prepared_transactions, rights, schema, settings. */
-bool pg_check(const struct pg_config *config, struct error *error);
+/* Blocking: can this participant work here? max_prepared_transactions, rights, schema, settings;
+ * and does the server understand these statements? name: how the error calls one; values are not
+ * used. The error lists all that it does not. */
+bool pg_check(const struct pg_config *config, const struct db_statement *statements, int count,
+              struct error *error);
 
 #endif

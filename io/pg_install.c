@@ -1,8 +1,10 @@
 /* The two blocking errands: --install and --check-config. They use no loop. */
 #include <libpq-fe.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/check.h"
 #include "io/pg.h"
 #include "io/pg_connection.h"
 #include "io/pg_schema.h"
@@ -64,12 +66,68 @@ static bool check(PGconn *connection, struct error *error)
     return ok;
 }
 
-bool pg_check(const struct pg_config *config, struct error *error)
+/* ---- statements ---------------------------------------------------------------------------- */
+
+/* The first line of what the server says against the result, or NULL; ends the result. */
+static const char *against(PGresult *result, char *buffer, int size)
+{
+    ExecStatusType status = PQresultStatus(result);
+    bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+    if (!good)
+        pg_first_line(PQresultErrorMessage(result), buffer, size);
+    PQclear(result);
+    return good ? NULL : buffer;
+}
+
+/* The server parses and analyses a statement when it is prepared, and does not run it. */
+static const char *statement_problem(PGconn *connection, const struct db_statement *statement,
+                                     char *buffer, int size)
+{
+    Oid *types = xcalloc((size_t)statement->parameter_count, sizeof(*types));
+    const char *problem = NULL;
+    for (int i = 0; i < statement->parameter_count && !problem; i++) {
+        PGresult *result = PQexecParams(connection, "select $1::text::regtype::oid", 1, NULL,
+                                        &statement->types[i], NULL, NULL, 0);
+        if (PQresultStatus(result) == PGRES_TUPLES_OK)
+            types[i] = (Oid)strtoul(PQgetvalue(result, 0, 0), NULL, 10);
+        problem = against(result, buffer, size);
+    }
+    if (!problem)
+        problem =
+            against(PQprepare(connection, "", statement->sql, statement->parameter_count, types),
+                    buffer, size);
+    free(types);
+    return problem;
+}
+
+static bool check_statements(PGconn *connection, const struct db_statement *statements, int count,
+                             struct error *error)
+{
+    char all[sizeof(error->detail)] = "", problem[256];
+    size_t used = 0;
+    int bad = 0;
+    for (int i = 0; i < count; i++) {
+        if (!statement_problem(connection, &statements[i], problem, sizeof(problem)))
+            continue;
+        int wrote = snprintf(all + used, sizeof(all) - used, "%s%s: %s",
+                             bad++ ? "\n          " : "", statements[i].name, problem);
+        used = used + (size_t)wrote < sizeof(all) ? used + (size_t)wrote : sizeof(all) - 1;
+    }
+    if (bad == 0)
+        return true;
+    error_set(error, ERROR_REFUSED, "the database %s refuses %d statement%s", PQdb(connection), bad,
+              bad == 1 ? "" : "s");
+    error_detail(error, "%s", all);
+    return error_hint(error, "mend them under `operations`, or create what they need");
+}
+
+bool pg_check(const struct pg_config *config, const struct db_statement *statements, int count,
+              struct error *error)
 {
     PGconn *connection = reach(config, error);
     if (!connection)
         return false;
-    bool ok = check(connection, error);
+    bool ok = check(connection, error) && check_statements(connection, statements, count, error);
     PQfinish(connection);
     return ok;
 }

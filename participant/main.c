@@ -91,9 +91,9 @@ static uint64_t settle(void *self)
     uint64_t next = agent_settle(daemon->agent);
     if (!daemon->ready && agent_ready(daemon->agent)) {
         daemon->ready = true;
-        log_write(LOG_INFO, "ready: participant %s of cluster %s offers %d operations",
-                  daemon->config.participant, daemon->config.cluster,
-                  daemon->config.operations.count);
+        int count = daemon->config.operations.count;
+        log_write(LOG_INFO, "ready: participant %s of cluster %s offers %d operation%s",
+                  daemon->config.participant, daemon->config.cluster, count, count == 1 ? "" : "s");
     }
     if (agent_replaced(daemon->agent)) {
         loop_stop(daemon->loop);
@@ -200,15 +200,43 @@ static int run(struct daemon *daemon)
     return code;
 }
 
+/* Every statement of every operation, as the database would get it. The names are to be freed. */
+static struct db_statement *list_statements(const struct operation_set *set, int *count)
+{
+    struct db_statement *list = NULL;
+    *count = 0;
+    for (int i = 0; i < set->count; i++) {
+        const struct operation *operation = &set->operations[i];
+        for (int j = 0; j < operation->statement_count; j++) {
+            const struct operation_statement *statement = &operation->statements[j];
+            list = xrealloc(list, (size_t)(*count + 1) * sizeof(*list));
+            list[(*count)++] = (struct db_statement){
+                .name = xasprintf("%s, statement %d", operation->name, j + 1),
+                .sql = statement->sql,
+                .parameter_count = statement->parameter_count,
+                .types = statement->types,
+            };
+        }
+    }
+    return list;
+}
+
 static int check_config(const struct config *config, const char *path)
 {
     struct error error = {0};
     struct pg_config database = pg_config(config);
-    printf("%s: good, %d operations\n", path, config->operations.count);
+    printf("%s: good, %d operation%s\n", path, config->operations.count,
+           config->operations.count == 1 ? "" : "s");
     fflush(stdout);
-    if (!pg_check(&database, &error))
+    int count;
+    struct db_statement *statements = list_statements(&config->operations, &count);
+    bool good = pg_check(&database, statements, count, &error);
+    for (int i = 0; i < count; i++)
+        free((char *)statements[i].name);
+    free(statements);
+    if (!good)
         return complain(&error, EXIT_FAILED);
-    printf("the database can be used\n");
+    printf("the database can be used, and understands every statement\n");
     return EXIT_SUCCESS;
 }
 

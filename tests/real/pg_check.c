@@ -14,7 +14,7 @@
 static bool check(const char *conninfo, struct error *error)
 {
     const struct pg_config config = {.conninfo = conninfo, .connections = 2};
-    return pg_check(&config, error);
+    return pg_check(&config, NULL, 0, error);
 }
 
 static void installing_twice_is_fine_and_the_check_passes(void **state)
@@ -24,7 +24,7 @@ static void installing_twice_is_fine_and_the_check_passes(void **state)
     const struct pg_config config = {.conninfo = rig->conninfo, .connections = 2};
     assert_true(pg_install(&config, &error));
     assert_true(pg_install(&config, &error));
-    assert_true(pg_check(&config, &error));
+    assert_true(pg_check(&config, NULL, 0, &error));
 }
 
 static void the_check_names_the_command_when_the_schema_is_missing(void **state)
@@ -39,13 +39,31 @@ static void the_check_names_the_command_when_the_schema_is_missing(void **state)
     assert_non_null(strstr(error.hint, "--install"));
 }
 
+static void the_check_names_every_statement_that_the_server_refuses(void **state)
+{
+    struct rig *rig = *state;
+    struct error error;
+    const struct pg_config config = {.conninfo = rig->conninfo, .connections = 2};
+    const char *integer = "integer", *unknown = "nosuchtype";
+    const struct db_statement statements[] = {
+        {.name = "good", .sql = "select $1 + 1", .parameter_count = 1, .types = &integer},
+        {.name = "pay, statement 1", .sql = "select nosuch from pg_class"},
+        {.name = "pay, statement 2", .sql = "select $1", .parameter_count = 1, .types = &unknown},
+    };
+    assert_true(pg_check(&config, statements, 1, &error));
+    assert_false(pg_check(&config, statements, 3, &error));
+    assert_non_null(strstr(error.message, "2 statements"));
+    assert_non_null(strstr(error.detail, "pay, statement 1: column \"nosuch\""));
+    assert_non_null(strstr(error.detail, "pay, statement 2: type \"nosuchtype\""));
+}
+
 static void the_check_refuses_a_newer_schema(void **state)
 {
     struct rig *rig = *state;
     struct error error;
     rig_sql(rig, "insert into troth.installed values (99)");
     const struct pg_config config = {.conninfo = rig->conninfo, .connections = 2};
-    bool checked = pg_check(&config, &error), installed = pg_install(&config, NULL);
+    bool checked = pg_check(&config, NULL, 0, &error), installed = pg_install(&config, NULL);
     rig_sql(rig, "delete from troth.installed where version = 99");
     assert_false(checked);
     assert_false(installed);
@@ -60,7 +78,7 @@ static void a_role_without_rights_is_told_what_it_needs(void **state)
     rig_sql(rig, "drop role if exists rig_poor; create role rig_poor login");
     snprintf(conninfo, sizeof(conninfo), "%s user=rig_poor", rig->conninfo);
     const struct pg_config config = {.conninfo = conninfo, .connections = 2};
-    bool checked = pg_check(&config, &error);
+    bool checked = pg_check(&config, NULL, 0, &error);
     assert_false(checked);
     assert_non_null(strstr(error.message, "rig_poor has no right"));
     rig_sql(rig, "alter schema troth rename to troth_away");
@@ -156,6 +174,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_RIG(installing_twice_is_fine_and_the_check_passes),
         WITH_RIG(the_check_names_the_command_when_the_schema_is_missing),
+        WITH_RIG(the_check_names_every_statement_that_the_server_refuses),
         WITH_RIG(the_check_refuses_a_newer_schema),
         WITH_RIG(a_role_without_rights_is_told_what_it_needs),
         cmocka_unit_test_setup_teardown(
