@@ -147,6 +147,24 @@ static void append_retained(struct server *server)
     }
 }
 
+/* Of the runs before this one: an epoch without it would be one that the journal never saw. */
+static void append_epochs(struct server *server)
+{
+    const struct recovery *recovery = &server->recovery;
+    for (size_t i = 0; i < recovery->epoch_count; i++) {
+        if (recovery->epochs[i] == recovery->epoch)
+            continue;
+        Journal__Record record = JOURNAL__RECORD__INIT;
+        Journal__Started started = JOURNAL__STARTED__INIT;
+        started.epoch = recovery->epochs[i];
+        started.cluster = server->cluster;
+        started.coordinator = server->coordinator;
+        record.body_case = JOURNAL__RECORD__BODY_STARTED;
+        record.started = &started;
+        append(server, &record, true);
+    }
+}
+
 /* The record of a decision that waits to be durable lies before the checkpoint, which replaces it:
  * so it is written again here. Its own durability stays what is waited for. */
 static void append_live(struct server *server)
@@ -184,6 +202,7 @@ void server_checkpoint(struct server *server)
 {
     server->journal.checkpoint_begin(server->journal.self);
     append_low_water(server);
+    append_epochs(server);
     server_append_started(server);
     append_retained(server);
     /* A crash here leaves the journal as it was without the checkpoint. */

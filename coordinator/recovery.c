@@ -1,5 +1,8 @@
 #include "coordinator/recovery.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "core/check.h"
 #include "core/limits.h"
 #include "core/planted.h"
@@ -47,6 +50,53 @@ enum verdict recovery_verdict(enum presence presence, bool retained, enum reach 
 void recovery_fini(struct recovery *recovery)
 {
     retained_fini(&recovery->retained);
+    free(recovery->epochs);
+    recovery->epochs = NULL;
+    recovery->epoch_count = recovery->epoch_room = 0;
+}
+
+/* The index of the first known epoch that is not before this one. */
+static size_t lower_bound(const struct recovery *recovery, uint64_t epoch)
+{
+    size_t low = 0, high = recovery->epoch_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (recovery->epochs[middle] < epoch)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool knows_epoch(const struct recovery *recovery, uint64_t epoch)
+{
+    size_t at = lower_bound(recovery, epoch);
+    return at < recovery->epoch_count && recovery->epochs[at] == epoch;
+}
+
+static void add_epoch(struct recovery *recovery, uint64_t epoch)
+{
+    size_t at = lower_bound(recovery, epoch);
+    if (recovery->epoch_count == recovery->epoch_room) {
+        recovery->epoch_room = recovery->epoch_room ? 2 * recovery->epoch_room : 16;
+        recovery->epochs =
+            xrealloc(recovery->epochs, recovery->epoch_room * sizeof(*recovery->epochs));
+    }
+    uint64_t *place = recovery->epochs + at;
+    memmove(place + 1, place, (recovery->epoch_count - at) * sizeof(*place));
+    recovery->epoch_count++;
+    *place = epoch;
+}
+
+static void drop_epochs(struct recovery *recovery)
+{
+    size_t gone = lower_bound(recovery, recovery->low_water.epoch);
+    if (gone == 0)
+        return;
+    recovery->epoch_count -= gone;
+    memmove(recovery->epochs, recovery->epochs + gone,
+            recovery->epoch_count * sizeof(*recovery->epochs));
 }
 
 void recovery_started(struct recovery *recovery, uint64_t epoch)
@@ -55,6 +105,12 @@ void recovery_started(struct recovery *recovery, uint64_t epoch)
         recovery->epoch = epoch;
     if (!recovery->low_water_known)
         recovery_low_water(recovery, (struct txid){epoch, 0});
+    if (epoch < recovery->low_water.epoch || knows_epoch(recovery, epoch))
+        return;
+    add_epoch(recovery, epoch);
+    /* Ids that may still be decided are of this run, which is the last of them. */
+    if (recovery->epoch_count > LIMIT_EPOCHS)
+        recovery_low_water(recovery, (struct txid){recovery->epochs[1], 0});
 }
 
 void recovery_low_water(struct recovery *recovery, struct txid id)
@@ -62,6 +118,7 @@ void recovery_low_water(struct recovery *recovery, struct txid id)
     if (!recovery->low_water_known || txid_compare(id, recovery->low_water) > 0)
         recovery->low_water = id;
     recovery->low_water_known = true;
+    drop_epochs(recovery);
 }
 
 uint64_t recovery_begin(struct recovery *recovery, int64_t wall_us)
@@ -104,7 +161,9 @@ enum reach recovery_reach(const struct recovery *recovery, struct txid id)
     if (id.seq == 0 || id.epoch > recovery->epoch ||
         (id.epoch == recovery->epoch && id.seq > recovery->last_seq))
         return REACH_FUTURE;
-    return txid_compare(id, recovery->low_water) < 0 ? REACH_FORGOTTEN : REACH_KNOWN;
+    if (txid_compare(id, recovery->low_water) < 0 || !knows_epoch(recovery, id.epoch))
+        return REACH_FORGOTTEN;
+    return REACH_KNOWN;
 }
 
 enum verdict recovery_judge(const struct recovery *recovery, struct txid id, enum presence presence)

@@ -23,7 +23,9 @@ enum presence {
 
 /* Where its id lies. */
 enum reach {
-    REACH_FORGOTTEN, /* below the low-water mark: a commit of it may have been dropped */
+    /* Below the low-water mark, so that a commit of it may have been dropped; or of an epoch that
+     * this journal never saw: then it is an older copy of the one that held the commits. */
+    REACH_FORGOTTEN,
     REACH_KNOWN,
     REACH_FUTURE, /* not given out by this coordinator, as far as its journal knows */
     REACHES
@@ -39,6 +41,8 @@ struct recovery {
     uint64_t last_seq;     /* given out in it */
     bool low_water_known;  /* false: nothing of the journal was read yet and it may be fresh */
     struct txid low_water; /* ids below it are REACH_FORGOTTEN */
+    uint64_t *epochs;      /* of which a Started record is known: ascending, none below the mark */
+    size_t epoch_count, epoch_room;
     struct retained retained;
 };
 

@@ -62,6 +62,10 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
  * decisions at most. Beyond it the oldest are forgotten, and the low-water mark rises over them. */
 #define LIMIT_RETAINED_BLOCKS (64 * 1024)
 
+/* Epochs that the journal remembers, 8 bytes each, and a record each in a checkpoint: one begins with
+ * every start. Beyond it the oldest is forgotten, and the low-water mark rises over it. */
+#define LIMIT_EPOCHS (64 * 1024)
+
 /* COMMIT and LOOKUP sent again to a participant that came back, and not yet answered: more would
  * only wait in the participant's queue, in front of its new work. */
 #define LIMIT_OUTSTANDING 1024

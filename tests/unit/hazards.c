@@ -138,6 +138,59 @@ static void a_key_that_expired_can_be_taken_again(void **unused)
     world_free(shop.world);
 }
 
+/* A transaction that is committed and ended at one participant's end; returns its branch there. */
+static Wire__Branch commit(struct shop *shop)
+{
+    submit(shop->client, 1, NULL, "{}", both);
+    Wire__Branch order = asked(shop->orders, WIRE__MODE__PREPARE);
+    vote(shop->orders, order, WIRE__CHOICE__YES);
+    vote(shop->payments, asked(shop->payments, WIRE__MODE__PREPARE), WIRE__CHOICE__YES);
+    sync_journal(shop->world);
+    applied(shop->orders);
+    applied(shop->payments);
+    outcome(shop->client, 1, WIRE__RESULT__COMMITTED);
+    return order;
+}
+
+static void what_an_older_copy_of_the_journal_never_saw_is_held(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    Wire__Branch seen = commit(&shop);
+    sync_journal(shop.world);
+    size_t copied = shop.world->durable;
+    crash_and_start(shop.world);
+    open_shop(&shop);
+    Wire__Branch lost = commit(&shop);
+    pass(shop.world, 5 * SECOND_US);
+    shop.world->durable = copied;
+    crash_and_start(shop.world);
+    open_shop(&shop);
+    assert_true(lost.epoch > seen.epoch && lost.epoch < server_epoch(shop.world->server));
+    assert_int_equal(inquire(shop.orders, seen)->verdict, WIRE__VERDICT__VERDICT_COMMIT);
+    assert_int_equal(inquire(shop.orders, lost)->verdict, WIRE__VERDICT__VERDICT_HOLD);
+    world_free(shop.world);
+}
+
+static void the_epochs_of_earlier_runs_survive_a_checkpoint(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    submit(shop.client, 1, NULL, "{}", both);
+    Wire__Branch undecided = asked(shop.orders, WIRE__MODE__PREPARE);
+    vote(shop.orders, undecided, WIRE__CHOICE__YES);
+    for (int i = 0; i < 3; i++) {
+        crash_and_start(shop.world);
+        open_shop(&shop);
+        assert_int_equal(inquire(shop.orders, undecided)->verdict, WIRE__VERDICT__VERDICT_ABORT);
+        shop.world->checkpoint_due = true;
+        sync_journal(shop.world);
+        sync_journal(shop.world);
+        drop_what_the_checkpoint_replaced(shop.world);
+    }
+    world_free(shop.world);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -146,6 +199,8 @@ int main(void)
         cmocka_unit_test(a_commit_that_ended_can_have_a_hazard_at_every_branch),
         cmocka_unit_test(what_a_participant_says_of_the_past_decides_nothing_for_others),
         cmocka_unit_test(a_key_that_expired_can_be_taken_again),
+        cmocka_unit_test(what_an_older_copy_of_the_journal_never_saw_is_held),
+        cmocka_unit_test(the_epochs_of_earlier_runs_survive_a_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

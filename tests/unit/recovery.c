@@ -96,6 +96,49 @@ static void an_epoch_is_never_used_twice(void **unused)
     recovery_fini(&recovery);
 }
 
+static void an_epoch_that_the_journal_never_saw_is_held(void **unused)
+{
+    (void)unused;
+    struct recovery recovery = {0};
+    recovery_started(&recovery, 1600);
+    recovery_started(&recovery, 1600);
+    recovery_started(&recovery, 1650);
+    recovery_begin(&recovery, 1700 * second_us);
+    assert_int_equal(recovery.epoch_count, 3);
+    for (uint64_t epoch = 1600; epoch < 1700; epoch++) {
+        struct txid id = {epoch, 7};
+        bool seen = epoch == 1600 || epoch == 1650;
+        assert_int_equal(recovery_reach(&recovery, id), seen ? REACH_KNOWN : REACH_FORGOTTEN);
+        assert_int_equal(recovery_judge(&recovery, id, PRESENCE_NONE),
+                         seen ? VERDICT_IS_ABORT : VERDICT_IS_HOLD);
+    }
+    assert_int_equal(recovery_reach(&recovery, (struct txid){1701, 1}), REACH_FUTURE);
+    recovery_fini(&recovery);
+}
+
+static void epochs_below_the_mark_and_beyond_the_limit_are_forgotten(void **unused)
+{
+    (void)unused;
+    struct recovery recovery = {0};
+    for (uint64_t epoch = 1; epoch <= LIMIT_EPOCHS; epoch++)
+        recovery_started(&recovery, epoch);
+    assert_int_equal(recovery.low_water.epoch, 1);
+    assert_int_equal(recovery_judge(&recovery, (struct txid){1, 1}, PRESENCE_NONE),
+                     VERDICT_IS_ABORT);
+    recovery_started(&recovery, LIMIT_EPOCHS + 1);
+    assert_int_equal(recovery.epoch_count, LIMIT_EPOCHS);
+    assert_int_equal(recovery.low_water.epoch, 2);
+    assert_int_equal(recovery_judge(&recovery, (struct txid){1, 1}, PRESENCE_NONE),
+                     VERDICT_IS_HOLD);
+    assert_int_equal(recovery_judge(&recovery, (struct txid){2, 1}, PRESENCE_NONE),
+                     VERDICT_IS_ABORT);
+    recovery_low_water(&recovery, (struct txid){LIMIT_EPOCHS, 4096});
+    assert_int_equal(recovery.epoch_count, 2);
+    recovery_started(&recovery, 3);
+    assert_int_equal(recovery.epoch_count, 2);
+    recovery_fini(&recovery);
+}
+
 static void an_ended_commit_is_told_until_it_is_forgotten_and_held_from_then_on(void **unused)
 {
     (void)unused;
@@ -274,6 +317,8 @@ int main(void)
         cmocka_unit_test(a_fresh_journal_holds_everything_older_than_itself),
         cmocka_unit_test(ids_that_were_not_given_out_are_held),
         cmocka_unit_test(an_epoch_is_never_used_twice),
+        cmocka_unit_test(an_epoch_that_the_journal_never_saw_is_held),
+        cmocka_unit_test(epochs_below_the_mark_and_beyond_the_limit_are_forgotten),
         cmocka_unit_test(an_ended_commit_is_told_until_it_is_forgotten_and_held_from_then_on),
         cmocka_unit_test(the_mark_never_rises_over_what_may_still_be_decided),
         cmocka_unit_test(a_low_water_mark_of_a_checkpoint_outlives_the_start_beside_it),
