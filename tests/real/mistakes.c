@@ -194,7 +194,7 @@ static void work_longer_than_the_deadline_is_aborted_and_cancelled(struct shop *
 {
     expect(shop_say(shop, "submit", "--timeout", "1s", "orders.note", "{\"id\": \"x\"}",
                     "payments.dawdle", "{\"id\": \"x\", \"seconds\": 600}", NULL),
-           TOLD_ABORTED, "payments.dawdle", "time", NULL);
+           TOLD_ABORTED, "payments", "deadline", NULL);
     wait_for(nobody_sleeps, (void *)"payments", 10, "the work is cancelled in the database");
     expect_no_notes(shop, "x");
 }

@@ -37,17 +37,55 @@ const char *cluster_conninfo(const char *name)
 
 /* ---- SQL ----------------------------------------------------------------------------------- */
 
+/* One for each cluster, kept: a test asks often. */
+static struct {
+    char name[32];
+    PGconn *connection;
+} kept[8];
+
+static PGconn *connect_to(const char *name)
+{
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        if (!kept[i].connection) {
+            snprintf(kept[i].name, sizeof(kept[i].name), "%s", name);
+            kept[i].connection = PQconnectdb(cluster_conninfo(name));
+        }
+        if (strcmp(kept[i].name, name) == 0)
+            return kept[i].connection;
+    }
+    fail_msg("more clusters than expected");
+    return NULL;
+}
+
+static void disconnect_from(const char *name)
+{
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        if (kept[i].connection && strcmp(kept[i].name, name) == 0) {
+            PQfinish(kept[i].connection);
+            kept[i].connection = NULL;
+        }
+    }
+}
+
+static bool has_failed(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK;
+}
+
 PGresult *cluster_query(const char *name, const char *sql)
 {
-    char why[512];
-    PGconn *connection = PQconnectdb(cluster_conninfo(name));
+    PGconn *connection = connect_to(name);
     PGresult *result = PQexec(connection, sql);
-    ExecStatusType status = PQresultStatus(result);
-    snprintf(why, sizeof(why), "%s", PQerrorMessage(connection));
-    PQfinish(connection);
-    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+    /* A test may have killed the server since it was asked last. */
+    if (has_failed(result) && PQstatus(connection) != CONNECTION_OK) {
         PQclear(result);
-        fail_msg("%s: %s: %s", name, sql, why);
+        PQreset(connection);
+        result = PQexec(connection, sql);
+    }
+    if (has_failed(result)) {
+        PQclear(result);
+        fail_msg("%s: %s: %s", name, sql, PQerrorMessage(connection));
     }
     return result;
 }
@@ -133,6 +171,7 @@ void cluster_drop(const char *name)
 {
     char line[200], variable[64];
     variable_name(variable, sizeof(variable), name, "_DATA");
+    disconnect_from(name);
     snprintf(line, sizeof(line), "cluster_stop %s; rm -rf $(cluster_data %s)", name, name);
     if (getenv(variable) && !run_shell(line))
         print_error("the cluster %s could not be removed\n", name);

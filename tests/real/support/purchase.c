@@ -78,10 +78,14 @@ void said_fini(struct said *said)
     free(said->output);
 }
 
-void said_has(const struct said *said, const char *text)
+void said_has(struct said *said, const char *text)
 {
-    if (!strstr(said->output, text))
-        fail_msg("expected \"%s\" in (exit code %d): %s", text, said->code, said->output);
+    static char output[4096];
+    if (strstr(said->output, text))
+        return;
+    snprintf(output, sizeof(output), "%s", said->output);
+    said_fini(said);
+    fail_msg("expected \"%s\" in (exit code %d): %s", text, said->code, output);
 }
 
 /* ---- purchases ----------------------------------------------------------------------------- */

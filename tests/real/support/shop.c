@@ -238,7 +238,9 @@ static void install(struct shop *shop, enum process participant)
     char config[128];
     snprintf(config, sizeof(config), "%s/%s.yaml", shop->folder, process_names[participant]);
     const char *words[] = {"troth-participant", "--config", config, "--install", NULL};
-    assert_int_equal(shop_reap(shop_spawn(shop, words, "install.log", NULL)), 0);
+    int status = shop_reap(shop_spawn(shop, words, "install.log", NULL));
+    if (status != 0)
+        fail_msg("troth-participant --install failed: see %s/install.log", shop->folder);
 }
 
 static void open_shop(struct shop *shop)
