@@ -50,6 +50,8 @@ at_exit_run() {
     done
     exit "$at_exit_status"
 }
+# Somebody wanted the script to end: Ctrl-C, kill, a terminal that was closed.
+at_exit_interrupted() { ((at_exit_status == 129 || at_exit_status == 130 || at_exit_status == 143)); }
 at_exit_setup() {
     trap at_exit_run EXIT
     trap 'exit 129' HUP
@@ -87,6 +89,13 @@ process_children() {
         [[ $rest == "$1" ]] && printf '%s\n' "$pid"
     done
     return 0
+}
+
+# Ends a process of ours and what it has started.
+process_end_tree() {
+    local child
+    for child in $(process_children "$1"); do process_end_tree "$child"; done
+    kill "$1" 2>/dev/null || true
 }
 
 # A TCP port of the loopback address that nobody listens on, below the kernel's own range so that no
