@@ -5,6 +5,7 @@
 
 #include "coordinator/parts.h"
 #include "core/check.h"
+#include "core/planted.h"
 
 void server_wait(struct server *server, struct tx *tx, struct guest *guest,
                  const Wire__Submit *submit, bool repeated_key)
@@ -15,10 +16,14 @@ void server_wait(struct server *server, struct tx *tx, struct guest *guest,
     waiter->guest = guest;
     waiter->tx = tx;
     waiter->request = submit->request;
+    waiter->due_us = server->host.now_us(server->host.self) +
+                     (submit->timeout_ms ? submit->timeout_ms * UINT64_C(1000)
+                                         : server->config.transaction_timeout_us);
     waiter->decided_is_enough = submit->wait == WIRE__WAIT__DECIDED;
     waiter->repeated_key = repeated_key;
     list_append(&tx->waiters, &waiter->in_tx);
     list_append(&guest->waiters, &waiter->in_guest);
+    tx->waiter_count++;
     server->waiting++;
 }
 
@@ -26,6 +31,7 @@ void server_stop_waiting(struct server *server, struct waiter *waiter)
 {
     list_remove(&waiter->in_tx);
     list_remove(&waiter->in_guest);
+    waiter->tx->waiter_count--;
     server->waiting--;
     waiter->guest = NULL;
     if (waiter != &waiter->tx->first)
@@ -164,14 +170,39 @@ static void make_draft(const struct server *server, const struct tx *tx, enum an
     }
 }
 
+/* Each waits for what it asked for, within its own time: a client that joins with its key later
+ * neither ends the waiting of those before it nor makes it longer. */
+static bool answers_waiter(enum answer answer, const struct waiter *waiter, uint64_t now_us)
+{
+    if (answer == ANSWER_DECIDED)
+        return waiter->decided_is_enough;
+    if (answer == ANSWER_UNAPPLIED)
+        return waiter->due_us <= now_us || PLANTED(ANSWER_BEFORE_DURABLE);
+    return true;
+}
+
+void server_arm_waiters(struct server *server, struct tx *tx)
+{
+    uint64_t due_us = UINT64_MAX;
+    for (const struct list *at = tx->waiters.next; at != &tx->waiters; at = at->next) {
+        const struct waiter *waiter = CONTAINER(at, struct waiter, in_tx);
+        due_us = waiter->due_us < due_us ? waiter->due_us : due_us;
+    }
+    if (due_us == UINT64_MAX)
+        timers_clear(&server->timers, &tx->timer);
+    else
+        timers_set(&server->timers, &tx->timer, due_us);
+}
+
 void server_answer(struct server *server, struct tx *tx, enum answer answer)
 {
+    uint64_t now_us = server->host.now_us(server->host.self);
     struct draft draft;
     bool made = false;
     for (struct list *at = tx->waiters.next, *next; at != &tx->waiters; at = next) {
         struct waiter *waiter = CONTAINER(at, struct waiter, in_tx);
         next = at->next;
-        if (answer == ANSWER_DECIDED && !waiter->decided_is_enough)
+        if (!answers_waiter(answer, waiter, now_us))
             continue;
         if (!made)
             make_draft(server, tx, answer, &draft);

@@ -278,12 +278,14 @@ static void carry_other(struct server *server, struct tx *tx, const struct actio
         break;
     case ACTION_ANSWER_DECIDED:
         server_answer(server, tx, ANSWER_DECIDED);
+        server_arm_waiters(server, tx);
         break;
     case ACTION_ANSWER_APPLIED:
         server_answer(server, tx, ANSWER_APPLIED);
         break;
     case ACTION_ANSWER_UNAPPLIED:
         server_answer(server, tx, ANSWER_UNAPPLIED);
+        server_arm_waiters(server, tx);
         break;
     case ACTION_ANSWER_ABORTED:
         aborted(server, tx);
@@ -295,7 +297,7 @@ static void carry_other(struct server *server, struct tx *tx, const struct actio
         server_answer(server, tx, ANSWER_HAZARD);
         break;
     case ACTION_ARM_DEADLINE:
-        timers_set(&server->timers, &tx->timer, now_us + tx->timeout_us);
+        server_arm_waiters(server, tx);
         break;
     case ACTION_ARM_PATIENCE:
         timers_set(&server->timers, &tx->timer, now_us + server->config.transaction_timeout_us);

@@ -96,6 +96,8 @@ void server_wait(struct server *server, struct tx *tx, struct guest *guest,
                  const Wire__Submit *submit, bool repeated_key);
 void server_stop_waiting(struct server *server, struct waiter *waiter);
 void server_answer(struct server *server, struct tx *tx, enum answer answer);
+/* For a committed transaction: the timer is set for the first of its waiters whose time is up. */
+void server_arm_waiters(struct server *server, struct tx *tx);
 void server_reject(struct guest *guest, uint64_t request, const Wire__Problem *problem);
 /* The answer of an earlier commit with this key, which has ended. */
 void server_answer_key(struct server *server, struct guest *guest, uint64_t request,

@@ -91,7 +91,6 @@ static bool replay_committed(struct server *server, const Journal__Committed *co
     transaction_init(&tx->machine, tx->machine.branches, count, false, committed->key != NULL);
     tx->begun_us = committed->begun_us;
     tx->decided_us = committed->at_us;
-    tx->timeout_us = server->config.transaction_timeout_us;
     server_list(server, tx);
     for (int i = 0; i < count; i++) {
         const Journal__Branch *branch = committed->branches[i];

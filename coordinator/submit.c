@@ -236,9 +236,16 @@ static void repeat(struct server *server, struct guest *guest, const Wire__Submi
         server_answer_key(server, guest, submit->request, key);
         return;
     }
+    if (tx->waiter_count >= LIMIT_WAITERS) {
+        struct refusal r = {0};
+        SAY(r.message, "too many clients wait for the transaction of this idempotency key");
+        SAY(r.detail, "%d do, which is the limit; it goes on all the same", LIMIT_WAITERS);
+        SAY(r.hint, "submit again with the same key a little later");
+        refuse(&r, "busy", "", "");
+        server_reject(guest, submit->request, &r.problem);
+        return;
+    }
     server_wait(server, tx, guest, submit, true);
-    if (submit->timeout_ms)
-        tx->timeout_us = submit->timeout_ms * UINT64_C(1000);
     struct transaction_event event = {.type = EVENT_JOINED};
     CHECK(server_step(server, tx, &event));
 }

@@ -54,6 +54,7 @@ struct waiter {
     struct list in_guest;
     struct guest *guest;
     uint64_t request;
+    uint64_t due_us; /* what is committed and not applied by then is answered so */
     bool decided_is_enough, repeated_key;
 };
 
@@ -67,6 +68,7 @@ struct tx {
     struct timer timer;
     uint64_t timeout_us;
     struct list waiters;
+    int waiter_count;
     struct waiter first; /* the usual one needs no memory of its own */
     struct key *key;     /* while it is live */
     char *key_text;      /* or NULL */

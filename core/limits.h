@@ -58,6 +58,10 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
 #define LIMIT_IN_FLIGHT             20000
 #define LIMIT_IN_FLIGHT_PARTICIPANT 15000
 
+/* Clients that wait for one transaction, each with a key: one that tries again while its first try
+ * runs is one more. Each costs some 100 bytes, and its answer up to a message, at one moment. */
+#define LIMIT_WAITERS 64
+
 /* Ended commits are remembered in blocks of 4096 ids, 512 bytes each: 32 MiB and 268 million
  * decisions at most. Beyond it the oldest are forgotten, and the low-water mark rises over them. */
 #define LIMIT_RETAINED_BLOCKS (64 * 1024)
