@@ -351,7 +351,8 @@ uint64_t server_settle(struct server *server)
         server_checkpoint(server);
     stop_when_quiet(server);
     uint64_t next_us = transport_settle(server->transport);
-    /* A crash here: what was told is out, on its way to who has to know. */
+    /* A crash here: what was told in this turn is on its way, or lost with this process where a
+     * peer is paced or the link is full (core/peer.c). Nobody may count on either. */
     CRASH_POINT("coordinator.settled");
     uint64_t timer_us = timers_next(&server->timers);
     return timer_us < next_us ? timer_us : next_us;

@@ -399,8 +399,8 @@ uint64_t agent_settle(struct agent *agent)
         uint64_t at = transport_settle(agent->links[i].transport);
         next = at < next ? at : next;
     }
-    /* A crash here: what was queued is out. The coordinator has it, or the session's end undoes it.
-     */
+    /* A crash here: what was queued is on its way, or lost with this process where the link is
+     * paced or full (core/peer.c). The coordinator has it, or the session's end undoes it. */
     CRASH_POINT("participant.settled");
     uint64_t timer = timers_next(&agent->timers);
     return timer < next ? timer : next;
