@@ -61,7 +61,8 @@ check() {
     exit 1
 }
 
-# For check: commands that say what they found.
-is() { [[ $1 == "$2" ]] || { printf 'found %s, expected %s\n' "${1:-nothing}" "${2:-nothing}"; return 1; }; }
+# For check: commands that say what they found. Nothing found, as by a query that failed, is never
+# what was expected.
+is() { [[ $1 && $1 == "$2" ]] || { printf 'found %s, expected %s\n' "${1:-nothing}" "${2:-nothing}"; return 1; }; }
 contains() { [[ $1 == *"$2"* ]] || { printf '"%s" is not in:\n%s\n' "$2" "$1"; return 1; }; }
 soon() { wait_until 20 "$@" || { printf 'not within 20 s\n'; return 1; }; }
