@@ -77,12 +77,6 @@ PGresult *cluster_query(const char *name, const char *sql)
 {
     PGconn *connection = connect_to(name);
     PGresult *result = PQexec(connection, sql);
-    /* A test may have killed the server since it was asked last. */
-    if (has_failed(result) && PQstatus(connection) != CONNECTION_OK) {
-        PQclear(result);
-        PQreset(connection);
-        result = PQexec(connection, sql);
-    }
     if (has_failed(result)) {
         PQclear(result);
         fail_msg("%s: %s: %s", name, sql, PQerrorMessage(connection));
@@ -130,6 +124,7 @@ static bool run_shell(const char *line)
 void cluster_call(const char *function, const char *name)
 {
     char line[128];
+    disconnect_from(name);
     snprintf(line, sizeof(line), "%s %s", function, name);
     if (!run_shell(line))
         fail_msg("failed: %s", line);
@@ -137,6 +132,7 @@ void cluster_call(const char *function, const char *name)
 
 void cluster_mend(const char *name)
 {
+    disconnect_from(name);
     if (PQping(cluster_conninfo(name)) != PQPING_OK)
         cluster_call("cluster_restart", name);
 }
