@@ -70,6 +70,10 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
  * every start. Beyond it the oldest is forgotten, and the low-water mark rises over it. */
 #define LIMIT_EPOCHS (64 * 1024)
 
+/* Hazards of aborts that a participant keeps until a coordinator has taken them, some 120 bytes each.
+ * Beyond it they stand in its log only; a person who ends prepared branches by hand makes few. */
+#define LIMIT_UNTOLD_HAZARDS 1000
+
 /* COMMIT and LOOKUP sent again to a participant that came back, and not yet answered: more would
  * only wait in the participant's queue, in front of its new work. */
 #define LIMIT_OUTSTANDING 1024

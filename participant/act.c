@@ -249,25 +249,79 @@ static void do_vote(struct agent *agent, struct entry *entry, const struct branc
     free(results);
 }
 
-static void do_tell(struct agent *agent, struct entry *entry, const struct branch_action *action)
+static void send_finished(struct agent *agent, struct link *link, const struct gid *id, bool commit,
+                          const char *hazard)
 {
-    if (action->hazard)
-        host_log(&agent->host, LOG_ERROR, "hazard: %s: %s (xid %" PRIu64 ")", entry->gid,
-                 action->hazard, entry->branch.xid);
-    struct link *link = agent_link(agent, entry->id.coordinator);
-    if (!link)
-        return; /* FINISH comes again in the next session */
     Wire__Branch branch;
     Wire__Finished finished = WIRE__FINISHED__INIT;
-    fill_branch(&branch, &entry->id);
+    fill_branch(&branch, id);
     finished.branch = &branch;
-    finished.commit = action->commit;
-    finished.hazard = action->hazard != NULL;
-    finished.reason = (char *)(action->hazard ? action->hazard : "");
+    finished.commit = commit;
+    finished.hazard = hazard != NULL;
+    finished.reason = (char *)(hazard ? hazard : "");
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_FINISHED;
     message.finished = &finished;
     agent_send(agent, link, &message);
+}
+
+static void keep_hazard(struct agent *agent, const struct entry *entry, const char *text,
+                        uint64_t session)
+{
+    if (agent->untold_count == LIMIT_UNTOLD_HAZARDS)
+        return;
+    struct untold_hazard *hazard = xcalloc(1, sizeof(*hazard));
+    hazard->id = entry->id;
+    hazard->text = text;
+    hazard->session = session;
+    list_append(&agent->untold, &hazard->all);
+    agent->untold_count++;
+}
+
+void hazards_tell(struct agent *agent, struct link *link)
+{
+    for (struct list *node = agent->untold.next; node != &agent->untold; node = node->next) {
+        struct untold_hazard *hazard = CONTAINER(node, struct untold_hazard, all);
+        if (strcmp(hazard->id.coordinator, link->coordinator) != 0)
+            continue;
+        hazard->session = link->session;
+        send_finished(agent, link, &hazard->id, false, hazard->text);
+    }
+}
+
+static void forget_hazards_of(struct agent *agent, uint64_t session)
+{
+    for (struct list *node = agent->untold.next, *next; node != &agent->untold; node = next) {
+        struct untold_hazard *hazard = CONTAINER(node, struct untold_hazard, all);
+        next = node->next;
+        if (hazard->session != session)
+            continue;
+        list_remove(node);
+        free(hazard);
+        agent->untold_count--;
+    }
+}
+
+void hazards_forget(struct agent *agent)
+{
+    for (int i = 0; i < agent->link_count && agent->untold_count > 0; i++) {
+        const struct link *link = &agent->links[i];
+        if (link->peer && peer_idle(link->peer))
+            forget_hazards_of(agent, link->session);
+    }
+}
+
+static void do_tell(struct agent *agent, struct entry *entry, const struct branch_action *action)
+{
+    struct link *link = agent_link(agent, entry->id.coordinator);
+    if (action->hazard)
+        host_log(&agent->host, LOG_ERROR, "hazard: %s: %s (xid %" PRIu64 ")", entry->gid,
+                 action->hazard, entry->branch.xid);
+    if (action->hazard && !action->commit)
+        keep_hazard(agent, entry, action->hazard, link ? link->session : 0);
+    if (!link)
+        return; /* COMMIT comes again in the next session, and of an abort only a hazard matters */
+    send_finished(agent, link, &entry->id, action->commit, action->hazard);
     /* A crash here: the acknowledgement is lost, FINISH comes again, and the database proves by the
      * xid that the branch was ended as decided. */
     CRASH_POINT("participant.acked");

@@ -254,6 +254,7 @@ static void on_up(void *self, struct peer *peer)
     host_log(&agent->host, LOG_INFO, "connected to coordinator %s (epoch %" PRIu64 ")",
              link->coordinator, peer_boot(peer));
     status_send(agent, link);
+    hazards_tell(agent, link);
     scan_inquire(agent, link);
 }
 
@@ -333,6 +334,7 @@ struct agent *agent_new(const struct agent_config *config, const struct host_por
     agent->database = *database;
     list_init(&agent->entries);
     list_init(&agent->queue);
+    list_init(&agent->untold);
     agent_listen(agent);
     agent->links = xcalloc((size_t)link_count, sizeof(*agent->links));
     agent->link_count = link_count;
@@ -350,6 +352,11 @@ void agent_free(struct agent *agent)
         list_remove(&entry->all);
         work_free(entry->work);
         free(entry);
+    }
+    while (!list_empty(&agent->untold)) {
+        struct list *first = agent->untold.next;
+        list_remove(first);
+        free(CONTAINER(first, struct untold_hazard, all));
     }
     for (int i = 0; i < agent->link_count; i++)
         transport_free(agent->links[i].transport);
@@ -394,6 +401,7 @@ static void run_due(struct agent *agent)
 uint64_t agent_settle(struct agent *agent)
 {
     run_due(agent);
+    hazards_forget(agent);
     uint64_t next = UINT64_MAX;
     for (int i = 0; i < agent->link_count; i++) {
         uint64_t at = transport_settle(agent->links[i].transport);

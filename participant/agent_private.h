@@ -47,6 +47,15 @@ struct link {
     char refused[256];                      /* the last refusal, logged once */
 };
 
+/* A hazard of an abort, until its coordinator has taken it: unlike a commit, an abort is told in
+ * one session only, so that nobody would ask for it again. */
+struct untold_hazard {
+    struct list all; /* agent->untold */
+    struct gid id;
+    const char *text; /* constant */
+    uint64_t session; /* in which it was told last; 0: none */
+};
+
 /* What the last scan found. */
 struct scan_facts {
     bool known; /* some scan succeeded since the database came up */
@@ -68,6 +77,8 @@ struct agent {
 
     struct map by_gid;
     struct list entries, queue;
+    struct list untold;
+    int untold_count;
     int working; /* entries whose work is with the database */
     struct timers timers;
 
@@ -98,6 +109,10 @@ void entry_event(struct agent *agent, struct entry *entry, enum branch_event_kin
 /* Hands queued work to the database as far as there are connections. */
 void agent_pump(struct agent *agent);
 void agent_listen(struct agent *agent); /* fills agent->events */
+/* In a session that has just begun: hazards that earlier ones may not have carried. */
+void hazards_tell(struct agent *agent, struct link *link);
+/* Those whose session has delivered everything are the coordinator's from now on. */
+void hazards_forget(struct agent *agent);
 void vote_refused(struct agent *agent, struct link *link, const Wire__Branch *branch,
                   const struct work_refusal *refusal);
 

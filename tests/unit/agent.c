@@ -298,6 +298,42 @@ static void a_finish_of_an_unknown_branch_is_answered_from_the_database(void **s
     assert_string_not_equal(finished->reason, "");
 }
 
+static void a_hazard_of_an_abort_is_told_until_the_coordinator_has_it(void **state)
+{
+    (void)state;
+    send_finish(1, false, 77);
+    events->finished(events->self, take_tag(FINISH), DB_MISSING, "");
+    lose_session();
+    events->status(events->self, take_tag(STATUS), DB_STATUS_COMMITTED);
+    settle();
+    clear_inbox();
+    reconnect();
+    settle();
+    const Wire__Finished *finished = got(WIRE__MESSAGE__BODY_FINISHED)->finished;
+    assert_true(finished->hazard && !finished->commit);
+    assert_int_equal(finished->branch->seq, 1);
+    pass(1000000);
+    /* This one goes out, and its session with it. */
+    send_finish(2, false, 78);
+    events->finished(events->self, take_tag(FINISH), DB_MISSING, "");
+    cut = true;
+    events->status(events->self, take_tag(STATUS), DB_STATUS_COMMITTED);
+    lose_session();
+    clear_inbox();
+    reconnect();
+    settle();
+    finished = got(WIRE__MESSAGE__BODY_FINISHED)->finished;
+    assert_true(finished->hazard);
+    assert_int_equal(finished->branch->seq, 2);
+    /* Taken: not told again. */
+    pass(1000000);
+    lose_session();
+    clear_inbox();
+    reconnect();
+    settle();
+    assert_true(nothing_came(WIRE__MESSAGE__BODY_FINISHED));
+}
+
 static void what_cannot_be_finished_is_tried_again_and_holds_up_nothing_else(void **state)
 {
     (void)state;
@@ -515,6 +551,7 @@ int main(void)
         UP(a_prepare_of_unknown_result_is_looked_for_and_rolled_back),
         UP(a_branch_that_gets_prepared_after_the_scan_is_found_by_the_next),
         UP(a_finish_of_an_unknown_branch_is_answered_from_the_database),
+        UP(a_hazard_of_an_abort_is_told_until_the_coordinator_has_it),
         UP(what_cannot_be_finished_is_tried_again_and_holds_up_nothing_else),
         UP(one_phase_work_votes_done),
         UP(a_lost_one_phase_commit_is_found_by_its_barrier_row),
