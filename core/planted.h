@@ -22,6 +22,7 @@
     BUG(APPLIED_WHEN_DECIDED)       /* the client hears applied before the acks */ \
     BUG(NO_RECOVERY)                /* committed and not ended is not sent again */ \
     BUG(CHECKPOINT_DROPS_LIVE)      /* a checkpoint leaves out what is not ended */ \
+    BUG(CHECKPOINT_DROPS_EPOCHS)    /* a checkpoint leaves out the epochs of earlier runs */ \
     BUG(FORGET_RETAINED)            /* ended commits are not retained, yet not below low-water */ \
     /* participant */ \
     BUG(YES_WHEN_EXPECTATION_FAILED) /* prepared, but an expectation failed: still yes */ \

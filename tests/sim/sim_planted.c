@@ -15,7 +15,8 @@ enum { MOST_SEEDS = 2000 };
  * the data or in what a client was told. */
 static bool only_hinders(enum planted_bug bug)
 {
-    return bug == PLANTED_NO_AND_STAY_PREPARED || bug == PLANTED_PREPARE_AFTER_ABORT;
+    return bug == PLANTED_NO_AND_STAY_PREPARED || bug == PLANTED_PREPARE_AFTER_ABORT ||
+           bug == PLANTED_CHECKPOINT_DROPS_EPOCHS;
 }
 
 static void is_caught(void **state)
