@@ -110,32 +110,6 @@ static uint64_t settle(void *self)
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-/* The journal is opened after the server is made, whose port it is: until then there is nothing to
- * append. */
-static uint64_t append(void *self, const void *record, size_t size, bool urgent)
-{
-    const struct journal_port *port = file_journal_port(((struct daemon *)self)->journal);
-    return port->append(port->self, record, size, urgent);
-}
-
-static bool checkpoint_due(void *self)
-{
-    const struct journal_port *port = file_journal_port(((struct daemon *)self)->journal);
-    return port->checkpoint_due(port->self);
-}
-
-static void checkpoint_begin(void *self)
-{
-    const struct journal_port *port = file_journal_port(((struct daemon *)self)->journal);
-    port->checkpoint_begin(port->self);
-}
-
-static void checkpoint_end(void *self)
-{
-    const struct journal_port *port = file_journal_port(((struct daemon *)self)->journal);
-    port->checkpoint_end(port->self);
-}
-
 static bool replay(void *self, const void *record, size_t size, struct error *error)
 {
     struct daemon *daemon = self;
@@ -155,24 +129,18 @@ static bool open_all(struct daemon *daemon, struct error *error)
                                    .transaction_timeout_us = config->transaction_timeout_us,
                                    .heartbeat_us = config->heartbeat_us,
                                    .retain_us = config->retain_us};
-    struct journal_port journal = {.self = daemon,
-                                   .append = append,
-                                   .checkpoint_due = checkpoint_due,
-                                   .checkpoint_begin = checkpoint_begin,
-                                   .checkpoint_end = checkpoint_end};
     daemon->loop = loop_new();
     daemon->nano =
         nano_listen(daemon->loop, config->listen, LIMIT_AGENT_FRAME_BYTES, &nano_events, error);
     if (!daemon->nano)
         return false;
-    daemon->server =
-        server_new(&server, loop_host(daemon->loop), &journal, nano_link(daemon->nano));
+    daemon->server = server_new(&server, loop_host(daemon->loop), nano_link(daemon->nano));
     daemon->journal = file_journal_open(daemon->loop, &options, &journal_events, error);
     if (!daemon->journal)
         return false;
     log_write(LOG_INFO, "journal %s: %" PRIu64 " records read", config->journal_directory,
               daemon->replayed);
-    server_start(daemon->server);
+    server_start(daemon->server, file_journal_port(daemon->journal));
     loop_on_settle(daemon->loop, settle, daemon);
     loop_on_stop(daemon->loop, on_stop, daemon);
     return true;

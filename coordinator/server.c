@@ -177,7 +177,7 @@ static void take_message(void *self, struct peer *peer, const Wire__Message *mes
 /* ---- life ---- */
 
 struct server *server_new(const struct server_config *config, const struct host_port *host,
-                          const struct journal_port *journal, const struct link_port *link)
+                          const struct link_port *link)
 {
     struct server *server = xcalloc(1, sizeof(*server));
     CHECK(name_valid(config->cluster) && name_valid(config->coordinator));
@@ -187,7 +187,6 @@ struct server *server_new(const struct server_config *config, const struct host_
     server->config.cluster = server->cluster;
     server->config.coordinator = server->coordinator;
     server->host = *host;
-    server->journal = *journal;
     list_init(&server->all);
     list_init(&server->deciding);
     participants_init(&server->participants);
@@ -263,8 +262,9 @@ static void keep_house(struct server *server, uint64_t now_us)
     timers_set(&server->timers, &server->housekeeping, now_us + HOUSEKEEPING_US);
 }
 
-void server_start(struct server *server)
+void server_start(struct server *server, const struct journal_port *journal)
 {
+    server->journal = *journal;
     server->started_us = server->host.wall_us(server->host.self);
     recovery_begin(&server->recovery, server->started_us);
     server->named = true;

@@ -32,14 +32,15 @@ struct server_host_facts {
 /* Strings and ports are copied. new/free: the heap; free may be called at any moment (a crash in
  * the simulator) and uses no port. */
 struct server *server_new(const struct server_config *config, const struct host_port *host,
-                          const struct journal_port *journal, const struct link_port *link);
+                          const struct link_port *link);
 void server_free(struct server *server);
 
 /* One record of an earlier run. False: the record makes no sense here (another cluster's journal,
  * unknown type); the host must not start. */
 bool server_replay(struct server *server, const void *record, size_t size, struct error *error);
-/* Appends Started with a new epoch; the coordinator takes part when that is durable. */
-void server_start(struct server *server);
+/* Appends Started with a new epoch; the coordinator takes part when that is durable. The journal is
+ * needed from here on only: it was being read before. */
+void server_start(struct server *server, const struct journal_port *journal);
 
 void server_frame(struct server *server, uint64_t route, const void *frame, size_t size);
 /* All records up to this position are durable. */

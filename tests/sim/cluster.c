@@ -43,9 +43,9 @@ static void coordinator_start(struct node *node)
                                    .retain_us = setup.retain_us};
     struct journal_port journal = disk_port(disk);
     struct link_port link = network_acceptor(world->network, node);
-    node->process = server_new(&config, &node->host, &journal, &link);
+    node->process = server_new(&config, &node->host, &link);
     if (disk_open(disk, replay, node))
-        server_start(node->process);
+        server_start(node->process, &journal);
 }
 
 static void coordinator_stop(struct node *node)

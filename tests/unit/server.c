@@ -246,7 +246,7 @@ static void another_cluster_is_refused_unless_a_client_names_none(void **unused)
     (void)unused;
     struct world *world = world_new();
     make_server(world, "other", "c1");
-    server_start(world->server);
+    start_server(world);
     sync_journal(world);
     struct visitor *visitor = visitor_named(world, 0, "orders", WIRE__ROLE__PARTICIPANT);
     assert_null(transport_peer(visitor->transport));

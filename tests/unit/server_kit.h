@@ -325,9 +325,14 @@ static void make_server(struct world *world, const char *cluster, const char *co
                                    .transaction_timeout_us = 30 * SECOND_US,
                                    .heartbeat_us = SECOND_US / 2,
                                    .retain_us = 7ull * 24 * 3600 * SECOND_US};
-    struct journal_port journal = {world, journal_append, journal_due, journal_begin, journal_end};
     struct link_port link = {world, server_link_send, NULL};
-    world->server = server_new(&config, &world->host, &journal, &link);
+    world->server = server_new(&config, &world->host, &link);
+}
+
+static inline void start_server(struct world *world)
+{
+    struct journal_port journal = {world, journal_append, journal_due, journal_begin, journal_end};
+    server_start(world->server, &journal);
 }
 
 static void start(struct world *world)
@@ -336,7 +341,7 @@ static void start(struct world *world)
     make_server(world, "shop", "c1");
     world->run_from = world->journal.count;
     assert_true(replay_all(world, &error));
-    server_start(world->server);
+    start_server(world);
     assert_false(server_ready(world->server));
     sync_journal(world);
     assert_true(server_ready(world->server));
