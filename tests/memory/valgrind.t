@@ -13,7 +13,7 @@ clusters_start "$folder"
 at_exit clusters_stop
 shop_create "$folder"
 at_exit shop_stop_all
-shop_under=(valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite
+shop_under=(valgrind --quiet --vgdb=no --leak-check=full --errors-for-leak-kinds=definite
     --suppressions="$TROTH_ROOT/tests/valgrind.supp" --log-file="$folder/log/valgrind.%p")
 
 buy() { # ORDER CUSTOMER: exit code of the submit
