@@ -66,12 +66,13 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
  * decisions at most. Beyond it the oldest are forgotten, and the low-water mark rises over them. */
 #define LIMIT_RETAINED_BLOCKS (64 * 1024)
 
-/* Epochs that the journal remembers, 8 bytes each, and a record each in a checkpoint: one begins with
- * every start. Beyond it the oldest is forgotten, and the low-water mark rises over it. */
+/* Epochs that the journal remembers, 8 bytes each, and a record each in a checkpoint: one begins
+ * with every start. Beyond it the oldest is forgotten, and the low-water mark rises over it. */
 #define LIMIT_EPOCHS (64 * 1024)
 
-/* Hazards of aborts that a participant keeps until a coordinator has taken them, some 120 bytes each.
- * Beyond it they stand in its log only; a person who ends prepared branches by hand makes few. */
+/* Hazards of aborts that a participant keeps until a coordinator has taken them, some 120 bytes
+ * each. Beyond it they stand in its log only; a person who ends prepared branches by hand makes
+ * few. */
 #define LIMIT_UNTOLD_HAZARDS 1000
 
 /* COMMIT and LOOKUP sent again to a participant that came back, and not yet answered: more would
