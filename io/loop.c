@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +21,11 @@ struct settler {
 struct loop {
     uv_loop_t uv;
     uv_prepare_t prepare; /* runs the settle functions just before the loop sleeps */
-    uv_timer_t wake;
+    /* Ends the sleep in time. Not uv_timer_t, which counts in milliseconds: frames are paced in
+     * fractions of one. */
+    int wake_fd;
+    uv_poll_t wake;
+    uint64_t wake_at_us; /* what wake_fd is set to; UINT64_MAX: nothing */
     uv_signal_t terminate, interrupt;
     struct host_port host;
     struct settler settlers[SETTLE_MAX];
@@ -72,9 +77,29 @@ static void log_to_stderr(void *self, enum log_level level, const char *line)
     log_line(level, line);
 }
 
-static void ignore_wake(uv_timer_t *timer)
+/* It only ends the sleep; the settle functions see what is due. */
+static void woken(uv_poll_t *wake, int status, int events)
 {
-    (void)timer; /* it only ends the sleep; the settle functions see what is due */
+    struct loop *loop = wake->data;
+    uint64_t expirations;
+    (void)events;
+    CHECK(status == 0);
+    ssize_t size = read(loop->wake_fd, &expirations, sizeof(expirations));
+    CHECK(size == sizeof(expirations) || errno == EAGAIN);
+    loop->wake_at_us = UINT64_MAX;
+}
+
+/* A wake that is set earlier than needed stays: mostly it is moved again before it comes. */
+static void set_wake(struct loop *loop, uint64_t at_us)
+{
+    if (at_us >= loop->wake_at_us)
+        return;
+    if (at_us == 0)
+        at_us = 1; /* zeros would clear the timer */
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at_us / 1000000),
+                                           .tv_nsec = (long)(at_us % 1000000) * 1000}};
+    CHECK(timerfd_settime(loop->wake_fd, TFD_TIMER_ABSTIME, &when, NULL) == 0);
+    loop->wake_at_us = at_us;
 }
 
 /* A settle function may give work to one that ran before it in this pass, so with several a second
@@ -92,14 +117,7 @@ static void settle_turn(uv_prepare_t *prepare)
         }
     }
     loop->clock_read = false;
-    if (wake_us == UINT64_MAX) {
-        uv_timer_stop(&loop->wake);
-        return;
-    }
-    uv_update_time(&loop->uv);
-    uint64_t now = uv_hrtime() / 1000;
-    uint64_t sleep_ms = wake_us > now ? (wake_us - now + 999) / 1000 : 0;
-    CHECK(uv_timer_start(&loop->wake, ignore_wake, sleep_ms, 0) == 0);
+    set_wake(loop, wake_us);
 }
 
 struct loop *loop_new(void)
@@ -107,10 +125,14 @@ struct loop *loop_new(void)
     struct loop *loop = xcalloc(1, sizeof(*loop));
     CHECK(uv_loop_init(&loop->uv) == 0);
     CHECK(uv_prepare_init(&loop->uv, &loop->prepare) == 0);
-    CHECK(uv_timer_init(&loop->uv, &loop->wake) == 0);
+    loop->wake_at_us = UINT64_MAX;
+    loop->wake_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    CHECK(loop->wake_fd >= 0);
+    CHECK(uv_poll_init(&loop->uv, &loop->wake, loop->wake_fd) == 0);
     CHECK(uv_signal_init(&loop->uv, &loop->terminate) == 0);
     CHECK(uv_signal_init(&loop->uv, &loop->interrupt) == 0);
-    loop->prepare.data = loop->terminate.data = loop->interrupt.data = loop;
+    loop->prepare.data = loop->wake.data = loop->terminate.data = loop->interrupt.data = loop;
+    CHECK(uv_poll_start(&loop->wake, UV_READABLE, woken) == 0);
     CHECK(uv_prepare_start(&loop->prepare, settle_turn) == 0);
     loop->host = (struct host_port){loop, now_us, wall_us, random_bytes, log_to_stderr};
     /* A reader of our stderr that goes away must not end a coordinator. */
@@ -129,6 +151,7 @@ void loop_free(struct loop *loop)
     uv_run(&loop->uv, UV_RUN_NOWAIT);
     uv_run(&loop->uv, UV_RUN_NOWAIT);
     CHECK(uv_loop_close(&loop->uv) == 0);
+    close(loop->wake_fd);
     free(loop);
 }
 
