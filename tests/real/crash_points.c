@@ -100,6 +100,7 @@ struct attempt {
     struct shop *shop;
     enum process process;
     struct purchase purchase;
+    char key[32];
     int told;
 };
 
@@ -109,14 +110,14 @@ static bool something_ended(void *self)
     return shop_ended(attempt->shop, attempt->process) || purchase_ended(&attempt->purchase);
 }
 
-static void ask_for(struct purchase *purchase, const struct crash *crash)
+static void ask_for(struct attempt *attempt, const struct crash *crash)
 {
-    static char key[32];
     static int keys;
+    struct purchase *purchase = &attempt->purchase;
     *purchase = (struct purchase){.timeout = "5s"};
     if (crash->kind == KEYED) {
-        snprintf(key, sizeof(key), "key-%d", ++keys);
-        purchase->key = key;
+        snprintf(attempt->key, sizeof(attempt->key), "key-%d", ++keys);
+        purchase->key = attempt->key;
     } else if (crash->kind == REFUSED) {
         purchase->amount = 100000;
     } else if (crash->kind == ALONE) {
@@ -131,7 +132,7 @@ static bool buy_until_death(struct attempt *attempt, const struct crash *crash)
     struct shop *shop = attempt->shop;
     bool died = shop_ended(shop, crash->process);
     if (!died) {
-        ask_for(&attempt->purchase, crash);
+        ask_for(attempt, crash);
         purchase_begin(shop, &attempt->purchase);
         wait_for(something_ended, attempt, 30, "the purchase or the process has ended");
         died = shop_ended(shop, crash->process);

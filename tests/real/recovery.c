@@ -1,5 +1,6 @@
-/* A start with a long past: 10,000 transactions that are decided and that nobody has acknowledged,
- * really prepared in a database. */
+/* A start with a past: 10,000 transactions that are decided and that nobody has acknowledged,
+ * really prepared in a database; and one that a checkpoint was made over. */
+#include <dirent.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -225,11 +226,52 @@ static void many_decided_transactions_are_all_carried_out_and_none_twice(struct 
     stop(past.coordinator);
 }
 
+/* ---- a checkpoint in between ----------------------------------------------------------------- */
+
+/* The checkpoint is made when it is the only segment. */
+static bool one_segment_is_left(void *self)
+{
+    struct shop *shop = self;
+    char path[128];
+    int segments = 0;
+    snprintf(path, sizeof(path), "%s/journal", shop->folder);
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        segments += strstr(entry->d_name, ".journal") != NULL;
+    closedir(folder);
+    return segments == 1;
+}
+
+static void what_is_not_applied_outlives_a_checkpoint(struct shop *shop)
+{
+    struct purchase purchase = {.wait = "decided"};
+    shop_stop(shop, INVENTORY);
+    shop_start(shop, INVENTORY, "participant.commit-received");
+    shop_wait_ready(shop);
+    assert_int_equal(purchase_make(shop, &purchase), TOLD_COMMITTED);
+    shop_wait_end(shop, INVENTORY);
+    books_wait_prepared("orders", 0);
+    books_wait_prepared("payments", 0);
+    shop_kill(shop, COORDINATOR);
+    journal_fill(shop);
+    assert_false(one_segment_is_left(shop));
+    shop_start(shop, COORDINATOR, NULL);
+    wait_for(one_segment_is_left, shop, 20, "a checkpoint is made");
+    shop_kill(shop, COORDINATOR);
+    assert_int_equal(cluster_value("inventory", "select count(*) from pg_prepared_xacts"), 1);
+    shop_start_all(shop);
+    books_wait_settled(shop);
+    assert_int_equal(books_check(), 1);
+    assert_int_equal(books_count(purchase.order), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SHOP_TEST(many_decided_transactions_are_all_carried_out_and_none_twice)};
-    int failed = shop_run("recovery", tests, 1);
+        SHOP_TEST(many_decided_transactions_are_all_carried_out_and_none_twice),
+        SHOP_TEST(what_is_not_applied_outlives_a_checkpoint)};
+    int failed = shop_run("recovery", tests, 2);
     cluster_drop(cluster);
     return failed;
 }
