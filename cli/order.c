@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/table.h"
+#include "cli/print.h"
 #include "core/check.h"
 #include "core/id.h"
 #include "core/json.h"

@@ -12,6 +12,9 @@
 #include "core/json.h"
 #include "wire.pb-c.h"
 
+/* The character at text and its bytes (1 to 4); 0 when there is no valid UTF-8 there. */
+int utf8_next(const char *text, uint32_t *point);
+
 /* Control characters, marks of direction and bytes that are no UTF-8 as \xNN. The first is a new
  * text that the caller frees. */
 char *escaped(const char *text);

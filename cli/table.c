@@ -11,29 +11,6 @@
 
 enum { GAP = 2 };
 
-int utf8_next(const char *text, uint32_t *point)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (at[0] < 0x80) {
-        *point = at[0];
-        return at[0] ? 1 : 0;
-    }
-    int size = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : at[0] >= 0xc0 ? 2 : 0;
-    if (size == 0 || at[0] > 0xf4)
-        return 0;
-    uint32_t value = at[0] & (0x7fu >> size);
-    for (int i = 1; i < size; i++) {
-        if ((at[i] & 0xc0) != 0x80) /* also stops at the end of the text */
-            return 0;
-        value = value << 6 | (at[i] & 0x3f);
-    }
-    if (value < least[size] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-        return 0;
-    *point = value;
-    return size;
-}
-
 /* 0 for marks that join the character before, 2 for those of double width, else 1. */
 static int point_width(uint32_t point)
 {

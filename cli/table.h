@@ -6,8 +6,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* The character at text and its bytes (1 to 4); 0 when there is no valid UTF-8 there. */
-int utf8_next(const char *text, uint32_t *point);
 /* Columns that a terminal uses for the text, which must hold no control characters. */
 int text_width(const char *text);
 
