@@ -19,6 +19,14 @@ _Static_assert(6 + LIMIT_GTRID_BYTES + 1 + 3 <= LIMIT_GID_BYTES, "a gid must fit
 /* Branches of a transaction: a person's purchase has 3; 64 keeps a COMMIT record under a batch. */
 #define LIMIT_BRANCHES 64
 
+/* Sites of a three-phase transaction: its coordinator and up to 31 participants, a bit each. */
+#define LIMIT_SITES 32
+/* Their names and addresses, as they travel with PREPARE and lie in troth.register. */
+#define LIMIT_ADDRESS_BYTES 63
+/* Links that a participant has to others at one time, to finish transactions without their
+ * coordinator. Each is a socket, and goes when it was of no use for a while. */
+#define LIMIT_LINES 64
+
 /* Operations in one transaction, over all branches. */
 #define LIMIT_CALLS 256
 

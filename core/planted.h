@@ -33,6 +33,19 @@
     BUG(NO_SCAN)                    /* prepared orphans are never inquired about */ \
     BUG(GUESS_ONE_PHASE)            /* a connection lost in COMMIT is reported as no */ \
     BUG(PREPARE_AFTER_ABORT)        /* an abort that overtakes queued work is forgotten */ \
+    /* the register */ \
+    BUG(ACCEPT_BELOW_PROMISE)       /* a promise does not fence what comes below it */ \
+    BUG(MINORITY_DECIDES)           /* one site short of a majority is enough */ \
+    BUG(IGNORE_ACCEPTED)            /* a terminator aborts whatever others have accepted */ \
+    BUG(TAKE_LOWEST_ACCEPTED)       /* of two accepted values the one at the lower ballot */ \
+    BUG(REUSE_BALLOT)               /* a site started again uses a ballot of its own again */ \
+    BUG(ASK_BEFORE_OWN)             /* others are asked before this site's own register */ \
+    BUG(ANSWER_BEFORE_STORED)       /* a site answers before its register is durable */ \
+    BUG(PRESUME_ABORT_OF_PROPOSED)  /* a restarted coordinator forgets what it proposed */ \
+    BUG(ABORT_AFTER_PROPOSAL)       /* the deadline aborts although commit was proposed */ \
+    BUG(DECIDE_ON_OWN_ACCEPTANCE)   /* three-phase commits when only the coordinator accepted */ \
+    BUG(GUESS_IN_MINORITY)          /* a participant alone for long rolls back */ \
+    BUG(CLEAN_REGISTER_EARLY)       /* a row goes while another site may still ask */ \
     /* sessions */ \
     BUG(NO_DEDUPLICATION)           /* a frame sent again is delivered again */ \
     BUG(DELIVER_GAPS)               /* a lost frame is skipped */

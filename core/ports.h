@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/register.h"
+
 /* ---- host: clock, random, log ------------------------------------------------------------- */
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
@@ -60,6 +62,18 @@ struct link_port {
     void (*redial)(void *self);
 };
 
+/* ---- dial: links to other participants ---------------------------------------------------- */
+
+/* Makes a participant's links to others when it needs them. The runner chooses the line, 0 ...
+ * LIMIT_LINES - 1; what comes on it comes back with it. */
+struct dial_port {
+    void *self;
+    /* A connector's link to the address, at which nobody need be yet. False: it is no address. */
+    bool (*dial)(void *self, int line, const char *address, struct link_port *link);
+    /* Nothing comes on that line any more; its link must not be used again. */
+    void (*hang_up)(void *self, int line);
+};
+
 /* ---- database: one participant's PostgreSQL ----------------------------------------------- */
 
 enum db_mode {
@@ -83,8 +97,19 @@ struct db_statement {
     int call; /* index of the call this statement belongs to */
 };
 
+/* A row of troth.register: this site's register of a three-phase transaction. */
+struct db_register {
+    const char *gtrid;
+    const char *sites; /* who to ask; "": not told, as the branch was never prepared here */
+    int64_t begun_us;  /* the transaction's, by its coordinator's wall clock */
+    struct register_state state;
+};
+
 struct db_work {
     enum db_mode mode;
+    /* DB_PREPARE of three phases: inserted just before the work, in a transaction of its own that
+     * waits for no flush: PREPARE TRANSACTION's makes it durable. NULL: two phases. */
+    const struct db_register *row;
     const char *gid;   /* the prepared transaction's name; DB_PREPARE */
     const char *gtrid; /* the barrier row's id; DB_ONE_PHASE */
     const struct db_statement *statements;
@@ -103,6 +128,9 @@ enum db_outcome {
 
 struct db_worked {
     enum db_outcome outcome;
+    /* The row of the register was there before: some site has begun to finish this transaction
+     * without us. The branch must be rolled back, never voted yes. */
+    bool fenced;
     uint64_t xid;         /* 64 bits, as pg_current_xact_id() gives it; DB_PREPARED */
     int failed_statement; /* -1: none */
     const char *sqlstate; /* "" when not an SQL error */
@@ -127,8 +155,15 @@ enum db_status {
 
 enum db_found { DB_FOUND, DB_NOT_FOUND, DB_FOUND_ERROR };
 
+enum db_stored {
+    DB_STORED,      /* durable */
+    DB_CHANGED,     /* the row is not what `before` says: load it */
+    DB_STORE_FAILED /* not known whether it was stored: load it */
+};
+
 struct db_prepared {
     const char *gid; /* any text: foreign ones too */
+    bool registered; /* three-phase: troth.register has a row for it */
     uint64_t xid;
     int64_t prepared_at_us; /* wall clock of the database */
 };
@@ -148,8 +183,20 @@ struct db_port {
     void (*lookup)(void *self, const char *gtrid, void *tag);
     /* All prepared transactions of this database, foreign ones too. */
     void (*scan)(void *self, void *tag);
-    /* Deletes barrier rows older than age. Answered by nothing. */
+    /* Deletes rows older than age: of the barrier, and of the register where nothing of theirs is
+     * prepared. Answered by nothing. */
     void (*clean)(void *self, uint64_t age_us);
+
+    /* The register of a transaction. One that was settled is found as decided commit. */
+    void (*register_load)(void *self, const char *gtrid, void *tag);
+    /* Makes row->state durable if what the table holds now is `before` (NULL: no row). Many of them
+     * share one flush. row and before live for the call only. */
+    void (*register_store)(void *self, const struct db_register *row,
+                           const struct register_state *before, void *tag);
+    /* These are committed and applied at every site: their rows are folded into a bit each. Lazy;
+     * answered by nothing. */
+    void (*register_settle)(void *self, const char *coordinator, uint64_t epoch,
+                            const uint64_t *seqs, size_t count);
 };
 
 /* What the port calls, from the host's loop. Pointers in arguments live for the call only. */
@@ -165,6 +212,10 @@ struct db_events {
     void (*finished)(void *self, void *tag, enum db_finish result, const char *reason);
     void (*status)(void *self, void *tag, enum db_status status);
     void (*looked_up)(void *self, void *tag, enum db_found found);
+    /* row: NULL unless found; its gtrid is the one asked for. */
+    void (*register_loaded)(void *self, void *tag, enum db_found found,
+                            const struct db_register *row);
+    void (*register_stored)(void *self, void *tag, enum db_stored stored);
     /* ok false: could not ask (prepared is NULL). slots: max_prepared_transactions. */
     void (*scanned)(void *self, void *tag, bool ok, const struct db_prepared *prepared, int count,
                     int slots);

@@ -201,8 +201,25 @@ static void no_scanned(void *self, void *tag, bool ok, const struct db_prepared 
     (void)self, (void)tag, (void)ok, (void)prepared, (void)count, (void)slots;
 }
 
-static const struct db_events nobody = {NULL,        no_up,     no_down,      no_worked,
-                                        no_finished, no_status, no_looked_up, no_scanned};
+static void no_loaded(void *self, void *tag, enum db_found found, const struct db_register *row)
+{
+    (void)self, (void)tag, (void)found, (void)row;
+}
+
+static void no_stored(void *self, void *tag, enum db_stored stored)
+{
+    (void)self, (void)tag, (void)stored;
+}
+
+static const struct db_events nobody = {.up = no_up,
+                                        .down = no_down,
+                                        .worked = no_worked,
+                                        .finished = no_finished,
+                                        .status = no_status,
+                                        .looked_up = no_looked_up,
+                                        .register_loaded = no_loaded,
+                                        .register_stored = no_stored,
+                                        .scanned = no_scanned};
 
 /* application_name: troth:<cluster>:<participant>:<boot>:<serial> within PostgreSQL's 63 bytes.
  * Long names are told apart by a hash; '#' is in no name, so that nothing is mistaken for another.

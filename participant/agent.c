@@ -320,9 +320,10 @@ static void link_init(struct agent *agent, struct link *link, const struct agent
 
 struct agent *agent_new(const struct agent_config *config, const struct host_port *host,
                         const struct db_port *database, const struct link_port *links,
-                        int link_count)
+                        int link_count, const struct link_port *door, const struct dial_port *dial)
 {
     CHECK(config->connections > 0 && link_count > 0);
+    CHECK(!door == !dial);
     struct agent *agent = xcalloc(1, sizeof(*agent));
     agent->cluster = xstrdup(config->cluster);
     agent->participant = xstrdup(config->participant);

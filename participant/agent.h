@@ -21,21 +21,28 @@ struct agent_config {
     int connections;                        /* work that may run at once: 16 */
     uint64_t heartbeat_us;                  /* 500 ms */
     uint64_t sweep_us;                      /* how often prepared gids are listed: 60 s */
-    uint64_t barrier_keep_us;               /* age at which barrier rows go: 7 days */
+    uint64_t barrier_keep_us;               /* age at which barrier and register rows go: 7 days */
+    const char *listen;   /* where other participants reach this one; NULL: no three-phase commit */
+    uint64_t patience_us; /* without its coordinator before a branch in doubt acts: 1 s */
 };
 
-/* One link a coordinator, in the order of the configuration. Strings, ports and links are copied.
- * free may be called at any moment (a crash in the simulator) and uses no port. */
+/* links: one a coordinator, in the order of the configuration. door: the acceptor's link at
+ * config->listen, for other participants and for those who look; NULL without one. dial: NULL
+ * without `listen`. Strings, ports and links are copied. free may be called at any moment (a crash
+ * in the simulator) and uses no port. */
 struct agent *agent_new(const struct agent_config *config, const struct host_port *host,
                         const struct db_port *database, const struct link_port *links,
-                        int link_count);
+                        int link_count, const struct link_port *door, const struct dial_port *dial);
 void agent_free(struct agent *agent);
 /* The handler that the database port calls. Valid as long as the agent. */
 const struct db_events *agent_db_events(struct agent *agent);
 
 void agent_frame(struct agent *agent, int link, const void *frame, size_t size);
 void agent_broken(struct agent *agent, int link); /* the link noticed a broken connection */
-uint64_t agent_settle(struct agent *agent);       /* as server_settle */
+void agent_door_frame(struct agent *agent, uint64_t route, const void *frame, size_t size);
+void agent_line_frame(struct agent *agent, int line, const void *frame, size_t size);
+void agent_line_broken(struct agent *agent, int line);
+uint64_t agent_settle(struct agent *agent); /* as server_settle */
 
 /* Votes no to new work, lets what is running finish. In-doubt branches stay with the database. */
 void agent_drain(struct agent *agent);

@@ -150,7 +150,7 @@ static bool open_all(struct daemon *daemon, struct error *error)
                                      .barrier_keep_us = barrier_keep_us};
         daemon->pg = pg_new(daemon->loop, &database);
         daemon->agent = agent_new(&agent, loop_host(daemon->loop), pg_port(daemon->pg), ports,
-                                  config->coordinator_count);
+                                  config->coordinator_count, NULL, NULL);
         pg_bind(daemon->pg, agent_db_events(daemon->agent));
         loop_on_settle(daemon->loop, settle, daemon);
         loop_on_stop(daemon->loop, on_stop, daemon);

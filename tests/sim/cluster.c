@@ -120,7 +120,8 @@ static void agent_start(struct node *node)
     for (int i = 0; i < world->coordinator_count; i++)
         links[i] = network_connector(world->network, node, i, world->coordinators[i]);
     struct db_port port = backend_port(backend_of(node));
-    node->process = agent_new(&config, &node->host, &port, links, world->coordinator_count);
+    node->process =
+        agent_new(&config, &node->host, &port, links, world->coordinator_count, NULL, NULL);
     database_agent_started(backend_of(node));
 }
 

@@ -410,7 +410,7 @@ static void start_agent(void)
                                   .sweep_us = 60000000,
                                   .barrier_keep_us = 1000000};
     struct link_port link = {&to_coordinator, send_frame, redial};
-    agent = agent_new(&config, &host, &db, &link, 1);
+    agent = agent_new(&config, &host, &db, &link, 1, NULL, NULL);
     events = agent_db_events(agent);
     settle();
 }

@@ -130,8 +130,14 @@ void rig_start(struct rig *rig, int connections)
                                      .participant = "payments",
                                      .connections = connections,
                                      .lock_timeout_us = 300000};
-    const struct db_events events = {rig,         on_up,     on_down,      on_worked,
-                                     on_finished, on_status, on_looked_up, on_scanned};
+    const struct db_events events = {.self = rig,
+                                     .up = on_up,
+                                     .down = on_down,
+                                     .worked = on_worked,
+                                     .finished = on_finished,
+                                     .status = on_status,
+                                     .looked_up = on_looked_up,
+                                     .scanned = on_scanned};
     rig->loop = loop_new();
     rig->pg = pg_new(rig->loop, &config);
     pg_bind(rig->pg, &events);

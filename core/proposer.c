@@ -1,0 +1,131 @@
+#include "core/proposer.h"
+
+#include "core/check.h"
+#include "core/planted.h"
+
+static uint32_t bit(int site)
+{
+    return UINT32_C(1) << site;
+}
+
+void proposer_init(struct proposer *proposer, int sites, int self)
+{
+    CHECK(sites >= 1 && sites <= LIMIT_SITES && self >= 0 && self < sites);
+    *proposer = (struct proposer){.sites = (uint8_t)sites, .self = (uint8_t)self};
+}
+
+int proposer_majority(const struct proposer *proposer)
+{
+    int majority = proposer->sites / 2 + 1;
+    return PLANTED(MINORITY_DECIDES) && majority > 1 ? majority - 1 : majority;
+}
+
+int proposer_granted(const struct proposer *proposer)
+{
+    return __builtin_popcount(proposer->granted);
+}
+
+static void enter(struct proposer *proposer, enum proposer_phase phase)
+{
+    proposer->phase = (uint8_t)phase;
+    proposer->granted = 0;
+}
+
+void proposer_propose_commit(struct proposer *proposer)
+{
+    CHECK(proposer->phase == PROPOSER_IDLE && proposer->self == 0);
+    proposer->value = REGISTER_COMMIT;
+    enter(proposer, PROPOSER_ACCEPTING);
+}
+
+void proposer_begin(struct proposer *proposer, const struct register_state *own)
+{
+    CHECK(proposer->phase != PROPOSER_DECIDED && !register_decided(own));
+    if (own->promised.round > proposer->seen && !PLANTED(REUSE_BALLOT))
+        proposer->seen = own->promised.round;
+    CHECK(proposer->seen < UINT32_MAX - 1);
+    proposer->ballot = (struct ballot){++proposer->seen, proposer->self};
+    proposer->best = (struct ballot){0, 0};
+    proposer->value = REGISTER_EMPTY;
+    enter(proposer, PROPOSER_PROMISING);
+}
+
+struct register_ask proposer_ask(const struct proposer *proposer)
+{
+    CHECK(proposer->phase == PROPOSER_PROMISING || proposer->phase == PROPOSER_ACCEPTING);
+    bool accept = proposer->phase == PROPOSER_ACCEPTING;
+    return (struct register_ask){.question = accept ? REGISTER_ACCEPT : REGISTER_PROMISE,
+                                 .ballot = proposer->ballot,
+                                 .value = accept ? proposer->value : REGISTER_EMPTY};
+}
+
+uint32_t proposer_wants(const struct proposer *proposer)
+{
+    if (proposer->phase != PROPOSER_PROMISING && proposer->phase != PROPOSER_ACCEPTING)
+        return 0;
+    uint32_t all = proposer->sites == 32 ? UINT32_MAX : bit(proposer->sites) - 1;
+    uint32_t own = bit(proposer->self);
+    bool own_first = !(proposer->granted & own) && !PLANTED(ASK_BEFORE_OWN);
+    return own_first ? own : all & ~proposer->granted;
+}
+
+static enum proposer_turn granted(struct proposer *proposer, int site,
+                                  const struct register_state *state)
+{
+    if (proposer->granted & bit(site))
+        return PROPOSER_NOTHING;
+    proposer->granted |= bit(site);
+    bool promising = proposer->phase == PROPOSER_PROMISING;
+    bool higher =
+        proposer->value == REGISTER_EMPTY || ballot_compare(state->accepted, proposer->best) > 0;
+    if (PLANTED(TAKE_LOWEST_ACCEPTED) && proposer->value != REGISTER_EMPTY)
+        higher = ballot_compare(state->accepted, proposer->best) < 0;
+    if (promising && state->value != REGISTER_EMPTY && higher && !PLANTED(IGNORE_ACCEPTED)) {
+        proposer->best = state->accepted;
+        proposer->value = state->value;
+    }
+    if (proposer_granted(proposer) < proposer_majority(proposer))
+        return PROPOSER_PROGRESSED;
+    if (!promising) {
+        enter(proposer, PROPOSER_DECIDED);
+        return PROPOSER_HAS_DECIDED;
+    }
+    /* No site of a majority has accepted anything: nothing is or can be decided below this ballot.
+     * Only abort is right: not every site need have voted yes. */
+    if (proposer->value == REGISTER_EMPTY)
+        proposer->value = REGISTER_ABORT;
+    enter(proposer, PROPOSER_ACCEPTING);
+    return PROPOSER_PROGRESSED;
+}
+
+enum proposer_turn proposer_hear(struct proposer *proposer, int site,
+                                 const struct register_ask *ask, enum register_reply reply,
+                                 const struct register_state *state)
+{
+    CHECK(site >= 0 && site < proposer->sites);
+    if (reply == REGISTER_DECIDED)
+        return proposer_learn(proposer, state->value);
+    if (state->promised.round > proposer->seen && reply != REGISTER_WAIT && reply != REGISTER_HELD)
+        proposer->seen = state->promised.round;
+    enum register_question question =
+        proposer->phase == PROPOSER_ACCEPTING ? REGISTER_ACCEPT : REGISTER_PROMISE;
+    if ((proposer->phase != PROPOSER_PROMISING && proposer->phase != PROPOSER_ACCEPTING) ||
+        ballot_compare(ask->ballot, proposer->ballot) != 0 || ask->question != question)
+        return PROPOSER_NOTHING;
+    if (reply == REGISTER_GRANTED)
+        return granted(proposer, site, state);
+    if (reply != REGISTER_OUTBID)
+        return PROPOSER_NOTHING;
+    enter(proposer, PROPOSER_OUTBID);
+    return PROPOSER_WAS_OUTBID;
+}
+
+enum proposer_turn proposer_learn(struct proposer *proposer, enum register_value value)
+{
+    CHECK(value == REGISTER_ABORT || value == REGISTER_COMMIT);
+    if (proposer->phase == PROPOSER_DECIDED)
+        return proposer->value == value ? PROPOSER_NOTHING : PROPOSER_CONTRADICTED;
+    proposer->value = (uint8_t)value;
+    enter(proposer, PROPOSER_DECIDED);
+    return PROPOSER_HAS_DECIDED;
+}
