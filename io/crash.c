@@ -10,12 +10,26 @@
 #include "core/crash.h"
 #include "io/log.h"
 
-static char wanted[64];
-static atomic_long left; /* passings until the kill: the journal's thread passes points too */
+/* What one of the two variables says. */
+struct mark {
+    const char *variable;
+    char point[64];   /* "": none */
+    atomic_long left; /* passings until then: the journal's thread passes points too */
+};
+static struct mark crash = {.variable = "TROTH_CRASH_AT"}, stop = {.variable = "TROTH_STOP_AT"};
+
+static bool is_due(struct mark *mark, const char *point)
+{
+    return strcmp(point, mark->point) == 0 && atomic_fetch_sub(&mark->left, 1) == 1;
+}
 
 static void passed(const char *point)
 {
-    if (strcmp(point, wanted) != 0 || atomic_fetch_sub(&left, 1) != 1)
+    if (is_due(&stop, point)) {
+        log_write(LOG_WARNING, "crash point %s: stopped as TROTH_STOP_AT says", point);
+        raise(SIGSTOP);
+    }
+    if (!is_due(&crash, point))
         return;
     log_write(LOG_WARNING, "crash point %s: killed as TROTH_CRASH_AT says", point);
     kill(getpid(), SIGKILL);
@@ -23,14 +37,14 @@ static void passed(const char *point)
         pause();
 }
 
-static bool parse(const char *text)
+static bool parse(struct mark *mark, const char *text)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-";
     size_t size = strspn(text, letters);
-    if (size == 0 || size >= sizeof(wanted) || !memchr(text, '.', size))
+    if (size == 0 || size >= sizeof(mark->point) || !memchr(text, '.', size))
         return false;
-    memcpy(wanted, text, size);
-    wanted[size] = '\0';
+    memcpy(mark->point, text, size);
+    mark->point[size] = '\0';
     long count = 1;
     if (text[size] == ':') {
         const char *digits = text + size + 1;
@@ -41,22 +55,28 @@ static bool parse(const char *text)
     } else if (text[size]) {
         return false;
     }
-    atomic_store(&left, count);
+    atomic_store(&mark->left, count);
     return count > 0;
 }
 
-void crash_setup(void)
+static void read_mark(struct mark *mark)
 {
-    const char *text = getenv("TROTH_CRASH_AT");
+    const char *text = getenv(mark->variable);
     if (!text || !text[0])
         return;
-    if (!parse(text)) {
+    if (!parse(mark, text)) {
         struct error error;
-        error_set(&error, ERROR_USAGE, "TROTH_CRASH_AT is not a crash point: %s", text);
-        error_hint(&error, "write POINT or POINT:N, for example coordinator.decided:3, "
-                           "or unset TROTH_CRASH_AT");
+        error_set(&error, ERROR_USAGE, "%s is not a crash point: %s", mark->variable, text);
+        error_hint(&error, "write POINT or POINT:N, for example coordinator.decided:3, or unset %s",
+                   mark->variable);
         log_error(&error);
         exit(2);
     }
     crash_hook = passed;
+}
+
+void crash_setup(void)
+{
+    read_mark(&crash);
+    read_mark(&stop);
 }

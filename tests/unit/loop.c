@@ -281,12 +281,17 @@ static void pass_points(void)
     }
 }
 
+static struct ending pass_with(const char *variable, const char *text)
+{
+    setenv(variable, text, 1);
+    struct ending ending = run_child(pass_points);
+    unsetenv(variable);
+    return ending;
+}
+
 static struct ending crash_at(const char *text)
 {
-    setenv("TROTH_CRASH_AT", text, 1);
-    struct ending ending = run_child(pass_points);
-    unsetenv("TROTH_CRASH_AT");
-    return ending;
+    return pass_with("TROTH_CRASH_AT", text);
 }
 
 static void a_crash_point_kills_at_the_passing_that_was_asked_for(void **state)
@@ -303,9 +308,42 @@ static void a_crash_point_kills_at_the_passing_that_was_asked_for(void **state)
     assert_true(WIFEXITED(ending.status) && WEXITSTATUS(ending.status) == 0);
 }
 
+/* Says what its child does: the child's standard error is the same. */
+static void watch_a_child_that_stops(void)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        pass_points();
+        _exit(0);
+    }
+    waitpid(child, &status, WUNTRACED);
+    dprintf(STDERR_FILENO, WIFSTOPPED(status) ? "stopped;" : "not stopped;");
+    kill(child, SIGCONT);
+    waitpid(child, &status, 0);
+    dprintf(STDERR_FILENO, "ended %d;", status);
+}
+
+static void a_process_stops_at_a_point_and_goes_on_from_there(void **state)
+{
+    (void)state;
+    setenv("TROTH_STOP_AT", "coordinator.decided:2", 1);
+    struct ending ending = run_child(watch_a_child_that_stops);
+    unsetenv("TROTH_STOP_AT");
+    const char *stopped = strstr(ending.stderr_text, "stopped;");
+    const char *third = strstr(ending.stderr_text, "pass 3;");
+    assert_true(strstr(ending.stderr_text, "pass 2;") < stopped);
+    assert_true(stopped < third);
+    assert_true(third < strstr(ending.stderr_text, "ended 0;"));
+    assert_null(strstr(ending.stderr_text, "not stopped;"));
+}
+
 static void a_crash_point_that_makes_no_sense_is_refused(void **state)
 {
     (void)state;
+    struct ending stop = pass_with("TROTH_STOP_AT", "decided");
+    assert_true(WIFEXITED(stop.status) && WEXITSTATUS(stop.status) == 2);
+    assert_non_null(strstr(stop.stderr_text, "TROTH_STOP_AT is not a crash point"));
     const char *const wrong[] = {"decided",
                                  "coordinator.decided:",
                                  "coordinator.decided:0",
@@ -339,6 +377,7 @@ int main(void)
         cmocka_unit_test(a_line_too_long_is_cut_and_stays_json),
         cmocka_unit_test(levels_are_known_by_their_words),
         cmocka_unit_test(a_crash_point_kills_at_the_passing_that_was_asked_for),
+        cmocka_unit_test(a_process_stops_at_a_point_and_goes_on_from_there),
         cmocka_unit_test(a_crash_point_that_makes_no_sense_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
