@@ -21,6 +21,9 @@ _Static_assert(6 + LIMIT_GTRID_BYTES + 1 + 3 <= LIMIT_GID_BYTES, "a gid must fit
 
 /* Sites of a three-phase transaction: its coordinator and up to 31 participants, a bit each. */
 #define LIMIT_SITES 32
+/* Rounds of proposals in one of them. A site that is outbid begins the next one 200 ms later at the
+ * earliest, so this many take six years: a greater one was made up, and is not believed. */
+#define LIMIT_ROUNDS (1u << 30)
 /* Their names and addresses, as they travel with PREPARE and lie in troth.register. */
 #define LIMIT_ADDRESS_BYTES 63
 /* Links that a participant has to others at one time, to finish transactions without their

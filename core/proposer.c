@@ -38,16 +38,20 @@ void proposer_propose_commit(struct proposer *proposer)
     enter(proposer, PROPOSER_ACCEPTING);
 }
 
-void proposer_begin(struct proposer *proposer, const struct register_state *own)
+bool proposer_begin(struct proposer *proposer, const struct register_state *own)
 {
     CHECK(proposer->phase != PROPOSER_DECIDED && !register_decided(own));
     if (own->promised.round > proposer->seen && !PLANTED(REUSE_BALLOT))
         proposer->seen = own->promised.round;
-    CHECK(proposer->seen < UINT32_MAX - 1);
+    if (proposer->seen >= LIMIT_ROUNDS) {
+        enter(proposer, PROPOSER_OUTBID);
+        return false;
+    }
     proposer->ballot = (struct ballot){++proposer->seen, proposer->self};
     proposer->best = (struct ballot){0, 0};
     proposer->value = REGISTER_EMPTY;
     enter(proposer, PROPOSER_PROMISING);
+    return true;
 }
 
 struct register_ask proposer_ask(const struct proposer *proposer)
@@ -102,10 +106,15 @@ enum proposer_turn proposer_hear(struct proposer *proposer, int site,
                                  const struct register_ask *ask, enum register_reply reply,
                                  const struct register_state *state)
 {
-    CHECK(site >= 0 && site < proposer->sites);
+    if (site < 0 || site >= proposer->sites)
+        return PROPOSER_NOTHING;
     if (reply == REGISTER_DECIDED)
         return proposer_learn(proposer, state->value);
-    if (state->promised.round > proposer->seen && reply != REGISTER_WAIT && reply != REGISTER_HELD)
+    if ((reply != REGISTER_GRANTED && reply != REGISTER_OUTBID) || !register_state_sound(state))
+        return PROPOSER_NOTHING;
+    if (register_decided(state)) /* by now: it was not yet when it answered */
+        return proposer_learn(proposer, state->value);
+    if (state->promised.round > proposer->seen)
         proposer->seen = state->promised.round;
     enum register_question question =
         proposer->phase == PROPOSER_ACCEPTING ? REGISTER_ACCEPT : REGISTER_PROMISE;
@@ -114,15 +123,14 @@ enum proposer_turn proposer_hear(struct proposer *proposer, int site,
         return PROPOSER_NOTHING;
     if (reply == REGISTER_GRANTED)
         return granted(proposer, site, state);
-    if (reply != REGISTER_OUTBID)
-        return PROPOSER_NOTHING;
     enter(proposer, PROPOSER_OUTBID);
     return PROPOSER_WAS_OUTBID;
 }
 
 enum proposer_turn proposer_learn(struct proposer *proposer, enum register_value value)
 {
-    CHECK(value == REGISTER_ABORT || value == REGISTER_COMMIT);
+    if (value != REGISTER_ABORT && value != REGISTER_COMMIT)
+        return PROPOSER_NOTHING;
     if (proposer->phase == PROPOSER_DECIDED)
         return proposer->value == value ? PROPOSER_NOTHING : PROPOSER_CONTRADICTED;
     proposer->value = (uint8_t)value;

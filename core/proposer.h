@@ -53,17 +53,20 @@ enum proposer_turn {
 void proposer_init(struct proposer *proposer, int sites, int self);
 /* The coordinator, once, and only while it has never proposed: commit at ballot {0,0}. */
 void proposer_propose_commit(struct proposer *proposer);
-/* A new round, above every one that this site has heard of; own: this site's register. */
-void proposer_begin(struct proposer *proposer, const struct register_state *own);
+/* A new round, above every one that this site has heard of; own: this site's register. False: no
+ * round is left, which only a peer that makes rounds up can bring about. The site has nothing more
+ * to ask then, and waits for somebody else's decision. */
+bool proposer_begin(struct proposer *proposer, const struct register_state *own);
 struct register_ask proposer_ask(const struct proposer *proposer);
 /* Sites that must still be asked, a bit each; 0 when nothing is to be asked now. */
 uint32_t proposer_wants(const struct proposer *proposer);
 /* ask: the one that is answered (its value does not matter). state: the register of that site after
- * it, or for DECIDED its value. WAIT and HELD change nothing: the site is still wanted. */
+ * it, or for DECIDED its value; for WAIT and HELD it is not looked at, and the site is still
+ * wanted. A state that is not sound, or of no site, is NOTHING. */
 enum proposer_turn proposer_hear(struct proposer *proposer, int site,
                                  const struct register_ask *ask, enum register_reply reply,
                                  const struct register_state *state);
-/* The decision was heard from somebody. */
+/* The decision was heard from somebody. EMPTY is none: NOTHING. */
 enum proposer_turn proposer_learn(struct proposer *proposer, enum register_value value);
 int proposer_majority(const struct proposer *proposer);
 int proposer_granted(const struct proposer *proposer); /* sites that granted in this phase */

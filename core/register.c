@@ -1,6 +1,7 @@
 #include "core/register.h"
 
 #include "core/check.h"
+#include "core/limits.h"
 #include "core/planted.h"
 
 /* Above every ballot that a site can choose. */
@@ -24,12 +25,52 @@ bool register_decided(const struct register_state *state)
     return state->value != REGISTER_EMPTY && ballot_compare(state->accepted, above_all) == 0;
 }
 
+static bool is_zero(struct ballot ballot)
+{
+    return ballot.round == 0 && ballot.site == 0;
+}
+
+/* Round 0 has one ballot, which is the coordinator's. */
+static bool ballot_sound(struct ballot ballot)
+{
+    return is_zero(ballot) ||
+           (ballot.round >= 1 && ballot.round <= LIMIT_ROUNDS && ballot.site < LIMIT_SITES);
+}
+
+bool register_ask_sound(const struct register_ask *ask)
+{
+    if (!ballot_sound(ask->ballot))
+        return false;
+    if (ask->question == REGISTER_PROMISE)
+        return !is_zero(ask->ballot);
+    return ask->question == REGISTER_ACCEPT &&
+           (ask->value == REGISTER_COMMIT ||
+            (ask->value == REGISTER_ABORT && !is_zero(ask->ballot)));
+}
+
+bool register_state_sound(const struct register_state *state)
+{
+    if (register_decided(state))
+        return state->value <= REGISTER_COMMIT && ballot_compare(state->promised, above_all) == 0;
+    if (!ballot_sound(state->promised) || !ballot_sound(state->accepted) ||
+        ballot_compare(state->promised, state->accepted) < 0)
+        return false;
+    if (is_zero(state->accepted))
+        return state->value == REGISTER_EMPTY || state->value == REGISTER_COMMIT;
+    return state->value == REGISTER_ABORT || state->value == REGISTER_COMMIT;
+}
+
 enum register_reply register_answer(struct register_state *state, const struct register_ask *ask)
 {
-    CHECK(ask->question == REGISTER_PROMISE || ask->value != REGISTER_EMPTY);
     CHECK(ballot_compare(state->promised, state->accepted) >= 0);
     if (register_decided(state))
         return REGISTER_DECIDED;
+    if (!register_ask_sound(ask))
+        return REGISTER_OUTBID;
+    bool same_ballot =
+        state->value != REGISTER_EMPTY && ballot_compare(ask->ballot, state->accepted) == 0;
+    if (ask->question == REGISTER_ACCEPT && same_ballot && ask->value != state->value)
+        return REGISTER_OUTBID;
     if (ballot_compare(ask->ballot, state->promised) < 0 &&
         !(PLANTED(ACCEPT_BELOW_PROMISE) && ask->question == REGISTER_ACCEPT)) /* R1 */
         return REGISTER_OUTBID;

@@ -54,8 +54,14 @@ enum register_reply {
 int ballot_compare(struct ballot a, struct ballot b);
 bool register_state_equal(const struct register_state *a, const struct register_state *b);
 
+/* Can a site that keeps the rules ask this, or hold this? What comes from a peer or a disk may be
+ * anything, and its runner says so of what it ignores. */
+bool register_ask_sound(const struct register_ask *ask);
+bool register_state_sound(const struct register_state *state);
+
 /* What the register becomes and what is answered once that is durable: GRANTED, OUTBID or DECIDED.
- * The same ask again is granted again, and changes nothing. */
+ * The same ask again is granted again, and changes nothing. What is not sound is answered OUTBID
+ * and changes nothing, as is another value at a ballot that has one: to refuse is always safe. */
 enum register_reply register_answer(struct register_state *state, const struct register_ask *ask);
 
 /* A site that hears the decision keeps it as a value accepted above all ballots: whatever is asked
