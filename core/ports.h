@@ -108,7 +108,8 @@ struct db_register {
 struct db_work {
     enum db_mode mode;
     /* DB_PREPARE of three phases: inserted just before the work, in a transaction of its own that
-     * waits for no flush: PREPARE TRANSACTION's makes it durable. NULL: two phases. */
+     * waits for no flush: PREPARE TRANSACTION's makes it durable. Nothing is prepared without it,
+     * but it may stay where nothing was prepared. NULL: two phases. */
     const struct db_register *row;
     const char *gid;   /* the prepared transaction's name; DB_PREPARE */
     const char *gtrid; /* the barrier row's id; DB_ONE_PHASE */
@@ -129,7 +130,7 @@ enum db_outcome {
 struct db_worked {
     enum db_outcome outcome;
     /* The row of the register was there before: some site has begun to finish this transaction
-     * without us. The branch must be rolled back, never voted yes. */
+     * without us. With DB_PREPARED the branch must be rolled back, never voted yes. */
     bool fenced;
     uint64_t xid;         /* 64 bits, as pg_current_xact_id() gives it; DB_PREPARED */
     int failed_statement; /* -1: none */

@@ -68,6 +68,7 @@ static void open_all(struct pg *pg)
         pg_connection_open(&pg->workers[i].connection);
     for (int i = 0; i < pg->finisher_count; i++)
         pg_connection_open(&pg->finishers[i].connection);
+    pg_connection_open(&pg->reg.connection);
 }
 
 static void close_all(struct pg *pg)
@@ -78,6 +79,8 @@ static void close_all(struct pg *pg)
     for (int i = 0; i < pg->finisher_count; i++)
         if (pg->finishers[i].connection.state != PG_CONNECTION_READY)
             pg_connection_close(&pg->finishers[i].connection);
+    if (pg->reg.connection.state != PG_CONNECTION_READY)
+        pg_connection_close(&pg->reg.connection);
 }
 
 static void come_up(struct pg *pg)
@@ -121,8 +124,10 @@ void pg_not_opened(struct pg *pg, bool was_ready, const char *reason)
         return;
     snprintf(pg->elsewhere, sizeof(pg->elsewhere), "%s", reason);
     host_log(pg->shared.host, LOG_WARNING,
-             "database: %d of %d connections for work and %d of %d for finishing are open: %s",
-             workers_ready(pg), pg->worker_count, finishers_ready(pg), pg->finisher_count, reason);
+             "database: %d of %d connections for work, %d of %d for finishing and %d of 1 for"
+             " registers are open: %s",
+             workers_ready(pg), pg->worker_count, finishers_ready(pg), pg->finisher_count,
+             pg_register_ready(pg), reason);
 }
 
 void pg_control_is_on(struct pg *pg)
@@ -145,9 +150,10 @@ void pg_review(struct pg *pg)
     if (pg->phase == PG_DOWN)
         return;
     open_all(pg);
-    if (workers == pg->worker_count && finishers == pg->finisher_count)
+    bool registers = pg_register_ready(pg);
+    if (workers == pg->worker_count && finishers == pg->finisher_count && registers)
         pg->elsewhere[0] = '\0';
-    if (pg->phase == PG_OPENING && on && workers > 0 && finishers > 0)
+    if (pg->phase == PG_OPENING && on && workers > 0 && finishers > 0 && registers)
         come_up(pg);
 }
 
@@ -244,9 +250,20 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
     pg->shared.uv = loop_uv(loop);
     pg->shared.host = loop_host(loop);
     pg->shared.conninfo = xstrdup(config->conninfo);
+    pg->cluster = xstrdup(config->cluster);
+    pg->participant = xstrdup(config->participant);
     names_init(pg, config);
-    pg->port = (struct db_port){pg,        pg_work,   pg_cancel, pg_finish,
-                                pg_status, pg_lookup, pg_scan,   pg_clean};
+    pg->port = (struct db_port){.self = pg,
+                                .work = pg_work,
+                                .cancel = pg_cancel,
+                                .finish = pg_finish,
+                                .status = pg_status,
+                                .lookup = pg_lookup,
+                                .scan = pg_scan,
+                                .clean = pg_clean,
+                                .register_load = pg_register_load,
+                                .register_store = pg_register_store,
+                                .register_settle = pg_register_settle};
     pg->events = nobody;
     list_init(&pg->later);
     pg_statements_init(&pg->statements);
@@ -260,6 +277,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
     int finishers = config->connections / 2;
     pg_workers_init(pg, config->connections, config->lock_timeout_us);
     pg_finishers_init(pg, finishers > 2 ? finishers : 2);
+    pg_register_init(pg);
     pg_control_init(pg);
     pg_connection_open(&pg->control);
     return pg;
@@ -288,10 +306,13 @@ void pg_free(struct pg *pg)
     pg_control_fini(pg);
     pg_workers_fini(pg);
     pg_finishers_fini(pg);
+    pg_register_fini(pg);
     pg_statements_fini(&pg->statements);
     uv_close((uv_handle_t *)pg->later_handle, free_handle);
     free(pg->shared.conninfo);
     free(pg->shared.name);
     free(pg->older);
+    free(pg->cluster);
+    free(pg->participant);
     free(pg);
 }

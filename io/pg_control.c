@@ -20,20 +20,6 @@ enum {
     FENCE_LOW_MS = 10,
     FENCE_HIGH_MS = 250,
     SCAN_PATIENCE_US = 5000000, /* a scan need not wait for ever: another one follows it */
-    CLEAN_SLICE = 10000,        /* rows a delete, so that it does not hold up other requests */
-};
-
-struct pg_request {
-    struct pg_owed owed;
-    const char *sql;
-    int count;
-    char *values[3];
-    void *tag;
-    uint64_t serial; /* of the connection that a cancel is for */
-    bool scan;
-    bool answered;
-    /* result: NULL when it could not be asked; else of any status. Called once. */
-    void (*answer)(struct pg *pg, struct pg_request *request, const PGresult *result);
 };
 
 static struct pg_request *request_of(struct list *link)
@@ -57,9 +43,9 @@ static void refuse(struct pg *pg, struct pg_owed *owed)
     request_free(request);
 }
 
-static struct pg_request *
-request_new(const char *sql, void (*answer)(struct pg *, struct pg_request *, const PGresult *),
-            void *tag)
+struct pg_request *
+pg_request_new(const char *sql, void (*answer)(struct pg *, struct pg_request *, const PGresult *),
+               void *tag)
 {
     struct pg_request *request = xcalloc(1, sizeof(*request));
     request->owed.refuse = refuse;
@@ -69,8 +55,9 @@ request_new(const char *sql, void (*answer)(struct pg *, struct pg_request *, co
     return request;
 }
 
-static void value_add(struct pg_request *request, char *value)
+void pg_request_value(struct pg_request *request, char *value)
 {
+    CHECK(request->count < (int)(sizeof(request->values) / sizeof(request->values[0])));
     request->values[request->count++] = value;
 }
 
@@ -87,7 +74,7 @@ static bool usable(const struct pg *pg)
     return pg->control_stage == PG_CONTROL_ON && pg_connection_ready(&pg->control);
 }
 
-static void ask(struct pg *pg, struct pg_request *request)
+void pg_ask(struct pg *pg, struct pg_request *request)
 {
     if (usable(pg))
         request_send(pg, request);
@@ -101,10 +88,10 @@ static void ask_fenced(struct pg *pg, struct pg_request *request)
     if (usable(pg) && pg->ghost_count > 0)
         list_append(&pg->waiting, &request->owed.link);
     else
-        ask(pg, request);
+        pg_ask(pg, request);
 }
 
-static const char *problem(const PGresult *result)
+const char *pg_problem(const PGresult *result)
 {
     const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     return message ? message : "the connection was lost";
@@ -130,7 +117,7 @@ static void waiting_release(struct pg *pg, bool scans_only)
         if (scans_only && !request->scan)
             list_append(&held, &request->owed.link);
         else
-            ask(pg, request);
+            pg_ask(pg, request);
     }
     while (!list_empty(&held)) {
         struct list *link = held.next;
@@ -172,7 +159,7 @@ static void fence_answer(struct pg *pg, struct pg_request *request, const PGresu
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         char text[512];
         snprintf(text, sizeof(text), "older sessions of this participant can't be ended: %s",
-                 problem(result));
+                 pg_problem(result));
         pg_connection_fail(&pg->control, text);
         return;
     }
@@ -195,7 +182,7 @@ static void fence_answer(struct pg *pg, struct pg_request *request, const PGresu
 
 static void fence_send(struct pg *pg)
 {
-    struct pg_request *request = request_new(fence_sql, fence_answer, NULL);
+    struct pg_request *request = pg_request_new(fence_sql, fence_answer, NULL);
     size_t size = 3 + (size_t)pg->ghost_count * PG_NAME_BYTES;
     char *ghosts = xmalloc(size), name[PG_NAME_BYTES];
     size_t used = (size_t)snprintf(ghosts, size, "{");
@@ -203,9 +190,9 @@ static void fence_send(struct pg *pg)
         used += (size_t)snprintf(ghosts + used, size - used, "%s%s", i ? "," : "",
                                  pg_connection_name(&pg->shared, pg->ghosts[i], name));
     snprintf(ghosts + used, size - used, "}");
-    value_add(request, xstrdup(pg->older));
-    value_add(request, xstrdup(pg->shared.name));
-    value_add(request, ghosts);
+    pg_request_value(request, xstrdup(pg->older));
+    pg_request_value(request, xstrdup(pg->shared.name));
+    pg_request_value(request, ghosts);
     pg->fence_ghosts = pg->ghost_count;
     request_send(pg, request);
 }
@@ -239,7 +226,7 @@ static void facts_answer(struct pg *pg, struct pg_request *request, const PGresu
     if (result && PQresultStatus(result) == PGRES_TUPLES_OK)
         pg->facts = PQcopyResult(result, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
     else if (result)
-        pg_connection_fail(&pg->control, problem(result));
+        pg_connection_fail(&pg->control, pg_problem(result));
 }
 
 static void version_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
@@ -276,8 +263,8 @@ static void on_ready(struct pg_connection *connection)
         return;
     }
     pg->control_stage = PG_CONTROL_CHECKING;
-    request_send(pg, request_new(pg_server_facts_sql, facts_answer, NULL));
-    request_send(pg, request_new(pg_server_version_sql, version_answer, NULL));
+    request_send(pg, pg_request_new(pg_server_facts_sql, facts_answer, NULL));
+    request_send(pg, pg_request_new(pg_server_version_sql, version_answer, NULL));
 }
 
 static void on_result(struct pg_connection *connection, PGresult *result)
@@ -335,9 +322,9 @@ static void status_answer(struct pg *pg, struct pg_request *request, const PGres
 void pg_status(void *self, uint64_t xid, void *tag)
 {
     struct pg_request *request =
-        request_new("select pg_xact_status($1::text::xid8)", status_answer, tag);
-    value_add(request, xasprintf("%" PRIu64, xid));
-    ask(self, request);
+        pg_request_new("select pg_xact_status($1::text::xid8)", status_answer, tag);
+    pg_request_value(request, xasprintf("%" PRIu64, xid));
+    pg_ask(self, request);
 }
 
 static void lookup_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
@@ -356,8 +343,8 @@ static const char lookup_sql[] = "insert into troth.barrier as b (gtrid, kind) v
 
 void pg_lookup(void *self, const char *gtrid, void *tag)
 {
-    struct pg_request *request = request_new(lookup_sql, lookup_answer, tag);
-    value_add(request, xstrdup(gtrid));
+    struct pg_request *request = pg_request_new(lookup_sql, lookup_answer, tag);
+    pg_request_value(request, xstrdup(gtrid));
     ask_fenced(self, request);
 }
 
@@ -365,7 +352,9 @@ void pg_lookup(void *self, const char *gtrid, void *tag)
 static const char scan_sql[] =
     "select current_setting('max_prepared_transactions'),"
     " pg_snapshot_xmax(pg_current_snapshot())::text, p.gid, p.transaction::text,"
-    " (extract(epoch from p.prepared) * 1000000)::bigint::text"
+    " (extract(epoch from p.prepared) * 1000000)::bigint::text,"
+    " (select 'registered' from troth.register r where r.participant = $1"
+    "   and r.gtrid = substring(p.gid from '^troth\\.(.*)\\.[0-9]+$'))"
     " from (values (1)) one left join pg_prepared_xacts p on p.database = current_database()";
 
 /* The 64 bits of an xid of 32: all xids in use lie within 2^31 of the next one. */
@@ -389,6 +378,7 @@ static void scan_answer(struct pg *pg, struct pg_request *request, const PGresul
         uint32_t xid = (uint32_t)strtoul(PQgetvalue(result, row, 3), NULL, 10);
         prepared[count++] = (struct db_prepared){
             .gid = PQgetvalue(result, row, 2),
+            .registered = !PQgetisnull(result, row, 5),
             .xid = xid_widen(xid, next),
             .prepared_at_us = strtoll(PQgetvalue(result, row, 4), NULL, 10),
         };
@@ -400,35 +390,10 @@ static void scan_answer(struct pg *pg, struct pg_request *request, const PGresul
 
 void pg_scan(void *self, void *tag)
 {
-    struct pg_request *request = request_new(scan_sql, scan_answer, tag);
+    struct pg_request *request = pg_request_new(scan_sql, scan_answer, tag);
     request->scan = true;
+    pg_request_value(request, xstrdup(((struct pg *)self)->participant));
     ask_fenced(self, request);
-}
-
-static void clean_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
-{
-    if (!result)
-        return;
-    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
-        host_log(pg->shared.host, LOG_WARNING, "database: old rows of troth.barrier stay: %s",
-                 problem(result));
-    } else if (atoi(PQcmdTuples((PGresult *)result)) == CLEAN_SLICE) {
-        struct pg_request *next = request_new(request->sql, clean_answer, NULL);
-        value_add(next, xstrdup(request->values[0]));
-        value_add(next, xstrdup(request->values[1]));
-        ask(pg, next);
-    }
-}
-
-void pg_clean(void *self, uint64_t age_us)
-{
-    struct pg_request *request =
-        request_new("delete from troth.barrier where gtrid in (select gtrid from troth.barrier"
-                    " where at < now() - $1 * interval '1 microsecond' limit $2::bigint)",
-                    clean_answer, NULL);
-    value_add(request, xasprintf("%" PRIu64, age_us));
-    value_add(request, xasprintf("%d", CLEAN_SLICE));
-    ask(self, request);
 }
 
 static void cancel_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
@@ -443,12 +408,13 @@ bool pg_control_cancel(struct pg *pg, struct pg_worker *worker)
         return false;
     char name[PG_NAME_BYTES];
     /* By name as well: the pid may belong to another session by now. */
-    struct pg_request *request = request_new("select pg_cancel_backend(pid) from pg_stat_activity"
-                                             " where pid = $1::int and application_name = $2",
-                                             cancel_answer, NULL);
+    struct pg_request *request =
+        pg_request_new("select pg_cancel_backend(pid) from pg_stat_activity"
+                       " where pid = $1::int and application_name = $2",
+                       cancel_answer, NULL);
     request->serial = worker->connection.serial;
-    value_add(request, xasprintf("%d", worker->connection.backend_pid));
-    value_add(request, xstrdup(pg_connection_name(&pg->shared, request->serial, name)));
+    pg_request_value(request, xasprintf("%d", worker->connection.backend_pid));
+    pg_request_value(request, xstrdup(pg_connection_name(&pg->shared, request->serial, name)));
     request_send(pg, request);
     return true;
 }

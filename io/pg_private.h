@@ -1,8 +1,10 @@
 /* What the files of the database port share: pg.c (what is up, and what is not), pg_work.c (running
- * a branch's work), pg_finish.c (ending prepared branches), pg_control.c (asking and fencing).
+ * a branch's work), pg_finish.c (ending prepared branches), pg_register.c (registers of three-phase
+ * transactions), pg_control.c (asking and fencing), pg_upkeep.c (what is folded and deleted).
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each
+ *   register   1             loads and stores registers, many at a time
  *   finishers  some more     COMMIT and ROLLBACK PREPARED: never behind a branch's work, which may
  *                            wait for the very lock that a commit would free
  *
@@ -47,6 +49,7 @@ struct pg_worker {
     bool decisive;       /* PREPARE or COMMIT was handed to libpq */
     bool sql_failed;     /* the server refused a command and with it all after it */
     bool ended;          /* the tag PREPARE TRANSACTION or COMMIT came */
+    bool fenced;         /* the row of the register was there before */
     bool cancel;         /* wanted by the runner */
     int cancels_pending; /* asked of the server: until they are through no other work may start */
     uint64_t xid;
@@ -63,6 +66,38 @@ struct pg_finisher {
     struct pg_connection connection;
     struct list queue; /* struct pg_ending, in the order sent */
     int queued;
+};
+
+enum {
+    PG_REGISTER_BATCH = 256, /* so that none waits long for the answer of all */
+    PG_REGISTER_STEPS = 4,
+};
+
+struct pg_register {
+    struct pg_connection connection;
+    uv_idle_t *idle;
+    struct list waiting; /* struct pg_register_ask: for the batch after the one under way */
+    struct pg_register_ask *batch[PG_REGISTER_BATCH]; /* under way */
+    int count;
+    bool preparing; /* the statements, before the first batch */
+    bool failed;    /* the server refused a statement of what is under way */
+    bool doubt;     /* what can be read here may not be at the synchronous standby */
+    int steps[PG_REGISTER_STEPS], step_count, step_next; /* what was sent before its Sync */
+    char trouble[256];                                   /* as logged */
+};
+
+/* A question to the control connection. */
+struct pg_request {
+    struct pg_owed owed;
+    const char *sql;
+    int count;
+    char *values[5];
+    void *tag;
+    uint64_t serial; /* of the connection that a cancel is for */
+    bool scan;
+    bool answered;
+    /* result: NULL when it could not be asked; else of any status. Called once. */
+    void (*answer)(struct pg *pg, struct pg_request *request, const PGresult *result);
 };
 
 enum pg_control_stage {
@@ -87,6 +122,7 @@ struct pg {
     char trouble[512];   /* why it is down; what was logged last */
     char elsewhere[512]; /* why another connection than control can't be opened, as logged */
     char *older;         /* the beginning of the names of all our participant's backends */
+    char *cluster, *participant;
     char *worker_settings;
 
     struct pg_connection control;
@@ -109,6 +145,7 @@ struct pg {
     int worker_count;
     struct list idle;  /* of workers; the one used last is taken first */
     struct list queue; /* struct pg_queued: work that no worker was free for */
+    struct pg_register reg;
     struct pg_finisher *finishers;
     int finisher_count, finisher_next;
     struct pg_statements statements;
@@ -149,6 +186,21 @@ void pg_finishers_init(struct pg *pg, int count);
 void pg_finishers_fini(struct pg *pg);
 void pg_finish(void *self, const char *gid, bool commit, void *tag);
 
+/* ---- pg_register.c --------------------------------------------------------------------------- */
+
+void pg_register_init(struct pg *pg);
+void pg_register_fini(struct pg *pg);
+bool pg_register_ready(const struct pg *pg);
+void pg_register_load(void *self, const char *gtrid, void *tag);
+void pg_register_store(void *self, const struct db_register *row,
+                       const struct register_state *before, void *tag);
+
+/* ---- pg_upkeep.c ----------------------------------------------------------------------------- */
+
+void pg_clean(void *self, uint64_t age_us);
+void pg_register_settle(void *self, const char *coordinator, uint64_t epoch, const uint64_t *seqs,
+                        size_t count);
+
 /* ---- pg_control.c ---------------------------------------------------------------------------- */
 
 void pg_control_init(struct pg *pg);
@@ -156,7 +208,15 @@ void pg_control_fini(struct pg *pg);
 void pg_status(void *self, uint64_t xid, void *tag);
 void pg_lookup(void *self, const char *gtrid, void *tag);
 void pg_scan(void *self, void *tag);
-void pg_clean(void *self, uint64_t age_us);
+struct pg_request *
+pg_request_new(const char *sql, void (*answer)(struct pg *, struct pg_request *, const PGresult *),
+               void *tag);
+/* The request owns the value. */
+void pg_request_value(struct pg_request *request, char *value);
+/* Sends it, or answers it later with NULL when nobody can be asked. */
+void pg_ask(struct pg *pg, struct pg_request *request);
+/* What the server said against it; result may be NULL. */
+const char *pg_problem(const PGresult *result);
 /* Sends a cancel for the worker's backend; false: can't be asked now. */
 bool pg_control_cancel(struct pg *pg, struct pg_worker *worker);
 /* The connection of this serial was lost while it ran work. */

@@ -16,7 +16,8 @@ const char pg_server_facts_sql[] =
     "     has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'update')"
     "     and has_table_privilege(c.oid, 'delete')))"
     "   from pg_namespace n left join pg_class c on c.relnamespace = n.oid"
-    "   and c.relname in ('installed', 'barrier') where n.nspname = 'troth' group by n.oid), true)";
+    "   and c.relname in ('installed', 'barrier', 'register', 'settled')"
+    "   where n.nspname = 'troth' group by n.oid), true)";
 
 const char pg_server_version_sql[] = "select max(version) from troth.installed";
 
@@ -68,7 +69,7 @@ bool pg_server_judge(const PGresult *facts, const PGresult *version, struct erro
         error_detail(error, "database %s", fact(facts, DATABASE));
         return error_hint(error, "install the schema as this role, or grant it USAGE on schema "
                                  "troth, SELECT on its tables, and INSERT, UPDATE and DELETE on "
-                                 "troth.barrier");
+                                 "troth.barrier, troth.register and troth.settled");
     }
     if (!version || PQntuples(version) == 0 || PQgetisnull(version, 0, 0)) {
         error_set(error, ERROR_IO, "the schema troth is not installed in database %s",

@@ -10,6 +10,8 @@ create table if not exists troth.installed (
     at timestamptz not null default now()
 );
 
+comment on table troth.installed is 'The versions of this schema; the highest counts';
+
 -- A row of kind 'one-phase' proves that the work it was committed with was committed: of a one-phase
 -- transaction, whose connection may be lost in the middle of its COMMIT. One of kind 'none' proves
 -- that it was not, and never will be: whoever looked and found nothing left it.
@@ -18,7 +20,47 @@ create table if not exists troth.barrier (
     kind text not null default 'one-phase',
     at timestamptz not null default now()
 );
+comment on table troth.barrier is 'One-phase commit: what was committed, and what never will be';
 -- For deleting by age. BRIN, as rows come in the order of time: it costs a commit next to nothing.
 create index if not exists barrier_at on troth.barrier using brin (at);
 
-insert into troth.installed (version) values (1) on conflict do nothing;
+-- Three-phase commit: this site's register of each transaction (core/register.h). The participant is
+-- in the key because two of them may share a database, and two sites must never share a register.
+-- What changes stands together, in front, so that an update logs little; no index has any of it and
+-- each page keeps room for a second version of all its rows, so that the update touches one page.
+create table if not exists troth.register (
+    promised_round bigint not null default 0,
+    promised_site bigint not null default 0,
+    accepted_round bigint not null default 0,
+    accepted_site bigint not null default 0,
+    value smallint not null default 0 check (value between 0 and 2),
+    begun_us bigint not null,
+    at timestamptz not null default now(),
+    gtrid text collate "C" not null,
+    participant text collate "C" not null,
+    sites text not null,
+    primary key (gtrid, participant)
+) with (fillfactor = 50);
+create index if not exists register_at on troth.register using brin (at);
+comment on table troth.register is
+    'Three-phase commit: what this site has promised and accepted, a row a transaction. A row that '
+    'is deleted or changed by hand may let two databases disagree';
+comment on column troth.register.value is 'accepted: 0 nothing, 1 abort, 2 commit';
+comment on column troth.register.sites is
+    'whom to ask when the coordinator is gone; empty where the branch was never prepared here';
+
+-- What was committed and applied at every site needs no register any more: a bit is left of it.
+create table if not exists troth.settled (
+    cluster text collate "C",
+    coordinator text collate "C",
+    epoch bigint,
+    block bigint,
+    bits bit(4096) not null,
+    at timestamptz not null default now(),
+    primary key (cluster, coordinator, epoch, block)
+);
+comment on table troth.settled is
+    'Three-phase commit: transactions that are committed and applied everywhere, a bit each';
+comment on column troth.settled.block is 'the transaction''s seq / 4096; its bit is seq % 4096';
+
+insert into troth.installed (version) values (1), (2) on conflict do nothing;
