@@ -6,16 +6,16 @@
 
 #include "core/check.h"
 #include "participant/agent.h"
-#include "tests/sim/database.h"
+#include "tests/sim/backend_private.h"
+#include "tests/sim/registers.h"
 #include "tests/sim/workload.h"
-
-#define LOCAL(position) CONTAINER(position, struct local, node)
 
 /* ---- answers to the agent ---- */
 
 struct worked {
     void *tag;
     enum db_outcome outcome;
+    bool fenced;
     uint64_t xid;
     int failed, call_count;
     char sqlstate[6];
@@ -23,19 +23,9 @@ struct worked {
     char results[BRANCH_CALLS][RESULT_BYTES];
 };
 
-/* What was asked; comes back as the answer. */
-struct question {
-    struct backend *backend;
-    void *tag;
-    uint64_t boot, generation;
-    gid_text gid;
-    bool commit;
-    uint64_t xid;
-    int result;
-};
-
 struct found {
     gid_text gid;
+    bool registered;
     uint64_t xid;
     int64_t at_us;
 };
@@ -47,21 +37,21 @@ struct scanned {
     struct found found[];
 };
 
-static const struct db_events *events_of(void *agent_node)
+const struct db_events *backend_events(void *agent_node)
 {
     const struct node *node = agent_node;
     return agent_db_events(node->process);
 }
 
-static uint64_t answer_latency(struct world *world)
+uint64_t backend_latency(struct world *world)
 {
     return world_latency(world, 2 * MILLISECOND_US);
 }
 
-static void answer(struct backend *backend, uint64_t boot, event_function *run, void *data)
+void backend_answer(struct backend *backend, uint64_t boot, event_function *run, void *data)
 {
     struct world *world = backend->database->world;
-    world_deliver(world, answer_latency(world), backend->node, boot, run, backend->node, 0, data);
+    world_deliver(world, backend_latency(world), backend->node, boot, run, backend->node, 0, data);
 }
 
 static void worked_arrives(struct world *world, void *subject, uint64_t number, void *data)
@@ -72,6 +62,7 @@ static void worked_arrives(struct world *world, void *subject, uint64_t number, 
     for (int i = 0; i < worked->call_count; i++)
         results[i] = worked->results[i][0] ? worked->results[i] : NULL;
     struct db_worked told = {.outcome = worked->outcome,
+                             .fenced = worked->fenced,
                              .xid = worked->xid,
                              .failed_statement = worked->failed,
                              .sqlstate = worked->sqlstate,
@@ -80,7 +71,7 @@ static void worked_arrives(struct world *world, void *subject, uint64_t number, 
                              .results = results};
     world_note(world, worked->outcome, "db%d says outcome %d %s", ((struct node *)subject)->index,
                (int)worked->outcome, worked->reason);
-    const struct db_events *events = events_of(subject);
+    const struct db_events *events = backend_events(subject);
     events->worked(events->self, worked->tag, &told);
 }
 
@@ -88,7 +79,7 @@ static void tell_worked(struct backend *backend, uint64_t boot, const struct wor
 {
     struct worked *copy = xmalloc(sizeof(*copy));
     *copy = *worked;
-    answer(backend, boot, worked_arrives, copy);
+    backend_answer(backend, boot, worked_arrives, copy);
 }
 
 void backend_worked(struct local *local, enum db_outcome outcome, const char *sqlstate,
@@ -98,6 +89,7 @@ void backend_worked(struct local *local, enum db_outcome outcome, const char *sq
         return;
     struct worked worked = {.tag = local->tag,
                             .outcome = outcome,
+                            .fenced = local->fenced && outcome != DB_LOST,
                             .xid = local->xid,
                             .failed = local->failed,
                             .call_count = local->call_count};
@@ -113,14 +105,14 @@ void backend_worked(struct local *local, enum db_outcome outcome, const char *sq
 static void up_arrives(struct world *world, void *subject, uint64_t number, void *data)
 {
     (void)world, (void)number, (void)data;
-    const struct db_events *events = events_of(subject);
+    const struct db_events *events = backend_events(subject);
     events->up(events->self);
 }
 
 static void down_arrives(struct world *world, void *subject, uint64_t number, void *data)
 {
     (void)world, (void)number;
-    const struct db_events *events = events_of(subject);
+    const struct db_events *events = backend_events(subject);
     events->down(events->self, data);
 }
 
@@ -133,7 +125,7 @@ void backend_up(struct backend *backend)
 void backend_down(struct backend *backend, const char *reason)
 {
     struct world *world = backend->database->world;
-    world_deliver(world, answer_latency(world), backend->node, node_boot(backend->node),
+    world_deliver(world, backend_latency(world), backend->node, node_boot(backend->node),
                   down_arrives, backend->node, 0, xstrdup(reason));
 }
 
@@ -143,7 +135,7 @@ static void finished_arrives(struct world *world, void *subject, uint64_t number
     const struct question *question = data;
     world_note(world, (uint64_t)question->result, "db%d says finish %d of %s",
                ((struct node *)subject)->index, question->result, question->gid);
-    const struct db_events *events = events_of(subject);
+    const struct db_events *events = backend_events(subject);
     events->finished(events->self, question->tag, (enum db_finish)question->result,
                      question->result == DB_UNFINISHED ? "connection lost" : "");
 }
@@ -155,7 +147,7 @@ static void status_arrives(struct world *world, void *subject, uint64_t number, 
     world_note(world, (uint64_t)question->result, "db%d says xid %llu is %d",
                ((struct node *)subject)->index, (unsigned long long)question->xid,
                question->result);
-    const struct db_events *events = events_of(subject);
+    const struct db_events *events = backend_events(subject);
     events->status(events->self, question->tag, (enum db_status)question->result);
 }
 
@@ -165,7 +157,7 @@ static void looked_up_arrives(struct world *world, void *subject, uint64_t numbe
     const struct question *question = data;
     world_note(world, (uint64_t)question->result, "db%d says lookup %d of %s",
                ((struct node *)subject)->index, question->result, question->gid);
-    const struct db_events *events = events_of(subject);
+    const struct db_events *events = backend_events(subject);
     events->looked_up(events->self, question->tag, (enum db_found)question->result);
 }
 
@@ -175,22 +167,47 @@ static void scanned_arrives(struct world *world, void *subject, uint64_t number,
     const struct scanned *scanned = data;
     struct db_prepared *rows = xcalloc((size_t)scanned->count, sizeof(*rows));
     for (int i = 0; i < scanned->count; i++)
-        rows[i] = (struct db_prepared){scanned->found[i].gid, scanned->found[i].xid,
-                                       scanned->found[i].at_us};
+        rows[i] = (struct db_prepared){.gid = scanned->found[i].gid,
+                                       .registered = scanned->found[i].registered,
+                                       .xid = scanned->found[i].xid,
+                                       .prepared_at_us = scanned->found[i].at_us};
     world_note(world, (uint64_t)scanned->count, "db%d says %d prepared%s",
                ((struct node *)subject)->index, scanned->count, scanned->ok ? "" : " (failed)");
-    const struct db_events *events = events_of(subject);
+    const struct db_events *events = backend_events(subject);
     events->scanned(events->self, scanned->tag, scanned->ok, scanned->ok ? rows : NULL,
                     scanned->count, 64);
     free(rows);
 }
 
-/* ---- work ---- */
-
-static bool connected(const struct backend *backend, uint64_t boot)
+bool backend_connected(const struct backend *backend, uint64_t boot)
 {
     return backend->database->up && backend->connected_boot == boot;
 }
+
+struct question *backend_question(struct backend *backend, void *tag)
+{
+    struct question *question = xcalloc(1, sizeof(*question));
+    question->backend = backend;
+    question->tag = tag;
+    question->boot = node_boot(backend->node);
+    question->generation = backend->database->generation;
+    return question;
+}
+
+struct question *backend_question_again(const struct question *question)
+{
+    struct question *copy = xmalloc(sizeof(*copy));
+    *copy = *question;
+    return copy;
+}
+
+bool backend_can_answer(struct world *world, const struct question *question)
+{
+    return backend_connected(question->backend, question->boot) &&
+           !world_chance(world, world->weather.ask_error);
+}
+
+/* ---- work ---- */
 
 /* The connection breaks while the work runs: the agent hears LOST, the server goes on or not. */
 static void work_drops(struct world *world, void *subject, uint64_t id, void *data)
@@ -212,17 +229,7 @@ static void work_starts(struct world *world, void *subject, uint64_t id, void *d
     struct database *database = subject;
     struct local *local = database_find(database, id);
     if (local)
-        database_advance(database, local);
-}
-
-static struct question *question_new(struct backend *backend, void *tag)
-{
-    struct question *question = xcalloc(1, sizeof(*question));
-    question->backend = backend;
-    question->tag = tag;
-    question->boot = node_boot(backend->node);
-    question->generation = backend->database->generation;
-    return question;
+        database_start(database, local);
 }
 
 static void check_room(const struct backend *backend)
@@ -250,7 +257,7 @@ static void port_work(void *self, const struct db_work *work, void *tag)
     bool fails = world_chance(world, world->weather.work_error);
     world_note(world, (uint64_t)work->mode, "db%d work %d %s, %d statements%s", database->index,
                (int)work->mode, name ? name : "", work->statement_count, fails ? ", fails" : "");
-    if (fails || !connected(backend, boot)) {
+    if (fails || !backend_connected(backend, boot)) {
         struct worked worked = {
             .tag = tag, .outcome = DB_FAILED, .failed = -1, .call_count = work->call_count};
         snprintf(worked.sqlstate, sizeof(worked.sqlstate), "%s", fails ? "53200" : "");
@@ -300,6 +307,9 @@ static int carry_out_finish(struct database *database, const struct question *qu
     struct local *local = database_find_prepared(database, question->gid);
     if (!local)
         return DB_MISSING;
+    if (local->three_phase)
+        registers_finishing(database->world->registers, database->index, local->gtrid,
+                            question->commit);
     database_finish(database, local, question->commit);
     return DB_FINISHED;
 }
@@ -313,20 +323,13 @@ static void finish_late(struct world *world, void *subject, uint64_t number, voi
         carry_out_finish(database, question);
 }
 
-static struct question *again(const struct question *question)
-{
-    struct question *copy = xmalloc(sizeof(*copy));
-    *copy = *question;
-    return copy;
-}
-
 static void finish_arrives(struct world *world, void *subject, uint64_t number, void *data)
 {
     (void)number;
     struct database *database = subject;
     struct question *question = data;
     question->result = DB_UNFINISHED;
-    if (!connected(question->backend, question->boot)) {
+    if (!backend_connected(question->backend, question->boot)) {
         /* The statement may have left before the connection broke. */
         if (database->up && database->generation == question->generation &&
             world_chance(world, PPM / 4))
@@ -334,13 +337,14 @@ static void finish_arrives(struct world *world, void *subject, uint64_t number, 
     } else if (world_chance(world, world->weather.finish_unknown)) {
         if (world_chance(world, world->weather.late_effect))
             world_after(world, world_latency(world, 2 * SECOND_US), finish_late, database, 0,
-                        again(question));
+                        backend_question_again(question));
         else if (world_chance(world, PPM / 2))
             carry_out_finish(database, question);
     } else {
         question->result = carry_out_finish(database, question);
     }
-    answer(question->backend, question->boot, finished_arrives, again(question));
+    backend_answer(question->backend, question->boot, finished_arrives,
+                   backend_question_again(question));
 }
 
 static void port_finish(void *self, const char *gid, bool commit, void *tag)
@@ -352,7 +356,7 @@ static void port_finish(void *self, const char *gid, bool commit, void *tag)
         return;
     world_note(world, commit, "db%d %s %s", database->index,
                commit ? "COMMIT PREPARED" : "ROLLBACK PREPARED", gid);
-    struct question *question = question_new(backend, tag);
+    struct question *question = backend_question(backend, tag);
     snprintf(question->gid, sizeof(question->gid), "%s", gid);
     question->commit = commit;
     world_after(world, 20 + world_latency(world, world->weather.work_max_us), finish_arrives,
@@ -361,21 +365,16 @@ static void port_finish(void *self, const char *gid, bool commit, void *tag)
 
 /* ---- questions ---- */
 
-static bool can_answer(struct world *world, const struct question *question)
-{
-    return connected(question->backend, question->boot) &&
-           !world_chance(world, world->weather.ask_error);
-}
-
 static void status_asked(struct world *world, void *subject, uint64_t number, void *data)
 {
     (void)number;
     struct database *database = subject;
     struct question *question = data;
-    question->result = can_answer(world, question)
+    question->result = backend_can_answer(world, question)
                            ? (int)database_xid_status(database, question->xid)
                            : DB_STATUS_ERROR;
-    answer(question->backend, question->boot, status_arrives, again(question));
+    backend_answer(question->backend, question->boot, status_arrives,
+                   backend_question_again(question));
 }
 
 static void port_status(void *self, uint64_t xid, void *tag)
@@ -386,9 +385,9 @@ static void port_status(void *self, uint64_t xid, void *tag)
         return;
     world_note(database->world, xid, "db%d status of xid %llu?", database->index,
                (unsigned long long)xid);
-    struct question *question = question_new(backend, tag);
+    struct question *question = backend_question(backend, tag);
     question->xid = xid;
-    world_after(database->world, answer_latency(database->world), status_asked, database, 0,
+    world_after(database->world, backend_latency(database->world), status_asked, database, 0,
                 question);
 }
 
@@ -398,11 +397,12 @@ static void lookup_asked(struct world *world, void *subject, uint64_t number, vo
     struct database *database = subject;
     struct question *question = data;
     question->result = DB_FOUND_ERROR;
-    if (can_answer(world, question)) {
+    if (backend_can_answer(world, question)) {
         database_fence(database, question->gid);
         question->result = database_look_up(database, question->gid) ? DB_FOUND : DB_NOT_FOUND;
     }
-    answer(question->backend, question->boot, looked_up_arrives, again(question));
+    backend_answer(question->backend, question->boot, looked_up_arrives,
+                   backend_question_again(question));
 }
 
 static void port_lookup(void *self, const char *gtrid, void *tag)
@@ -412,9 +412,9 @@ static void port_lookup(void *self, const char *gtrid, void *tag)
     if (!node_effect(backend->node))
         return;
     world_note(database->world, 6, "db%d lookup %s?", database->index, gtrid);
-    struct question *question = question_new(backend, tag);
+    struct question *question = backend_question(backend, tag);
     snprintf(question->gid, sizeof(question->gid), "%s", gtrid);
-    world_after(database->world, answer_latency(database->world), lookup_asked, database, 0,
+    world_after(database->world, backend_latency(database->world), lookup_asked, database, 0,
                 question);
 }
 
@@ -423,7 +423,7 @@ static void scan_asked(struct world *world, void *subject, uint64_t number, void
     (void)number;
     struct database *database = subject;
     const struct question *question = data;
-    bool ok = can_answer(world, question);
+    bool ok = backend_can_answer(world, question);
     int count = 0;
     for (struct list *i = database->prepared.next; ok && i != &database->prepared; i = i->next)
         count++;
@@ -433,10 +433,12 @@ static void scan_asked(struct world *world, void *subject, uint64_t number, void
     for (int i = 0; i < count; i++, at = at->next) {
         const struct local *local = LOCAL(at);
         snprintf(scanned->found[i].gid, sizeof(scanned->found[i].gid), "%s", local->gid);
+        scanned->found[i].registered =
+            !local->foreign && register_table_find(&database->registers, local->gtrid) != NULL;
         scanned->found[i].xid = local->xid;
         scanned->found[i].at_us = local->prepared_at_us;
     }
-    answer(question->backend, question->boot, scanned_arrives, scanned);
+    backend_answer(question->backend, question->boot, scanned_arrives, scanned);
 }
 
 static void port_scan(void *self, void *tag)
@@ -446,16 +448,8 @@ static void port_scan(void *self, void *tag)
     if (!node_effect(backend->node))
         return;
     world_note(database->world, 7, "db%d scan?", database->index);
-    world_after(database->world, answer_latency(database->world), scan_asked, database, 0,
-                question_new(backend, tag));
-}
-
-static void port_clean(void *self, uint64_t age_us)
-{
-    struct backend *backend = self;
-    struct database *database = backend->database;
-    if (node_effect(backend->node))
-        world_note(database->world, age_us, "db%d clean", database->index);
+    world_after(database->world, backend_latency(database->world), scan_asked, database, 0,
+                backend_question(backend, tag));
 }
 
 struct db_port backend_port(struct backend *backend)
@@ -467,5 +461,8 @@ struct db_port backend_port(struct backend *backend)
                             .status = port_status,
                             .lookup = port_lookup,
                             .scan = port_scan,
-                            .clean = port_clean};
+                            .clean = backend_clean,
+                            .register_load = backend_register_load,
+                            .register_store = backend_register_store,
+                            .register_settle = backend_register_settle};
 }

@@ -174,8 +174,13 @@ static uint64_t client_settled(struct node *node)
     return client_settle(process->client);
 }
 
+static void client_gone(struct node *node)
+{
+    network_gone(node->world->network, node);
+}
+
 const struct node_class client_class = {
-    .start = client_start, .stop = client_stop, .settle = client_settled};
+    .start = client_start, .stop = client_stop, .settle = client_settled, .gone = client_gone};
 
 void clients_frame(struct node *node, const void *frame, size_t size)
 {
@@ -195,6 +200,11 @@ bool clients_connected(const struct node *node)
     return process && client_connected(process->client);
 }
 
+bool clients_abandoned(const struct node *node)
+{
+    return cluster_gone(node->world, coordinator_of(node));
+}
+
 static void submit(struct node *node, struct transfer *transfer)
 {
     struct process *process = node->process;
@@ -212,6 +222,8 @@ static void submit(struct node *node, struct transfer *transfer)
     }
     Wire__Submit message = WIRE__SUBMIT__INIT;
     message.request = transfer->number * TRANSFER_ATTEMPTS + (uint64_t)transfer->attempt_count;
+    message.protocol =
+        transfer->three_phase ? WIRE__PROTOCOL__THREE_PHASE : WIRE__PROTOCOL__TWO_PHASE;
     message.key = transfer->key;
     message.wait = transfer->wait;
     message.timeout_ms = transfer->timeout_ms;
@@ -225,9 +237,9 @@ static void submit(struct node *node, struct transfer *transfer)
                                 .session = process->session,
                                 .submitted_us = node->world->now_us,
                                 .open = true};
-    world_note(node->world, message.request, "%s submits transfer %llu.%d %s, %d calls", node->name,
-               (unsigned long long)transfer->number, transfer->attempt_count - 1, transfer->key,
-               transfer->call_count);
+    world_note(node->world, message.request, "%s submits transfer %llu.%d %s, %d calls%s",
+               node->name, (unsigned long long)transfer->number, transfer->attempt_count - 1,
+               transfer->key, transfer->call_count, transfer->three_phase ? ", 3pc" : "");
 }
 
 /* A transfer with a key that may be asked for again, with a chance even when its end is known. */
@@ -296,7 +308,42 @@ void workload_probe(struct workload *workload)
 {
     struct world *world = workload->world;
     for (int i = 0; i < world->client_count; i++)
-        world_deliver(world, 1, world->clients[i], 0, probe, world->clients[i], 0, NULL);
+        if (!clients_abandoned(world->clients[i]))
+            world_deliver(world, 1, world->clients[i], 0, probe, world->clients[i], 0, NULL);
+}
+
+static void ask_again(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)data;
+    struct transfer *transfer = &world->workload->transfers[number];
+    if (transfer->attempt_count < TRANSFER_ATTEMPTS)
+        submit(subject, transfer);
+}
+
+static bool was_unknown(const struct transfer *transfer)
+{
+    for (int i = 0; i < transfer->attempt_count; i++)
+        if (transfer->attempts[i].result == WIRE__RESULT__UNKNOWN)
+            return true;
+    return false;
+}
+
+void workload_ask_again(struct workload *workload)
+{
+    struct world *world = workload->world;
+    workload->asked_again = true;
+    for (int i = 0; i < workload->transfer_count; i++) {
+        const struct transfer *transfer = &workload->transfers[i];
+        if (cluster_gone(world, transfer->coordinator) || !transfer->key[0] ||
+            !was_unknown(transfer))
+            continue;
+        for (int k = 0; k < world->client_count; k++)
+            if (coordinator_of(world->clients[k]) == transfer->coordinator) {
+                world_deliver(world, 1, world->clients[k], 0, ask_again, world->clients[k],
+                              (uint64_t)i, NULL);
+                break;
+            }
+    }
 }
 
 static void inspect(struct world *world, void *subject, uint64_t number, void *data)
@@ -318,6 +365,8 @@ void workload_inspect(struct workload *workload)
 {
     struct world *world = workload->world;
     for (int i = 0; i < world->client_count; i++) {
+        if (clients_abandoned(world->clients[i]))
+            continue;
         workload->inspections += 2;
         world_deliver(world, 1, world->clients[i], 0, inspect, world->clients[i], 0, NULL);
     }

@@ -10,12 +10,15 @@
 #include "tests/sim/database.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/network.h"
+#include "tests/sim/registers.h"
 #include "tests/sim/workload.h"
 
 /* How one run's processes are set up; drawn once, the same for every restart. */
 static struct {
     uint64_t transaction_timeout_us, heartbeat_us, sweep_us, lock_timeout_us, retain_us;
+    uint64_t patience_us;
     int connections, checkpoint_every;
+    int deaf; /* a participant that listens nowhere; -1: all do */
     uint64_t reported_us[MAX_COORDINATORS];
 } setup;
 
@@ -115,13 +118,20 @@ static void agent_start(struct node *node)
                                   .connections = setup.connections,
                                   .heartbeat_us = setup.heartbeat_us,
                                   .sweep_us = setup.sweep_us,
-                                  .barrier_keep_us = 7 * 24 * 3600 * SECOND_US};
+                                  .barrier_keep_us = 7 * 24 * 3600 * SECOND_US,
+                                  .patience_us = setup.patience_us};
+    char address[64];
+    network_address(node->index, address, sizeof(address));
+    bool listens = world->protocols != PROTOCOLS_TWO_PHASE && node->index != setup.deaf;
+    config.listen = listens ? address : NULL;
     struct link_port links[MAX_COORDINATORS];
+    struct link_port door = network_acceptor(world->network, node);
+    struct dial_port dial = network_dial(world->network, node);
     for (int i = 0; i < world->coordinator_count; i++)
         links[i] = network_connector(world->network, node, i, world->coordinators[i]);
     struct db_port port = backend_port(backend_of(node));
-    node->process =
-        agent_new(&config, &node->host, &port, links, world->coordinator_count, NULL, NULL);
+    node->process = agent_new(&config, &node->host, &port, links, world->coordinator_count,
+                              listens ? &door : NULL, listens ? &dial : NULL);
     database_agent_started(backend_of(node));
 }
 
@@ -156,7 +166,10 @@ static const struct node_class agent_class = {.start = agent_start,
 
 static void accepted(struct node *acceptor, uint64_t route, const void *frame, size_t size)
 {
-    server_frame(acceptor->process, route, frame, size);
+    if (acceptor->class == &agent_class)
+        agent_door_frame(acceptor->process, route, frame, size);
+    else
+        server_frame(acceptor->process, route, frame, size);
 }
 
 static void connected(struct node *connector, int link, const void *frame, size_t size)
@@ -173,6 +186,16 @@ static void broken(struct node *connector, int link)
         agent_broken(connector->process, link);
     else
         clients_broken(connector);
+}
+
+static void line_connected(struct node *connector, int line, const void *frame, size_t size)
+{
+    agent_line_frame(connector->process, line, frame, size);
+}
+
+static void line_broken(struct node *connector, int line)
+{
+    agent_line_broken(connector->process, line);
 }
 
 /* ---- the cluster ---- */
@@ -199,6 +222,20 @@ static void draw_setup(struct world *world)
     setup.retain_us = world_chance(world, PPM / 8) ? world_between(world, 1, 5) * SECOND_US
                                                    : 7 * 24 * 3600 * SECOND_US;
     setup.checkpoint_every = (int)world_between(world, 4, 80);
+    setup.patience_us = world_between(world, 2, 15) * 100 * MILLISECOND_US;
+}
+
+/* A third of the worlds has two-phase transactions only, a third both kinds. */
+static void draw_protocols(struct world *world)
+{
+    static const enum protocols drawn[] = {PROTOCOLS_TWO_PHASE, PROTOCOLS_THREE_PHASE,
+                                           PROTOCOLS_BOTH};
+    enum protocols protocols = drawn[world_between(world, 0, 2)];
+    if (world->protocols == PROTOCOLS_ANY)
+        world->protocols = protocols;
+    setup.deaf = -1;
+    if (world->protocols == PROTOCOLS_BOTH && world_chance(world, PPM / 16))
+        setup.deaf = (int)world_between(world, 0, (uint64_t)world->participant_count - 1);
 }
 
 bool cluster_forgetful(void)
@@ -217,11 +254,14 @@ static void add_foreign(struct world *world)
 
 void cluster_init(struct world *world)
 {
-    static const struct network_events events = {accepted, connected, broken};
+    static const struct network_events events = {accepted, connected, broken, line_connected,
+                                                 line_broken};
     draw_setup(world);
     world->coordinator_count = world_chance(world, PPM / 4) ? 2 : 1;
     world->participant_count = (int)world_between(world, 2, MAX_PARTICIPANTS);
     world->client_count = (int)world_between(world, 1, MAX_CLIENTS);
+    draw_protocols(world);
+    world->registers = registers_new(world);
     world->network = network_new(world, &events);
     world->workload = workload_new(world);
     for (int i = 0; i < world->coordinator_count; i++) {
@@ -265,6 +305,7 @@ void cluster_fini(struct world *world)
     }
     network_free(world->network);
     workload_free(world->workload);
+    registers_free(world->registers);
 }
 
 void cluster_start(struct world *world)
@@ -283,10 +324,17 @@ static bool not_yet(char *why, size_t size, const char *name, const char *what, 
     return false;
 }
 
+bool cluster_gone(const struct world *world, int coordinator)
+{
+    return world->coordinators[coordinator]->once && !node_up(world->coordinators[coordinator]);
+}
+
 static bool coordinators_at_rest(const struct world *world, char *why, size_t size)
 {
     for (int i = 0; i < world->coordinator_count; i++) {
         const struct node *node = world->coordinators[i];
+        if (cluster_gone(world, i))
+            continue;
         if (!node_up(node) || !server_ready(node->process))
             return not_yet(why, size, node->name, "times not ready", 1);
         if (server_undecided(node->process))
@@ -319,7 +367,7 @@ bool cluster_at_rest(const struct world *world, char *why, size_t size)
             return not_yet(why, size, node->name, "drains that do not end", 1);
     }
     for (int i = 0; i < world->client_count; i++)
-        if (!clients_connected(world->clients[i]))
+        if (!clients_connected(world->clients[i]) && !clients_abandoned(world->clients[i]))
             return not_yet(why, size, world->clients[i]->name, "times not connected", 1);
     if (!workload_answered(world->workload))
         return not_yet(why, size, "clients", "times no answer", 1);

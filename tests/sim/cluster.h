@@ -14,6 +14,9 @@ void cluster_fini(struct world *world);
 bool cluster_forgetful(void);
 void cluster_start(struct world *world);
 
+/* This coordinator has died, and nobody starts it again. */
+bool cluster_gone(const struct world *world, int coordinator);
+
 /* Nothing is owed, held, locked or awaited anywhere. why says what still is. */
 bool cluster_at_rest(const struct world *world, char *why, size_t size);
 

@@ -1,15 +1,14 @@
-#include "tests/sim/database.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/check.h"
+#include "tests/sim/database_private.h"
+#include "tests/sim/registers.h"
 #include "tests/sim/workload.h"
 
 enum { FIRST_XID = 700 };
-
-#define LOCAL(position) CONTAINER(position, struct local, node)
 
 struct database *database_new(struct world *world, int index, int connections,
                               uint64_t lock_timeout_us)
@@ -25,6 +24,8 @@ struct database *database_new(struct world *world, int index, int connections,
     list_init(&database->working);
     list_init(&database->prepared);
     list_init(&database->tail);
+    list_init(&database->stores);
+    register_table_init(&database->registers);
     for (int i = 0; i < BACKENDS; i++)
         database->backends[i].database = database;
     return database;
@@ -34,6 +35,7 @@ static void local_free(struct local *local)
 {
     list_remove(&local->node);
     free(local->effects);
+    free((char *)local->row.sites);
     free(local);
 }
 
@@ -48,6 +50,8 @@ void database_free(struct database *database)
     free_all(&database->working);
     free_all(&database->prepared);
     free_all(&database->tail);
+    backend_stores_free(database);
+    register_table_fini(&database->registers);
     free(database->xids);
     free(database->barriers);
     free(database);
@@ -88,6 +92,15 @@ void database_add_foreign(struct database *database, const char *gid)
     list_append(&database->prepared, &local->node);
 }
 
+static void tell_begun(const struct database *database, const struct local *local)
+{
+    uint32_t participants = 0;
+    for (int i = 0; i < local->effect_count; i++)
+        if (local->effects[i].token)
+            participants = workload_participants(database->world, local->effects[i].token);
+    registers_begun(database->world->registers, local->gtrid, participants);
+}
+
 struct local *database_begin(struct backend *backend, const struct db_work *work, void *tag)
 {
     struct database *database = backend->database;
@@ -109,10 +122,19 @@ struct local *database_begin(struct backend *backend, const struct db_work *work
     struct gid gid;
     if (work->mode == DB_PREPARE && gid_parse(work->gid, &gid))
         gtrid_format(local->gtrid, gid.cluster, gid.coordinator, gid.tx);
+    if (work->row) {
+        CHECK(work->mode == DB_PREPARE && strcmp(work->row->gtrid, local->gtrid) == 0);
+        local->three_phase = true;
+        local->row = *work->row;
+        local->row.gtrid = local->gtrid;
+        local->row.sites = xstrdup(work->row->sites);
+    }
     local->effects = xcalloc((size_t)work->statement_count, sizeof(*local->effects));
     for (int i = 0; i < work->statement_count; i++)
         local->effects[i] = bank_effect(&work->statements[i]);
     list_append(&database->working, &local->node);
+    if (local->three_phase)
+        tell_begun(database, local);
     return local;
 }
 
@@ -241,9 +263,33 @@ void database_advance(struct database *database, struct local *local)
     ticket_after(database, local, delay_us);
 }
 
-static void tail_clear(struct database *database)
+void database_tail_clear(struct database *database)
 {
     free_all(&database->tail);
+}
+
+void database_flushed(struct database *database)
+{
+    register_table_flush(&database->registers);
+    database_tail_clear(database);
+}
+
+/* The row is inserted by a transaction of its own. When it was there before, the port may find that
+ * out before the work is prepared, or after. */
+void database_start(struct database *database, struct local *local)
+{
+    struct world *world = database->world;
+    if (local->three_phase) {
+        local->fenced = !register_table_insert(&database->registers, &local->row, world->now_us);
+        world_note(world, local->fenced, "db%d row of %s%s", database->index, local->gtrid,
+                   local->fenced ? " was there" : "");
+    }
+    if (local->fenced && world_chance(world, PPM / 2)) {
+        backend_worked(local, DB_FAILED, "", "fenced");
+        database_rollback(database, local);
+        return;
+    }
+    database_advance(database, local);
 }
 
 static void tell_oracle(struct database *database, const struct local *local, int change)
@@ -322,7 +368,9 @@ static void end_prepare(struct database *database, struct local *local)
     world_note(world, local->xid, "db%d prepared %s xid %llu%s%s", database->index, local->gid,
                (unsigned long long)local->xid, local->tag ? "" : " (nobody waits)",
                local->failed >= 0 ? " (an expectation failed)" : "");
-    tail_clear(database);
+    database_flushed(database);
+    if (local->three_phase)
+        registers_prepared(world->registers, database->index, local->gtrid);
     local->stage = STAGE_PREPARED;
     local->prepared_at_us = INT64_C(1700000000000000) + (int64_t)world->now_us;
     list_remove(&local->node);
@@ -349,7 +397,7 @@ static void end_commit(struct database *database, struct local *local)
     world_note(world, local->xid, "db%d committed %s%s", database->index, local->gtrid,
                local->tag ? "" : " (nobody waits)");
     if (local->mode == DB_ONE_PHASE) {
-        tail_clear(database);
+        database_flushed(database);
         barrier_add(database, local->gtrid, true);
         apply(database, local);
     }
@@ -359,16 +407,8 @@ static void end_commit(struct database *database, struct local *local)
     local_free(local);
 }
 
-static void move_on(struct world *world, void *subject, uint64_t ticket, void *data)
+void database_move_on(struct database *database, struct local *local)
 {
-    (void)world, (void)data;
-    struct database *database = subject;
-    struct local *local = NULL;
-    for (struct list *i = database->working.next; i != &database->working; i = i->next)
-        if (LOCAL(i)->ticket == ticket)
-            local = LOCAL(i);
-    if (!local)
-        return;
     if (local->stage == STAGE_STARTING) {
         database_advance(database, local);
     } else if (local->stage == STAGE_WAITING) {
@@ -380,6 +420,17 @@ static void move_on(struct world *world, void *subject, uint64_t ticket, void *d
     } else {
         end_commit(database, local);
     }
+}
+
+static void move_on(struct world *world, void *subject, uint64_t ticket, void *data)
+{
+    (void)world, (void)data;
+    struct database *database = subject;
+    for (struct list *i = database->working.next; i != &database->working; i = i->next)
+        if (LOCAL(i)->ticket == ticket) {
+            database_move_on(database, LOCAL(i));
+            return;
+        }
 }
 
 void database_finish(struct database *database, struct local *local, bool commit)
@@ -397,9 +448,31 @@ void database_finish(struct database *database, struct local *local, bool commit
         xid_end(database, local->xid, DB_STATUS_ABORTED);
         release(database, local);
     }
+    register_table_flush(&database->registers);
     local->stage = STAGE_FINISHED;
     local->by_commit = commit;
     list_append(&database->tail, &local->node);
+}
+
+void database_take_back(struct database *database, struct local *local)
+{
+    list_remove(&local->node);
+    list_append(&database->prepared, &local->node);
+    local->stage = STAGE_PREPARED;
+    world_note(database->world, local->xid, "db%d: %s is prepared again", database->index,
+               local->gid);
+    xid_end(database, local->xid, DB_STATUS_IN_PROGRESS);
+    for (int i = 0; i < local->effect_count; i++)
+        if (local->effects[i].done &&
+            (local->effects[i].kind == EFFECT_DEBIT || local->effects[i].kind == EFFECT_CREDIT)) {
+            struct account *account = &database->accounts[local->effects[i].account];
+            CHECK(account->holder == NULL || account->holder == local);
+            account->holder = local;
+        }
+    if (local->by_commit) {
+        change_rows(database, local, -1);
+        tell_oracle(database, local, -1);
+    }
 }
 
 /* The oracle can tell whether it was committed: a call of it leaves a token. */
@@ -424,24 +497,45 @@ bool database_meddle(struct database *database)
         if (found->effects[i].kind == EFFECT_TOKEN)
             workload_meddled(database->world, found->effects[i].token);
     database_finish(database, found, world_chance(database->world, PPM / 2));
-    tail_clear(database);
+    database_tail_clear(database);
     return true;
 }
 
-void database_resolve_held(struct database *database)
+/* Of two phases, and this coordinator's, or one that is held when no coordinator is given. */
+static bool is_operators(const struct database *database, const struct local *local,
+                         const char *coordinator)
+{
+    struct gid gid;
+    if (local->foreign || local->three_phase)
+        return false;
+    if (!coordinator)
+        return workload_held(database->world->workload, local->gid);
+    return gid_parse(local->gid, &gid) && strcmp(gid.coordinator, coordinator) == 0;
+}
+
+static void operate(struct database *database, const char *coordinator)
 {
     for (struct list *i = database->prepared.next, *next; i != &database->prepared; i = next) {
         struct local *local = LOCAL(i);
         next = i->next;
-        bool commit;
-        if (local->foreign ||
-            !workload_resolve(database->world->workload, local->gid, local->gtrid, &commit))
+        if (!is_operators(database, local, coordinator))
             continue;
+        bool commit = workload_verdict(database->world->workload, local->gtrid);
         world_note(database->world, commit, "db%d: an operator ends %s", database->index,
                    local->gid);
         database_finish(database, local, commit);
     }
-    tail_clear(database);
+    database_tail_clear(database);
+}
+
+void database_resolve_held(struct database *database)
+{
+    operate(database, NULL);
+}
+
+void database_bury(struct database *database, const char *coordinator)
+{
+    operate(database, coordinator);
 }
 
 void database_fence(struct database *database, const char *gtrid)
@@ -455,193 +549,28 @@ void database_fence(struct database *database, const char *gtrid)
     }
 }
 
-/* What no connection belongs to any more ends, when a process of this participant connects. */
-static void end_orphans(struct database *database)
-{
-    for (struct list *i = database->working.next, *next; i != &database->working; i = next) {
-        next = i->next;
-        /* A backend that is being ended may finish its PREPARE all the same, after a scan. */
-        bool late = LOCAL(i)->mode == DB_PREPARE &&
-                    world_chance(database->world, database->world->weather.late_effect);
-        if (!LOCAL(i)->tag && !late)
-            database_rollback(database, LOCAL(i));
-    }
-}
-
-/* The connections of all that works are gone. Some of it ends with them, some goes on unseen, and
- * what was just being ended may have been carried out. */
-static void orphan_all(struct database *database, const struct backend *of, bool server_died)
-{
-    struct world *world = database->world;
-    struct list moved;
-    list_init(&moved);
-    for (struct list *i = database->working.next, *next; i != &database->working; i = next) {
-        next = i->next;
-        if (of && LOCAL(i)->backend != of)
-            continue;
-        list_remove(i);
-        list_append(&moved, i);
-    }
-    while (!list_empty(&moved)) {
-        struct local *local = LOCAL(moved.next);
-        list_remove(&local->node);
-        list_append(&database->working, &local->node);
-        backend_worked(local, DB_LOST, "57P01", "the connection was lost");
-        local->tag = NULL;
-        bool ends = local->stage == STAGE_ENDING && world_chance(world, PPM / 2);
-        if (server_died && ends)
-            move_on(world, database, local->ticket, NULL);
-        else if (server_died || world_chance(world, PPM / 2))
-            database_rollback(database, local);
-    }
-}
-
-static void connect_after(struct backend *backend, uint64_t delay_us);
-
-/* Its sessions are ended; it makes new ones. */
-static void expel(struct backend *backend)
-{
-    backend->connected_boot = 0;
-    orphan_all(backend->database, backend, false);
-    backend_down(backend, "terminating connection due to administrator command");
-    connect_after(backend,
-                  10 * MILLISECOND_US + world_latency(backend->database->world, SECOND_US));
-}
-
-/* A process connects: it ends the sessions of every older one of its participant first. */
-static void connect_agent(struct world *world, void *subject, uint64_t boot, void *data)
-{
-    (void)data;
-    struct backend *backend = subject;
-    struct database *database = backend->database;
-    if (!database->up || !node_up(backend->node) || node_boot(backend->node) != boot ||
-        backend->connected_boot == boot)
-        return;
-    if (node_paused(backend->node)) {
-        world_after(world, node_resumes_us(backend->node) - world->now_us + MILLISECOND_US,
-                    connect_agent, backend, boot, NULL);
-        return;
-    }
-    for (int i = 0; i < BACKENDS; i++)
-        if (&database->backends[i] != backend && database->backends[i].connected_boot)
-            expel(&database->backends[i]);
-    end_orphans(database);
-    backend->connected_boot = boot;
-    world_note(world, boot, "db%d is connected to %s", database->index, backend->node->name);
-    backend_up(backend);
-}
-
-static void connect_after(struct backend *backend, uint64_t delay_us)
-{
-    if (backend->node && node_up(backend->node))
-        world_after(backend->database->world, delay_us, connect_agent, backend,
-                    node_boot(backend->node), NULL);
-}
-
-void database_agent_started(struct backend *backend)
-{
-    struct world *world = backend->database->world;
-    if (backend->database->up)
-        connect_after(backend, 5 * MILLISECOND_US + world_latency(world, 100 * MILLISECOND_US));
-    else
-        backend_down(backend, "connection refused");
-}
-
-void database_agent_gone(struct backend *backend)
-{
-    backend->connected_boot = 0;
-    orphan_all(backend->database, backend, false);
-}
-
-static void server_back(struct world *world, void *subject, uint64_t generation, void *data)
-{
-    (void)data;
-    struct database *database = subject;
-    if (generation != database->generation || database->up)
-        return;
-    database->up = true;
-    world_note(world, generation, "db%d is back", database->index);
-    for (int i = 0; i < BACKENDS; i++)
-        connect_after(&database->backends[i], 5 * MILLISECOND_US + world_latency(world, SECOND_US));
-}
-
-void database_crash(struct database *database, uint64_t length_us)
-{
-    struct world *world = database->world;
-    if (!database->up)
-        return;
-    world_note(world, length_us, "db%d dies", database->index);
-    orphan_all(database, NULL, true);
-    database->up = false;
-    database->generation++;
-    for (int i = 0; i < BACKENDS; i++) {
-        struct backend *backend = &database->backends[i];
-        if (backend->connected_boot && node_up(backend->node))
-            backend_down(backend, "server closed the connection unexpectedly");
-        backend->connected_boot = 0;
-    }
-    world_after(world, length_us, server_back, database, database->generation, NULL);
-}
-
-void database_failover(struct database *database, uint64_t length_us)
-{
-    if (!database->up)
-        return;
-    database_crash(database, length_us);
-    int undo = 0;
-    for (struct list *i = database->tail.next; i != &database->tail; i = i->next)
-        undo++;
-    undo = (int)world_between(database->world, 0, (uint64_t)undo);
-    for (; undo > 0 && !list_empty(&database->tail); undo--) {
-        struct local *local = LOCAL(database->tail.previous);
-        list_remove(&local->node);
-        list_append(&database->prepared, &local->node);
-        local->stage = STAGE_PREPARED;
-        world_note(database->world, local->xid, "db%d: %s is prepared again", database->index,
-                   local->gid);
-        xid_end(database, local->xid, DB_STATUS_IN_PROGRESS);
-        for (int i = 0; i < local->effect_count; i++)
-            if (local->effects[i].done && (local->effects[i].kind == EFFECT_DEBIT ||
-                                           local->effects[i].kind == EFFECT_CREDIT)) {
-                struct account *account = &database->accounts[local->effects[i].account];
-                CHECK(account->holder == NULL || account->holder == local);
-                account->holder = local;
-            }
-        if (local->by_commit) {
-            change_rows(database, local, -1);
-            tell_oracle(database, local, -1);
-        }
-    }
-    tail_clear(database);
-}
-
-void database_disconnect(struct backend *backend, uint64_t length_us)
-{
-    struct database *database = backend->database;
-    if (!database->up || backend->connected_boot == 0)
-        return;
-    world_note(database->world, length_us, "db%d loses its connections", database->index);
-    backend->connected_boot = 0;
-    orphan_all(database, backend, false);
-    backend_down(backend, "could not receive data from server");
-    connect_after(backend, 5 * MILLISECOND_US + length_us);
-}
-
-void database_reconnect_now(struct database *database)
-{
-    if (!database->up)
-        server_back(database->world, database, database->generation, NULL);
-    for (int i = 0; i < BACKENDS; i++)
-        if (database->backends[i].connected_boot == 0)
-            connect_after(&database->backends[i], 10 * MILLISECOND_US);
-}
-
 int database_prepared_ours(const struct database *database)
 {
     int count = 0;
     for (const struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
         count += !LOCAL(i)->foreign;
     return count;
+}
+
+int database_prepared_three_phase(const struct database *database)
+{
+    int count = 0;
+    for (const struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
+        count += LOCAL(i)->three_phase;
+    return count;
+}
+
+bool database_has_prepared(const struct database *database, const char *gtrid)
+{
+    for (const struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
+        if (strcmp(LOCAL(i)->gtrid, gtrid) == 0)
+            return true;
+    return false;
 }
 
 bool database_locked(const struct database *database)

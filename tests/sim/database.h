@@ -1,6 +1,6 @@
 /* The model of one participant's PostgreSQL: accounts with row locks, transactions at work,
- * prepared ones, transaction ids and their fate, barrier rows. It outlives the agent that uses it.
- */
+ * prepared ones, transaction ids and their fate, barrier rows, registers. It outlives the agent
+ * that uses it. */
 #ifndef TROTH_TESTS_SIM_DATABASE_H
 #define TROTH_TESTS_SIM_DATABASE_H
 
@@ -13,6 +13,7 @@
 #include "core/ports.h"
 #include "tests/sim/bank.h"
 #include "tests/sim/node.h"
+#include "tests/sim/register_table.h"
 
 enum { ACCOUNTS = 6, OPENING_BALANCE = 1000, BRANCH_CALLS = 8, RESULT_BYTES = 64 };
 
@@ -56,7 +57,10 @@ struct local {
     int failed; /* the statement whose expectation failed; -1 */
     int waits_for;
     bool foreign;
-    bool by_commit; /* FINISHED: how */
+    bool three_phase;
+    struct db_register row; /* three phases: what it inserts first */
+    bool fenced;            /* such a row was there before */
+    bool by_commit;         /* FINISHED: how */
     int64_t prepared_at_us;
 };
 
@@ -89,6 +93,8 @@ struct database {
     size_t xid_count, xid_room;
     struct barrier *barriers;
     size_t barrier_count, barrier_room;
+    struct register_table registers;
+    struct list stores; /* changes of registers that are on their way to the disk */
 };
 
 struct database *database_new(struct world *world, int index, int connections,
@@ -112,18 +118,27 @@ void database_reconnect_now(struct database *database);
 /* Somebody ends a prepared transaction by hand. False: there is none. */
 bool database_meddle(struct database *database);
 
-/* An operator ends the branches that the coordinator holds, as the others of theirs were ended. */
+/* An operator ends the branches that the coordinator holds, as the others of theirs were ended.
+ * Those of three phases need none, and are left alone. */
 void database_resolve_held(struct database *database);
+/* An operator ends the two-phase branches of a coordinator that is gone for good. */
+void database_bury(struct database *database, const char *coordinator);
 
 /* ---- what it holds ---- */
 
 int database_prepared_ours(const struct database *database);
+/* Of these, those of three phases: nobody but they themselves may end them. */
+int database_prepared_three_phase(const struct database *database);
+/* Some branch of that transaction is prepared. */
+bool database_has_prepared(const struct database *database, const char *gtrid);
 bool database_locked(const struct database *database);
 int64_t database_money(const struct database *database);
 
 /* ---- for the port (backend.c) ---- */
 
 struct local *database_begin(struct backend *backend, const struct db_work *work, void *tag);
+/* The server has got it. */
+void database_start(struct database *database, struct local *local);
 struct local *database_find_tag(struct backend *backend, const void *tag);
 /* At work still; NULL: it has ended. */
 struct local *database_find(struct database *database, uint64_t id);
@@ -136,6 +151,8 @@ void database_finish(struct database *database, struct local *local, bool commit
 /* Is it committed? If not, from now on it can't be. */
 bool database_look_up(struct database *database, const char *gtrid);
 enum db_status database_xid_status(const struct database *database, uint64_t xid);
+/* What was written to the log before now is durable, and no failover loses it. */
+void database_flushed(struct database *database);
 /* Ends the work of this transaction, whoever does it. */
 void database_fence(struct database *database, const char *gtrid);
 
@@ -144,6 +161,9 @@ void database_fence(struct database *database, const char *gtrid);
 struct db_port backend_port(struct backend *backend);
 void backend_up(struct backend *backend);
 void backend_down(struct backend *backend, const char *reason);
+/* Changes of registers that were on their way when the server died: some are there. */
+void backend_stores_crash(struct database *database);
+void backend_stores_free(struct database *database);
 /* The outcome of a piece of work is told, unless nobody waits for it. */
 void backend_worked(struct local *local, enum db_outcome outcome, const char *sqlstate,
                     const char *reason);

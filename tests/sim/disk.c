@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/map.h"
+#include "tests/sim/registers.h"
 
 struct record {
     size_t size;
@@ -86,6 +87,16 @@ static void apply_checkpoints(struct disk *disk)
     }
 }
 
+/* The oracle sees what became durable. */
+static void tell_oracle(const struct disk *disk, int from, int to)
+{
+    for (int i = from; i < to; i++)
+        for (int k = 0; k < disk->entries[i].count; k++)
+            registers_journaled(disk->world->registers, disk->node->index,
+                                disk->entries[i].records[k]->bytes,
+                                disk->entries[i].records[k]->size);
+}
+
 static void schedule(struct disk *disk, uint64_t delay_us);
 
 static void written(struct world *world, void *subject, uint64_t generation, void *data)
@@ -96,6 +107,7 @@ static void written(struct world *world, void *subject, uint64_t generation, voi
         return;
     disk->flushing = false;
     disk->flushes_us = UINT64_MAX;
+    tell_oracle(disk, disk->durable_count, disk->flushing_to);
     disk->durable_count = disk->flushing_to;
     const struct entry *last = &disk->entries[disk->durable_count - 1];
     uint64_t position = last->records[last->count - 1]->position;
@@ -211,6 +223,7 @@ void disk_gone(struct disk *disk)
         (int)world_between(disk->world, (uint64_t)disk->durable_count, (uint64_t)disk->count);
     world_note(disk->world, (uint64_t)kept, "disk %s keeps %d of %d, %d were durable",
                disk->node->name, kept, disk->count, disk->durable_count);
+    tell_oracle(disk, disk->durable_count, kept);
     if (disk->entries)
         cut(disk, kept, disk->count);
     disk->durable_count = kept;

@@ -43,6 +43,12 @@ static void add_verdict(struct jobs_report *report, const struct verdict *verdic
     report->hazards += (uint64_t)verdict->hazards;
     report->lost += (uint64_t)verdict->lost;
     report->restarts += (uint64_t)verdict->restarts;
+    report->gone += (uint64_t)verdict->gone;
+    report->three_phase.begun += (uint64_t)verdict->three_phase.begun;
+    report->three_phase.proposed += (uint64_t)verdict->three_phase.proposed;
+    report->three_phase.committed += (uint64_t)verdict->three_phase.committed;
+    report->three_phase.aborted += (uint64_t)verdict->three_phase.aborted;
+    report->three_phase.terminated += (uint64_t)verdict->three_phase.terminated;
 }
 
 static _Noreturn void work(const struct jobs_plan *plan, struct slot *slot)
@@ -52,7 +58,7 @@ static _Noreturn void work(const struct jobs_plan *plan, struct slot *slot)
     for (; slot->next < slot->last_plus_one; slot->next += slot->step) {
         struct verdict verdict;
         slot->running = true;
-        simulate(slot->next, false, plan->safety_only, &verdict);
+        simulate(slot->next, &plan->run, &verdict);
         slot->running = false;
         add_verdict(&slot->report, &verdict);
         if (verdict.broken) {
@@ -144,6 +150,12 @@ static void gather(struct jobs_report *report, const struct jobs_report *part)
     report->hazards += part->hazards;
     report->lost += part->lost;
     report->restarts += part->restarts;
+    report->gone += part->gone;
+    report->three_phase.begun += part->three_phase.begun;
+    report->three_phase.proposed += part->three_phase.proposed;
+    report->three_phase.committed += part->three_phase.committed;
+    report->three_phase.aborted += part->three_phase.aborted;
+    report->three_phase.terminated += part->three_phase.terminated;
 }
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report)

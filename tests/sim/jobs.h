@@ -13,7 +13,7 @@ struct jobs_plan {
     uint64_t from, count;
     int jobs; /* processes; 0: as many as there are processors */
     bool stop_at_first;
-    bool safety_only;
+    struct run_options run;
     enum planted_bug planted;
 };
 
@@ -26,7 +26,10 @@ struct jobs_report {
         char text[1024];
     } failed[JOBS_FAILURES]; /* the first ones found */
     uint64_t events, virtual_us, transfers, committed, aborted, rejected, unknown, hazards, lost,
-        restarts;
+        restarts, gone;
+    struct {
+        uint64_t begun, proposed, committed, aborted, terminated; /* as in registers.h */
+    } three_phase;
 };
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report);

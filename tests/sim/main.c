@@ -9,8 +9,8 @@
 #include "tests/sim/jobs.h"
 
 static const char help[] =
-    "Usage: sim [--seeds N] [--from S] [--jobs J] [--planted NAME|all] [--safety]\n"
-    "       sim --seed S [--trace] [--planted NAME]\n"
+    "Usage: sim [--seeds N] [--from S] [--jobs J] [--protocol P] [--planted NAME|all] [--safety]\n"
+    "       sim --seed S [--trace] [--protocol P] [--planted NAME]\n"
     "\n"
     "Runs a whole cluster in one thread on virtual time, once a seed, with faults, and checks "
     "what\n"
@@ -21,12 +21,15 @@ static const char help[] =
     "  --jobs J          processes (one a processor)\n"
     "  --seed S          this one alone\n"
     "  --trace           with --seed: every event is a line on stdout\n"
+    "  --protocol P      the transactions of every world: 2pc, 3pc, or both mixed; without it "
+    "each\n"
+    "                    seed draws one of these\n"
     "  --planted NAME    with this protocol bug planted: it should be found; all: each in turn\n"
     "  --safety          only wrong data and wrong answers count, not what is late or stuck\n";
 
 struct options {
     struct jobs_plan plan;
-    bool one, trace, all_planted;
+    bool one, all_planted;
 };
 
 static bool planted_by_name(const char *name, enum planted_bug *bug)
@@ -40,18 +43,30 @@ static bool planted_by_name(const char *name, enum planted_bug *bug)
     return false;
 }
 
+static const char *const protocols_names[] = {[PROTOCOLS_ANY] = NULL,
+                                              [PROTOCOLS_TWO_PHASE] = "2pc",
+                                              [PROTOCOLS_THREE_PHASE] = "3pc",
+                                              [PROTOCOLS_BOTH] = "mixed"};
+
+static bool protocols_by_name(const char *name, enum protocols *protocols)
+{
+    for (int i = PROTOCOLS_TWO_PHASE; i <= PROTOCOLS_BOTH; i++)
+        if (strcmp(name, protocols_names[i]) == 0) {
+            *protocols = (enum protocols)i;
+            return true;
+        }
+    fprintf(stderr, "sim: %s is no protocol\n  hint: 2pc, 3pc or mixed\n", name);
+    return false;
+}
+
 static bool read_options(int count, char **words, struct options *options)
 {
     static const struct option known[] = {
-        {"seeds", required_argument, NULL, 'n'},
-        {"from", required_argument, NULL, 'f'},
-        {"jobs", required_argument, NULL, 'j'},
-        {"seed", required_argument, NULL, 's'},
-        {"trace", no_argument, NULL, 't'},
-        {"planted", required_argument, NULL, 'p'},
-        {"safety", no_argument, NULL, 'y'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
+        {"seeds", required_argument, NULL, 'n'},    {"from", required_argument, NULL, 'f'},
+        {"jobs", required_argument, NULL, 'j'},     {"seed", required_argument, NULL, 's'},
+        {"trace", no_argument, NULL, 't'},          {"planted", required_argument, NULL, 'p'},
+        {"protocol", required_argument, NULL, 'c'}, {"safety", no_argument, NULL, 'y'},
+        {"help", no_argument, NULL, 'h'},           {0},
     };
     options->plan = (struct jobs_plan){.from = 1, .count = 1000};
     for (int option; (option = getopt_long(count, words, "h", known, NULL)) != -1;) {
@@ -71,15 +86,19 @@ static bool read_options(int count, char **words, struct options *options)
             options->one = true;
             break;
         case 't':
-            options->trace = true;
+            options->plan.run.tracing = true;
             break;
         case 'p':
             options->all_planted = strcmp(optarg, "all") == 0;
             if (!options->all_planted && !planted_by_name(optarg, &options->plan.planted))
                 return false;
             break;
+        case 'c':
+            if (!protocols_by_name(optarg, &options->plan.run.protocols))
+                return false;
+            break;
         case 'y':
-            options->plan.safety_only = true;
+            options->plan.run.safety_only = true;
             break;
         case 'h':
             fputs(help, stdout);
@@ -96,7 +115,7 @@ static int run_one(const struct options *options)
 {
     struct verdict verdict;
     planted_bug = options->plan.planted;
-    simulate(options->plan.from, options->trace, options->plan.safety_only, &verdict);
+    simulate(options->plan.from, &options->plan.run, &verdict);
     printf("seed %" PRIu64 ": %s\n", options->plan.from,
            verdict.broken ? verdict.violation : "holds");
     printf("%" PRIu64 " events, %.1f s of virtual time, %d transfers: %d answers committed, %d "
@@ -105,6 +124,13 @@ static int run_one(const struct options *options)
            verdict.events, (double)verdict.virtual_us / 1e6, verdict.transfers, verdict.committed,
            verdict.aborted, verdict.rejected, verdict.unknown, verdict.hazards, verdict.lost,
            verdict.restarts, verdict.hash);
+    const struct registers_count *three = &verdict.three_phase;
+    if (three->begun)
+        printf(
+            "%d three-phase transactions: %d proposed, %d decided commit, %d decided abort; %d of "
+            "these by a participant; %d coordinators gone for good\n",
+            three->begun, three->proposed, three->committed, three->aborted, three->terminated,
+            verdict.gone);
     return verdict.broken;
 }
 
@@ -121,9 +147,11 @@ static int run_many(const struct options *options, const char *program)
     double begun = seconds_now();
     jobs_run(&options->plan, &report);
     double took = seconds_now() - begun;
+    const char *protocols = protocols_names[options->plan.run.protocols];
     for (uint64_t i = 0; i < report.failures && i < JOBS_FAILURES; i++)
-        printf("seed %" PRIu64 ": %s\n  replay: %s --seed %" PRIu64 " --trace\n",
-               report.failed[i].seed, report.failed[i].text, program, report.failed[i].seed);
+        printf("seed %" PRIu64 ": %s\n  replay: %s --seed %" PRIu64 " --trace%s%s\n",
+               report.failed[i].seed, report.failed[i].text, program, report.failed[i].seed,
+               protocols ? " --protocol " : "", protocols ? protocols : "");
     printf("%" PRIu64 " seeds, %" PRIu64
            " failures; %.1f s (%.1f seeds/s), %.0f s of virtual time, "
            "%" PRIu64 " events\n",
@@ -134,6 +162,11 @@ static int run_many(const struct options *options, const char *program)
            " restarts\n",
            report.transfers, report.committed, report.aborted, report.rejected, report.unknown,
            report.hazards, report.lost, report.restarts);
+    printf("%" PRIu64 " three-phase transactions: %" PRIu64 " proposed, %" PRIu64
+           " decided commit, %" PRIu64 " decided abort; %" PRIu64
+           " of these by a participant; %" PRIu64 " coordinators gone for good\n",
+           report.three_phase.begun, report.three_phase.proposed, report.three_phase.committed,
+           report.three_phase.aborted, report.three_phase.terminated, report.gone);
     return report.failures > 0;
 }
 

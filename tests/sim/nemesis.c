@@ -1,5 +1,6 @@
 #include "tests/sim/nemesis.h"
 
+#include "core/check.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/database.h"
 #include "tests/sim/disk.h"
@@ -48,10 +49,20 @@ static struct node *any_node(struct world *world)
     return world->clients[world_between(world, 0, (uint64_t)world->client_count - 1)];
 }
 
+static struct node *any_participant(struct world *world)
+{
+    return world->agents[world_between(world, 0, (uint64_t)world->participant_count - 1)];
+}
+
+static struct node *any_coordinator(struct world *world)
+{
+    return world->coordinators[world_between(world, 0, (uint64_t)world->coordinator_count - 1)];
+}
+
 static struct node *any_connector(struct world *world)
 {
     if (world_chance(world, PPM * 3 / 4))
-        return world->agents[world_between(world, 0, (uint64_t)world->participant_count - 1)];
+        return any_participant(world);
     return world->clients[world_between(world, 0, (uint64_t)world->client_count - 1)];
 }
 
@@ -65,30 +76,111 @@ static uint64_t any_length(struct world *world)
     return 1 + world_latency(world, 4 * SECOND_US);
 }
 
-static void join(struct world *world, void *subject, uint64_t link, void *data)
+/* Long enough, often, that others begin to finish what this one has left. */
+static uint64_t any_absence(struct world *world)
 {
-    (void)data;
-    network_cut(world->network, subject, (int)link, false, false);
+    return world_chance(world, PPM / 2) ? any_length(world)
+                                        : world_between(world, SECOND_US, 12 * SECOND_US);
 }
 
-static void cut(struct world *world, bool one_way)
+/* Who is on which side of a cut. */
+struct sides {
+    bool one_way; /* only what goes from the first side to the second is cut */
+    int count[2];
+    struct node *nodes[2][MAX_NODES];
+};
+
+static void change_cuts(struct world *world, const struct sides *sides,
+                        void (*change)(struct network *, const struct node *, const struct node *))
 {
-    struct node *node = any_connector(world);
-    int link = (int)world_between(world, 0, (uint64_t)world->coordinator_count - 1);
-    bool up = !one_way || world_chance(world, PPM / 2);
-    world_note(world, up, "fault: %s is cut from c%d%s", node->name, link,
-               one_way ? " one way" : "");
-    network_cut(world->network, node, link, up, !one_way || !up);
-    world_after(world, any_length(world), join, node, (uint64_t)link, NULL);
+    for (int i = 0; i < sides->count[0]; i++)
+        for (int k = 0; k < sides->count[1]; k++) {
+            change(world->network, sides->nodes[0][i], sides->nodes[1][k]);
+            if (!sides->one_way)
+                change(world->network, sides->nodes[1][k], sides->nodes[0][i]);
+        }
 }
 
-static void break_link(struct world *world, bool wedged)
+static void join(struct world *world, void *subject, uint64_t number, void *data)
 {
-    struct node *node = any_connector(world);
-    int link = (int)world_between(world, 0, (uint64_t)world->coordinator_count - 1);
-    world_note(world, wedged, "fault: the connection of %s to c%d %s", node->name, link,
-               wedged ? "is wedged" : "breaks");
-    network_break(world->network, node, link, wedged);
+    (void)subject, (void)number;
+    if (!world->healed)
+        change_cuts(world, data, network_join);
+}
+
+/* `sides` is on the heap; it ends with the cut. */
+static void cut_for_a_while(struct world *world, struct sides *sides)
+{
+    change_cuts(world, sides, network_cut);
+    world_after(world, any_absence(world), join, NULL, 0, sides);
+}
+
+static void add_side(struct sides *sides, int side, struct node *node)
+{
+    sides->nodes[side][sides->count[side]++] = node;
+}
+
+/* A connector and a coordinator; or, where participants talk to each other, any two of these. */
+static void cut_two(struct world *world, bool one_way)
+{
+    bool participants = world->protocols != PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 2);
+    struct node *a = participants ? any_participant(world) : any_connector(world);
+    struct node *b = participants ? any_participant(world) : any_coordinator(world);
+    if (a == b)
+        return;
+    struct sides *sides = xcalloc(1, sizeof(*sides));
+    sides->one_way = one_way;
+    bool swap = world_chance(world, PPM / 2);
+    add_side(sides, 0, swap ? b : a);
+    add_side(sides, 1, swap ? a : b);
+    world_note(world, one_way, "fault: %s is cut from %s%s", sides->nodes[0][0]->name,
+               sides->nodes[1][0]->name, one_way ? ", one way" : "");
+    cut_for_a_while(world, sides);
+}
+
+static void split(struct world *world)
+{
+    struct sides *sides = xcalloc(1, sizeof(*sides));
+    uint64_t bits = world_between(world, 0, UINT32_MAX);
+    world_note(world, bits, "fault: the network is split: %x", (unsigned)bits);
+    for (int i = 0; i < world->coordinator_count; i++, bits >>= 1)
+        add_side(sides, bits & 1, world->coordinators[i]);
+    for (int i = 0; i < world->participant_count; i++, bits >>= 1) {
+        add_side(sides, bits & 1, world->agents[i]);
+        add_side(sides, bits & 1, world->rivals[i]);
+    }
+    for (int i = 0; i < world->client_count; i++, bits >>= 1)
+        add_side(sides, bits & 1, world->clients[i]);
+    cut_for_a_while(world, sides);
+}
+
+static const char *any_point(struct world *world, bool coordinator)
+{
+    static const char *const at_coordinator[] = {"coordinator.voted",    "coordinator.deciding",
+                                                 "coordinator.proposed", "coordinator.asked",
+                                                 "coordinator.granted",  "coordinator.decided",
+                                                 "coordinator.promised", "coordinator.terminating"};
+    static const char *const at_participant[] = {
+        "participant.prepared",       "participant.voted",       "participant.asked",
+        "participant.stored",         "participant.terminating", "participant.terminated",
+        "participant.commit-received"};
+    if (coordinator)
+        return at_coordinator[world_between(
+            world, 0, sizeof(at_coordinator) / sizeof(at_coordinator[0]) - 1)];
+    return at_participant[world_between(world, 0,
+                                        sizeof(at_participant) / sizeof(at_participant[0]) - 1)];
+}
+
+static void crash_at_a_point_of_three(struct world *world)
+{
+    bool coordinator = world_chance(world, PPM / 2);
+    struct node *node = coordinator ? any_coordinator(world) : any_participant(world);
+    if (!node_up(node))
+        return;
+    const char *point = any_point(world, coordinator);
+    world_note(world, coordinator, "fault: %s will die at %s", node->name, point);
+    node_crash_at(node, point, (int64_t)world_between(world, 0, 3));
+    node->absence_us = any_absence(world);
 }
 
 static void quicken(struct world *world, void *subject, uint64_t number, void *data)
@@ -104,7 +196,7 @@ static void trouble_node(struct world *world, enum fault fault)
         return;
     world_note(world, fault, "fault %d for %s", (int)fault, node->name);
     if (fault == FAULT_CRASH)
-        node_crash(node, any_length(world));
+        node_crash(node, any_absence(world));
     else if (fault == FAULT_CRASH_EFFECT)
         node->effects_left = (int64_t)world_between(world, 0, 15);
     else if (fault == FAULT_CRASH_POINT)
@@ -166,13 +258,19 @@ static void trouble(struct world *world, enum fault fault)
     case FAULT_DRAIN:
         trouble_node(world, fault);
         break;
-    case FAULT_PARTITION:
+    case FAULT_CRASH_THREE:
+        crash_at_a_point_of_three(world);
+        break;
+    case FAULT_CUT:
     case FAULT_ONE_WAY:
-        cut(world, fault == FAULT_ONE_WAY);
+        cut_two(world, fault == FAULT_ONE_WAY);
+        break;
+    case FAULT_SPLIT:
+        split(world);
         break;
     case FAULT_BREAK:
     case FAULT_WEDGE:
-        break_link(world, fault == FAULT_WEDGE);
+        network_break(world->network, any_connector(world), fault == FAULT_WEDGE);
         break;
     case FAULT_RIVAL:
         rival(world);
@@ -189,6 +287,21 @@ static void trouble(struct world *world, enum fault fault)
     default:
         trouble_database(world, fault);
     }
+}
+
+/* One coordinator dies and never comes back, now or at a point that it may reach soon. */
+static void lose_coordinator(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    struct node *node = subject;
+    node->once = true;
+    if (!node_up(node) || world->healed)
+        return;
+    world_note(world, 14, "fault: %s will be gone for good", node->name);
+    if (world_chance(world, PPM / 2))
+        node_crash(node, 0);
+    else
+        node_crash_at(node, any_point(world, true), (int64_t)world_between(world, 0, 3));
 }
 
 static void strike(struct world *world, void *subject, uint64_t number, void *data)
@@ -221,11 +334,12 @@ void nemesis_begin(struct world *world)
     world_note(world, mixture, "mixture of faults %x, pace %llu us%s", mixture,
                (unsigned long long)pace_us, workload->calm ? ", calm" : "");
     world_after(world, world_latency(world, 3 * SECOND_US), strike, NULL, 0, NULL);
-}
-
-static void spare(struct node *node)
-{
-    node->effects_left = node->crash_points_left = -1;
+    /* What nobody but it could decide then waits for it in vain: not where anything else needs an
+     * operator. */
+    if (!workload->calm && !workload->forgetful && !workload->meddling &&
+        world->protocols != PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 5))
+        world_after(world, SECOND_US + world_between(world, 0, 12 * SECOND_US), lose_coordinator,
+                    any_coordinator(world), 0, NULL);
 }
 
 void nemesis_end(struct world *world)
@@ -235,14 +349,16 @@ void nemesis_end(struct world *world)
     world->weather = (struct weather){.frame_max_us = 300, .work_max_us = 500, .disk_max_us = 500};
     network_join_all(world->network);
     for (int i = 0; i < world->coordinator_count; i++) {
-        spare(world->coordinators[i]);
+        node_spare(world->coordinators[i]);
+        if (world->coordinators[i]->once && node_up(world->coordinators[i]))
+            node_crash(world->coordinators[i], 0);
         disk_slow(world->disks[i], 0);
     }
     for (int i = 0; i < world->participant_count; i++) {
-        spare(world->agents[i]);
-        spare(world->rivals[i]);
+        node_spare(world->agents[i]);
+        node_spare(world->rivals[i]);
         database_reconnect_now(world->databases[i]);
     }
     for (int i = 0; i < world->client_count; i++)
-        spare(world->clients[i]);
+        node_spare(world->clients[i]);
 }

@@ -8,9 +8,11 @@ enum fault {
     FAULT_CRASH,        /* between two turns */
     FAULT_CRASH_EFFECT, /* between two effects of one turn */
     FAULT_CRASH_POINT,  /* at a named crash point */
+    FAULT_CRASH_THREE,  /* at one of those of three phases; away for long */
     FAULT_PAUSE,
-    FAULT_PARTITION,
+    FAULT_CUT,
     FAULT_ONE_WAY,
+    FAULT_SPLIT, /* all processes into two sides */
     FAULT_BREAK,
     FAULT_WEDGE,
     FAULT_DB_CRASH,

@@ -43,7 +43,7 @@ void node_init(struct node *node, struct world *world, const struct node_class *
 {
     *node = (struct node){.world = world, .class = class, .index = index, .wakes_us = UINT64_MAX};
     snprintf(node->name, sizeof(node->name), "%s", name);
-    node->effects_left = node->crash_points_left = -1;
+    node_spare(node);
     node->host = (struct host_port){.self = node,
                                     .now_us = host_now_us,
                                     .wall_us = host_wall_us,
@@ -64,7 +64,8 @@ static void crash_point_passed(const char *point)
     struct node *node = turning;
     if (!node || node->dying || node->crash_points_left < 0)
         return;
-    if (node->skip_settled && strstr(point, ".settled"))
+    if (node->crash_point ? strcmp(point, node->crash_point) != 0
+                          : node->skip_settled && strstr(point, ".settled"))
         return;
     if (node->crash_points_left-- == 0) {
         node->dying = true;
@@ -80,7 +81,7 @@ void node_start(struct node *node)
     node->wakes_us = UINT64_MAX;
     node->resumes_us = 0;
     node->clock_base_us = world_between(node->world, 1, 1000 * SECOND_US);
-    node->effects_left = node->crash_points_left = -1;
+    node_spare(node);
     world_note(node->world, node->boot, "%s#%llu starts", node->name,
                (unsigned long long)node->boot);
     crash_hook = crash_point_passed;
@@ -114,7 +115,20 @@ void node_crash(struct node *node, uint64_t restart_us)
 void node_crash_at_point(struct node *node, int64_t passings, bool all)
 {
     node->crash_points_left = passings;
+    node->crash_point = NULL;
     node->skip_settled = !all;
+}
+
+void node_crash_at(struct node *node, const char *point, int64_t passings)
+{
+    node->crash_points_left = passings;
+    node->crash_point = point;
+}
+
+void node_spare(struct node *node)
+{
+    node->effects_left = node->crash_points_left = -1;
+    node->absence_us = 0;
 }
 
 void node_pause(struct node *node, uint64_t length_us)
@@ -174,14 +188,21 @@ static void schedule_wake(struct node *node, uint64_t at_us)
     world_deliver(world, at_us - world->now_us, node, node->boot, wake, node, at_us, NULL);
 }
 
+/* For how long a process that died in its turn is away. */
+static uint64_t absence_of(struct node *node)
+{
+    if (node->absence_us)
+        return node->absence_us;
+    return world_latency(node->world, node->world->healed ? 100 * MILLISECOND_US : 3 * SECOND_US);
+}
+
 void node_turn_end(struct node *node)
 {
     CHECK(turning == node);
     uint64_t next_us = node->class->settle(node);
     turning = NULL;
     if (node->dying || (node->class->over && node->class->over(node)))
-        node_crash(node, world_latency(node->world,
-                                       node->world->healed ? 100 * MILLISECOND_US : 3 * SECOND_US));
+        node_crash(node, absence_of(node));
     else
         schedule_wake(node, next_us);
 }

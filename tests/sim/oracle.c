@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "core/map.h"
 #include "tests/sim/database.h"
+#include "tests/sim/registers.h"
 #include "tests/sim/workload.h"
 
 void workload_free(struct workload *workload)
@@ -96,6 +97,17 @@ void workload_meddled(struct world *world, uint64_t token)
     transfer_of(world->workload, token, &call)->meddled = true;
 }
 
+uint32_t workload_participants(struct world *world, uint64_t token)
+{
+    struct call *call;
+    const struct transfer *transfer = transfer_of(world->workload, token, &call);
+    uint32_t participants = 0;
+    for (int i = 0; i < transfer->call_count; i++)
+        if (transfer->calls[i].participant >= 0)
+            participants |= 1u << transfer->calls[i].participant;
+    return participants;
+}
+
 /* Every call that writes is visible, under this id. NULL: so it is; else the one that is not. */
 static const struct call *missing(const struct transfer *transfer, const char *gtrid)
 {
@@ -156,6 +168,8 @@ static void told_committed(struct workload *workload, struct transfer *transfer,
         world_violation(world, "transfer %llu: the same key is told committed as %s and %s", number,
                         transfer->committed, gtrid);
     strncpy(transfer->committed, gtrid, sizeof(transfer->committed) - 1);
+    if (transfer->three_phase && !transfer->meddled)
+        registers_told(world->registers, gtrid, true);
     const struct call *call = missing(transfer, gtrid);
     if (outcome->applied && call && !call->taken_back)
         world_violation(world, "transfer %llu: %s is told applied, but %s at p%d is not", number,
@@ -182,6 +196,8 @@ static void told_aborted(struct workload *workload, struct transfer *transfer,
     if (!rejected && transfer->committed[0] && strcmp(transfer->committed, outcome->gtrid) == 0)
         world_violation(world, "transfer %llu: %s is told aborted, and committed before", number,
                         outcome->gtrid);
+    if (transfer->three_phase && !rejected && !transfer->meddled)
+        registers_told(world->registers, outcome->gtrid, false);
     if (transfer->must_commit)
         world_complaint(world, "transfer %llu: aborted in a healed world: %s", number,
                         outcome->problem ? outcome->problem->message : "");
@@ -235,7 +251,8 @@ void workload_outcome(struct workload *workload, struct transfer *transfer, stru
     case WIRE__RESULT__UNKNOWN:
         workload->unknown++;
         patient = transfer->timeout_ms == 0 || transfer->timeout_ms >= 10000;
-        if (!transfer_one_phase(transfer) || (workload->calm && patient) || transfer->must_commit)
+        if ((!transfer_one_phase(transfer) && !transfer->three_phase) ||
+            (workload->calm && patient) || transfer->must_commit || workload->asked_again)
             world_complaint(world, "transfer %llu: told unknown without a reason", number);
         break;
     case WIRE__RESULT__HAZARD:
@@ -252,19 +269,23 @@ void workload_outcome(struct workload *workload, struct transfer *transfer, stru
     strncpy(attempt->gtrid, outcome->gtrid, sizeof(attempt->gtrid) - 1);
 }
 
-bool workload_resolve(const struct workload *workload, const char *gid, const char *gtrid,
-                      bool *commit)
+bool workload_held(const struct workload *workload, const char *gid)
 {
     uint64_t hash = hash_bytes(gid, strlen(gid));
-    bool held = false;
     for (int i = 0; i < workload->held_count; i++)
-        held |= workload->held[i] == hash;
-    *commit = false;
+        if (workload->held[i] == hash)
+            return true;
+    return false;
+}
+
+bool workload_verdict(const struct workload *workload, const char *gtrid)
+{
     for (int i = 0; i < workload->transfer_count; i++) {
         const struct transfer *transfer = &workload->transfers[i];
-        *commit |= strcmp(transfer->committed, gtrid) == 0 || anything(transfer, gtrid);
+        if (strcmp(transfer->committed, gtrid) == 0 || anything(transfer, gtrid))
+            return true;
     }
-    return held;
+    return false;
 }
 
 /* ---- at the end ---- */

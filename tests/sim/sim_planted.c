@@ -25,7 +25,7 @@ static void is_caught(void **state)
     struct jobs_plan plan = {.from = 1,
                              .count = MOST_SEEDS,
                              .stop_at_first = true,
-                             .safety_only = !only_hinders(bug),
+                             .run = {.safety_only = !only_hinders(bug)},
                              .planted = bug};
     struct jobs_report report;
     jobs_run(&plan, &report);

@@ -48,6 +48,35 @@ static void resolve_held(struct world *world)
     }
 }
 
+/* Three-phase transactions end by themselves when the world is healed, though their coordinator may
+ * be gone for good: as long as it and nobody else is missing there is a majority. */
+static void finish_three_phase(struct world *world, uint64_t limit_us)
+{
+    uint64_t until_us = world->now_us + limit_us;
+    while (!world->broken) {
+        int prepared = 0;
+        for (int i = 0; i < world->participant_count; i++)
+            prepared += database_prepared_three_phase(world->databases[i]);
+        if (prepared == 0)
+            return;
+        if (world->now_us >= until_us) {
+            world_complaint(world, "%d three-phase branches are not ended within %llu s", prepared,
+                            (unsigned long long)(limit_us / SECOND_US));
+            return;
+        }
+        world_run(world, world->now_us + 250 * MILLISECOND_US);
+    }
+}
+
+/* Two-phase branches of a coordinator that is gone are blocked, as they must be. Somebody who looks
+ * at its journal ends them. */
+static void bury(struct world *world)
+{
+    for (int i = 0; i < world->coordinator_count; i++)
+        for (int k = 0; k < world->participant_count && cluster_gone(world, i); k++)
+            database_bury(world->databases[k], world->coordinators[i]->name);
+}
+
 static void count(const struct world *world, struct verdict *verdict)
 {
     const struct workload *workload = world->workload;
@@ -60,8 +89,11 @@ static void count(const struct world *world, struct verdict *verdict)
     verdict->unknown = workload->unknown;
     verdict->hazards = workload->hazards;
     verdict->lost = workload->lost;
-    for (int i = 0; i < world->coordinator_count; i++)
+    verdict->three_phase = registers_count(world->registers);
+    for (int i = 0; i < world->coordinator_count; i++) {
         verdict->restarts += (int)world->coordinators[i]->boot - 1;
+        verdict->gone += cluster_gone(world, i);
+    }
     for (int i = 0; i < world->participant_count; i++)
         verdict->restarts += (int)world->agents[i]->boot - 1;
 }
@@ -80,9 +112,12 @@ static void run(struct world *world)
     nemesis_end(world);
     /* Sessions are made again, and what was paused or down comes back. */
     world_run(world, world->now_us + 8 * SECOND_US);
+    finish_three_phase(world, 20 * SECOND_US);
     if (workload->forgetful)
         resolve_held(world);
+    bury(world);
     come_to_rest(world, 40 * SECOND_US, "the faults");
+    workload_ask_again(workload);
     workload_probe(workload);
     come_to_rest(world, 15 * SECOND_US, "the probes");
     /* A sweep later every participant has told how things are. */
@@ -93,12 +128,16 @@ static void run(struct world *world)
         workload_check(workload);
 }
 
-void simulate(uint64_t seed, bool tracing, bool safety_only, struct verdict *verdict)
+void simulate(uint64_t seed, const struct run_options *options, struct verdict *verdict)
 {
+    static const struct run_options plain;
     struct world world;
+    if (!options)
+        options = &plain;
     memset(verdict, 0, sizeof(*verdict));
-    world_init(&world, seed, tracing);
-    world.safety_only = safety_only;
+    world_init(&world, seed, options->tracing);
+    world.safety_only = options->safety_only;
+    world.protocols = options->protocols;
     cluster_init(&world);
     run(&world);
     count(&world, verdict);

@@ -5,16 +5,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/sim/registers.h"
+#include "tests/sim/world.h"
+
+struct run_options {
+    bool tracing;             /* every event is a line on stdout */
+    bool safety_only;         /* data that is wrong counts, an answer that could be better or comes
+                                 too late does not */
+    enum protocols protocols; /* PROTOCOLS_ANY: the seed says */
+};
+
 struct verdict {
     bool broken;
     char violation[1024];
     uint64_t hash; /* of all that happened: the same seed gives the same */
     uint64_t events, virtual_us;
     int transfers, committed, aborted, rejected, unknown, hazards, lost, restarts;
+    int gone; /* coordinators that never came back */
+    struct registers_count three_phase;
 };
 
-/* planted_bug says which bug is planted. tracing: every event is a line on stdout. safety_only:
- * data that is wrong counts, an answer that could be better or comes too late does not. */
-void simulate(uint64_t seed, bool tracing, bool safety_only, struct verdict *verdict);
+/* planted_bug says which bug is planted. options NULL: zeros. */
+void simulate(uint64_t seed, const struct run_options *options, struct verdict *verdict);
 
 #endif

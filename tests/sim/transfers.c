@@ -122,6 +122,9 @@ static struct transfer *next(struct workload *workload, int coordinator)
     struct transfer *transfer = &workload->transfers[workload->transfer_count];
     *transfer = (struct transfer){.coordinator = coordinator};
     transfer->number = (uint64_t)++workload->transfer_count;
+    struct world *world = workload->world;
+    transfer->three_phase = world->protocols == PROTOCOLS_THREE_PHASE ||
+                            (world->protocols == PROTOCOLS_BOTH && world_chance(world, PPM / 2));
     return transfer;
 }
 

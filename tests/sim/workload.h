@@ -38,6 +38,7 @@ struct transfer {
     uint64_t number;
     int coordinator;
     char key[24]; /* "": none */
+    bool three_phase;
     struct call calls[TRANSFER_CALLS];
     int call_count;
     Wire__Wait wait;
@@ -58,6 +59,7 @@ struct workload {
     int gid_count, gid_room;
     bool meddling, calm;
     bool forgetful;     /* coordinators keep little, or lose their journals: branches get held */
+    bool asked_again;   /* after everything came to rest: nothing may be unknown any more */
     bool resolving;     /* what is held is only noted down now */
     uint64_t held[256]; /* hashes of their gids */
     int held_count;
@@ -86,9 +88,13 @@ void workload_probe(struct workload *workload);
 /* Each client asks how its coordinator sees the world, and compares. */
 void workload_inspect(struct workload *workload);
 bool workload_answered(const struct workload *workload);
+/* Each client submits again what has a key and was told to be unknown. */
+void workload_ask_again(struct workload *workload);
 void clients_frame(struct node *node, const void *frame, size_t size);
 void clients_broken(struct node *node);
 bool clients_connected(const struct node *node);
+/* Its coordinator is gone for good. */
+bool clients_abandoned(const struct node *node);
 
 /* ---- the oracle (oracle.c) ---- */
 
@@ -97,11 +103,14 @@ void workload_gid_used(struct world *world, const char *gid);
 void workload_applied(struct world *world, int participant, uint64_t token, const char *gtrid,
                       int change, bool expectation_failed);
 void workload_meddled(struct world *world, uint64_t token);
+/* The participants of the transfer that has this call: a bit each. */
+uint32_t workload_participants(struct world *world, uint64_t token);
 void workload_outcome(struct workload *workload, struct transfer *transfer, struct attempt *attempt,
                       const Wire__Outcome *outcome);
-/* What an operator would decide about a held branch: as its other branches were, or else abort. */
-bool workload_resolve(const struct workload *workload, const char *gid, const char *gtrid,
-                      bool *commit);
+/* The coordinator showed this branch as held. */
+bool workload_held(const struct workload *workload, const char *gid);
+/* What an operator would decide about a branch: as others of it were, or were told, else abort. */
+bool workload_verdict(const struct workload *workload, const char *gtrid);
 /* After everything was healed and came to rest. */
 void workload_check(struct workload *workload);
 bool transfer_one_phase(const struct transfer *transfer);

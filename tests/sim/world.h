@@ -33,7 +33,11 @@ struct network;
 struct disk;
 struct database;
 struct workload;
+struct registers;
 struct event;
+
+/* Which protocols the transfers of a world ask for. */
+enum protocols { PROTOCOLS_ANY, PROTOCOLS_TWO_PHASE, PROTOCOLS_THREE_PHASE, PROTOCOLS_BOTH };
 
 struct world {
     uint64_t seed;
@@ -42,6 +46,7 @@ struct world {
     uint64_t hash; /* of everything that happened, in order */
     bool tracing, safety_only;
     bool healed; /* no new faults; everybody is up */
+    enum protocols protocols;
     struct weather weather;
 
     struct event *heap;
@@ -57,6 +62,7 @@ struct world {
     int coordinator_count, participant_count, client_count;
     struct network *network;
     struct workload *workload;
+    struct registers *registers;
 
     bool broken; /* a violation was found; the run stops */
     char violation[1024];

@@ -1,0 +1,37 @@
+/* What the files of the database port share. */
+#ifndef TROTH_TESTS_SIM_BACKEND_PRIVATE_H
+#define TROTH_TESTS_SIM_BACKEND_PRIVATE_H
+
+#include "tests/sim/database_private.h"
+
+/* What was asked; comes back as the answer. */
+struct question {
+    struct backend *backend;
+    void *tag;
+    uint64_t boot, generation;
+    gid_text gid;
+    bool commit;
+    uint64_t xid;
+    int result;
+};
+
+struct question *backend_question(struct backend *backend, void *tag);
+struct question *backend_question_again(const struct question *question);
+bool backend_can_answer(struct world *world, const struct question *question);
+/* That process has working connections. */
+bool backend_connected(const struct backend *backend, uint64_t boot);
+uint64_t backend_latency(struct world *world);
+/* data reaches the process, if it lives. */
+void backend_answer(struct backend *backend, uint64_t boot, event_function *run, void *data);
+const struct db_events *backend_events(void *agent_node);
+
+/* ---- the port's part for registers (backend_register.c) ---- */
+
+void backend_register_load(void *self, const char *gtrid, void *tag);
+void backend_register_store(void *self, const struct db_register *row,
+                            const struct register_state *before, void *tag);
+void backend_register_settle(void *self, const char *coordinator, uint64_t epoch,
+                             const uint64_t *seqs, size_t count);
+void backend_clean(void *self, uint64_t age_us);
+
+#endif

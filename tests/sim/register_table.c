@@ -1,0 +1,130 @@
+#include "tests/sim/register_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+
+/* PostgreSQL's writer flushes what no commit waits for after three of its rounds of 200 ms. */
+#define FLUSHED_AFTER_US (600 * MILLISECOND_US)
+
+#define ROW(position) CONTAINER(position, struct row, node)
+
+void register_table_init(struct register_table *table)
+{
+    *table = (struct register_table){0};
+    list_init(&table->rows);
+}
+
+static void row_free(struct row *row)
+{
+    list_remove(&row->node);
+    free(row->sites);
+    free(row);
+}
+
+void register_table_fini(struct register_table *table)
+{
+    while (!list_empty(&table->rows))
+        row_free(ROW(table->rows.next));
+    free(table->settled);
+}
+
+static struct row *find(const struct register_table *table, const char *gtrid)
+{
+    for (struct list *i = table->rows.next; i != &table->rows; i = i->next)
+        if (strcmp(ROW(i)->gtrid, gtrid) == 0)
+            return ROW(i);
+    return NULL;
+}
+
+const struct row *register_table_find(const struct register_table *table, const char *gtrid)
+{
+    return find(table, gtrid);
+}
+
+bool register_table_settled(const struct register_table *table, const char *gtrid)
+{
+    for (size_t i = 0; i < table->settled_count; i++)
+        if (strcmp(table->settled[i], gtrid) == 0)
+            return true;
+    return false;
+}
+
+static struct row *row_add(struct register_table *table, const struct db_register *new,
+                           uint64_t now_us)
+{
+    struct row *row = xcalloc(1, sizeof(*row));
+    list_init(&row->node);
+    CHECK(strlen(new->gtrid) < sizeof(row->gtrid));
+    strcpy(row->gtrid, new->gtrid);
+    row->sites = xstrdup(new->sites);
+    row->begun_us = new->begun_us;
+    row->state = new->state;
+    row->at_us = now_us;
+    list_append(&table->rows, &row->node);
+    return row;
+}
+
+bool register_table_insert(struct register_table *table, const struct db_register *row,
+                           uint64_t now_us)
+{
+    if (find(table, row->gtrid) || register_table_settled(table, row->gtrid))
+        return false;
+    row_add(table, row, now_us);
+    return true;
+}
+
+bool register_table_store(struct register_table *table, const struct db_register *row,
+                          const struct register_state *before, uint64_t now_us)
+{
+    struct row *old = find(table, row->gtrid);
+    if (register_table_settled(table, row->gtrid) || (old == NULL) != (before == NULL) ||
+        (old && !register_state_equal(&old->state, before)))
+        return false;
+    if (!old)
+        old = row_add(table, row, now_us);
+    old->state = row->state;
+    register_table_flush(table);
+    return true;
+}
+
+void register_table_remove(struct register_table *table, const char *gtrid)
+{
+    struct row *row = find(table, gtrid);
+    if (row)
+        row_free(row);
+}
+
+void register_table_settle(struct register_table *table, const char *gtrid)
+{
+    register_table_remove(table, gtrid);
+    if (register_table_settled(table, gtrid))
+        return;
+    if (table->settled_count == table->settled_room) {
+        table->settled_room = table->settled_room ? table->settled_room * 2 : 32;
+        table->settled = xrealloc(table->settled, table->settled_room * sizeof(*table->settled));
+    }
+    strcpy(table->settled[table->settled_count++], gtrid);
+}
+
+void register_table_flush(struct register_table *table)
+{
+    for (struct list *i = table->rows.previous; i != &table->rows && !ROW(i)->flushed;
+         i = i->previous)
+        ROW(i)->flushed = true;
+}
+
+void register_table_crash(struct register_table *table, struct world *world)
+{
+    uint64_t unflushed = 0;
+    for (struct list *i = table->rows.previous; i != &table->rows && !ROW(i)->flushed;
+         i = i->previous)
+        unflushed += ROW(i)->at_us + FLUSHED_AFTER_US > world->now_us;
+    for (uint64_t lost = world_between(world, 0, unflushed); lost > 0; lost--) {
+        struct row *row = ROW(table->rows.previous);
+        world_note(world, row->at_us, "db: the row of %s was not flushed, and is lost", row->gtrid);
+        row_free(row);
+    }
+    register_table_flush(table);
+}

@@ -1,0 +1,46 @@
+/* The oracle of three-phase transactions. It sees every durable change of every register, in the
+ * databases and in the coordinators' journals, and knows what is decided: what a majority of the
+ * sites has accepted at one ballot. Nobody may act, or tell a client, otherwise. */
+#ifndef TROTH_TESTS_SIM_REGISTERS_H
+#define TROTH_TESTS_SIM_REGISTERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/register.h"
+#include "tests/sim/world.h"
+
+struct registers;
+
+struct registers_count {
+    int begun;      /* transactions of which some branch was begun in a database */
+    int proposed;   /* the coordinator's proposal became durable */
+    int committed;  /* decided commit, by a majority */
+    int aborted;    /* decided abort, by a majority; others their coordinator aborted alone */
+    int terminated; /* of those decided: at a ballot of a participant */
+};
+
+struct registers *registers_new(struct world *world);
+void registers_free(struct registers *registers);
+
+/* Work of it was given to a database. sites: a bit a participant; 0: not known from this. */
+void registers_begun(struct registers *registers, const char *gtrid, uint32_t participants);
+void registers_prepared(struct registers *registers, int participant, const char *gtrid);
+/* The register at that participant is durably so. */
+void registers_stored(struct registers *registers, int participant, const char *gtrid,
+                      const struct register_state *state);
+/* A record of that coordinator's journal is durable. */
+void registers_journaled(struct registers *registers, int coordinator, const void *record,
+                         size_t size);
+/* The participant is about to carry this out, on a branch that is prepared. */
+void registers_finishing(struct registers *registers, int participant, const char *gtrid,
+                         bool commit);
+void registers_settling(struct registers *registers, const char *gtrid);
+/* A client is told how it ended. */
+void registers_told(struct registers *registers, const char *gtrid, bool committed);
+
+struct registers_count registers_count(const struct registers *registers);
+const char *registers_word(uint8_t value);
+
+#endif
