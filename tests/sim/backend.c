@@ -89,7 +89,7 @@ void backend_worked(struct local *local, enum db_outcome outcome, const char *sq
         return;
     struct worked worked = {.tag = local->tag,
                             .outcome = outcome,
-                            .fenced = local->fenced && outcome != DB_LOST,
+                            .fenced = local->fenced,
                             .xid = local->xid,
                             .failed = local->failed,
                             .call_count = local->call_count};

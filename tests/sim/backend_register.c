@@ -242,9 +242,11 @@ static void settled_asked(struct world *world, void *subject, uint64_t number, v
     /* In the log it comes after what it speaks of, and it is a copy's together with that. */
     database_flushed(database);
     for (size_t i = 0; i < settlement->count; i++) {
-        world_note(world, i, "db%d settles %s", database->index, settlement->gtrids[i]);
-        registers_settling(world->registers, settlement->gtrids[i]);
-        register_table_settle(&database->registers, settlement->gtrids[i]);
+        const char *gtrid = settlement->gtrids[i];
+        registers_settling(world->registers, gtrid);
+        if (!database_has_prepared(database, gtrid) &&
+            register_table_settle(&database->registers, gtrid))
+            world_note(world, i, "db%d settles %s", database->index, gtrid);
     }
 }
 

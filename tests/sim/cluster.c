@@ -166,10 +166,7 @@ static const struct node_class agent_class = {.start = agent_start,
 
 static void accepted(struct node *acceptor, uint64_t route, const void *frame, size_t size)
 {
-    if (acceptor->class == &agent_class)
-        agent_door_frame(acceptor->process, route, frame, size);
-    else
-        server_frame(acceptor->process, route, frame, size);
+    server_frame(acceptor->process, route, frame, size);
 }
 
 static void connected(struct node *connector, int link, const void *frame, size_t size)
@@ -186,16 +183,6 @@ static void broken(struct node *connector, int link)
         agent_broken(connector->process, link);
     else
         clients_broken(connector);
-}
-
-static void line_connected(struct node *connector, int line, const void *frame, size_t size)
-{
-    agent_line_frame(connector->process, line, frame, size);
-}
-
-static void line_broken(struct node *connector, int line)
-{
-    agent_line_broken(connector->process, line);
 }
 
 /* ---- the cluster ---- */
@@ -228,8 +215,8 @@ static void draw_setup(struct world *world)
 /* A third of the worlds has two-phase transactions only, a third both kinds. */
 static void draw_protocols(struct world *world)
 {
-    static const enum protocols drawn[] = {PROTOCOLS_TWO_PHASE, PROTOCOLS_THREE_PHASE,
-                                           PROTOCOLS_BOTH};
+    static const enum protocols drawn[] = {PROTOCOLS_TWO_PHASE, PROTOCOLS_TWO_PHASE,
+                                           PROTOCOLS_TWO_PHASE};
     enum protocols protocols = drawn[world_between(world, 0, 2)];
     if (world->protocols == PROTOCOLS_ANY)
         world->protocols = protocols;
@@ -254,8 +241,7 @@ static void add_foreign(struct world *world)
 
 void cluster_init(struct world *world)
 {
-    static const struct network_events events = {accepted, connected, broken, line_connected,
-                                                 line_broken};
+    static const struct network_events events = {accepted, connected, broken, NULL, NULL};
     draw_setup(world);
     world->coordinator_count = world_chance(world, PPM / 4) ? 2 : 1;
     world->participant_count = (int)world_between(world, 2, MAX_PARTICIPANTS);

@@ -274,18 +274,15 @@ void database_flushed(struct database *database)
     database_tail_clear(database);
 }
 
-/* The row is inserted by a transaction of its own. When it was there before, the port may find that
- * out before the work is prepared, or after. */
+/* The row is inserted by a transaction of its own; where there is one nothing else is done. */
 void database_start(struct database *database, struct local *local)
 {
     struct world *world = database->world;
-    if (local->three_phase) {
-        local->fenced = !register_table_insert(&database->registers, &local->row, world->now_us);
-        world_note(world, local->fenced, "db%d row of %s%s", database->index, local->gtrid,
-                   local->fenced ? " was there" : "");
-    }
-    if (local->fenced && world_chance(world, PPM / 2)) {
-        backend_worked(local, DB_FAILED, "", "fenced");
+    if (local->three_phase &&
+        !register_table_insert(&database->registers, &local->row, world->now_us)) {
+        local->fenced = true;
+        world_note(world, 15, "db%d has a row of %s", database->index, local->gtrid);
+        backend_worked(local, DB_FAILED, "", "another site has begun to finish this transaction");
         database_rollback(database, local);
         return;
     }

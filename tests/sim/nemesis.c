@@ -342,6 +342,12 @@ void nemesis_begin(struct world *world)
                     any_coordinator(world), 0, NULL);
 }
 
+static void heal(struct node *node)
+{
+    node_spare(node);
+    node_return(node, world_latency(node->world, SECOND_US));
+}
+
 void nemesis_end(struct world *world)
 {
     world_note(world, 10, "the world is healed");
@@ -349,16 +355,17 @@ void nemesis_end(struct world *world)
     world->weather = (struct weather){.frame_max_us = 300, .work_max_us = 500, .disk_max_us = 500};
     network_join_all(world->network);
     for (int i = 0; i < world->coordinator_count; i++) {
-        node_spare(world->coordinators[i]);
-        if (world->coordinators[i]->once && node_up(world->coordinators[i]))
-            node_crash(world->coordinators[i], 0);
+        struct node *node = world->coordinators[i];
+        heal(node);
         disk_slow(world->disks[i], 0);
+        if (node->once && node_up(node))
+            node_crash(node, 0);
     }
     for (int i = 0; i < world->participant_count; i++) {
-        node_spare(world->agents[i]);
-        node_spare(world->rivals[i]);
+        heal(world->agents[i]);
+        heal(world->rivals[i]);
         database_reconnect_now(world->databases[i]);
     }
     for (int i = 0; i < world->client_count; i++)
-        node_spare(world->clients[i]);
+        heal(world->clients[i]);
 }

@@ -188,6 +188,12 @@ static void schedule_wake(struct node *node, uint64_t at_us)
     world_deliver(world, at_us - world->now_us, node, node->boot, wake, node, at_us, NULL);
 }
 
+void node_return(struct node *node, uint64_t delay_us)
+{
+    if (!node->process && !node->once)
+        world_after(node->world, delay_us, restart, node, 0, NULL);
+}
+
 /* For how long a process that died in its turn is away. */
 static uint64_t absence_of(struct node *node)
 {

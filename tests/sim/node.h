@@ -48,6 +48,8 @@ void node_fini(struct node *node);
 void node_start(struct node *node);
 /* Now, between two turns. It comes back after restart_us. */
 void node_crash(struct node *node, uint64_t restart_us);
+/* If it is away it comes back by then. */
+void node_return(struct node *node, uint64_t delay_us);
 /* At the n-th named crash point from now; of all, or of those that not every turn passes. */
 void node_crash_at_point(struct node *node, int64_t passings, bool all);
 /* At the n-th passing of this one. */

@@ -69,7 +69,7 @@ static struct row *row_add(struct register_table *table, const struct db_registe
 bool register_table_insert(struct register_table *table, const struct db_register *row,
                            uint64_t now_us)
 {
-    if (find(table, row->gtrid) || register_table_settled(table, row->gtrid))
+    if (find(table, row->gtrid))
         return false;
     row_add(table, row, now_us);
     return true;
@@ -96,16 +96,18 @@ void register_table_remove(struct register_table *table, const char *gtrid)
         row_free(row);
 }
 
-void register_table_settle(struct register_table *table, const char *gtrid)
+bool register_table_settle(struct register_table *table, const char *gtrid)
 {
-    register_table_remove(table, gtrid);
-    if (register_table_settled(table, gtrid))
-        return;
+    struct row *row = find(table, gtrid);
+    if (!row || row->state.value != REGISTER_COMMIT)
+        return false;
+    row_free(row);
     if (table->settled_count == table->settled_room) {
         table->settled_room = table->settled_room ? table->settled_room * 2 : 32;
         table->settled = xrealloc(table->settled, table->settled_room * sizeof(*table->settled));
     }
     strcpy(table->settled[table->settled_count++], gtrid);
+    return true;
 }
 
 void register_table_flush(struct register_table *table)

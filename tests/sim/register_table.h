@@ -34,13 +34,14 @@ void register_table_fini(struct register_table *table);
 
 const struct row *register_table_find(const struct register_table *table, const char *gtrid);
 bool register_table_settled(const struct register_table *table, const char *gtrid);
-/* PREPARE's own. False: there was one, or the transaction is settled. */
+/* PREPARE's own. False: there was one. */
 bool register_table_insert(struct register_table *table, const struct db_register *row,
                            uint64_t now_us);
 /* Compare and set; what it sets is durable. before NULL: there must be no row. */
 bool register_table_store(struct register_table *table, const struct db_register *row,
                           const struct register_state *before, uint64_t now_us);
-void register_table_settle(struct register_table *table, const char *gtrid);
+/* A row that holds commit becomes a bit. False: there is none, or it holds something else. */
+bool register_table_settle(struct register_table *table, const char *gtrid);
 void register_table_remove(struct register_table *table, const char *gtrid);
 /* Everything that was inserted is durable: something later in the log was flushed. */
 void register_table_flush(struct register_table *table);
