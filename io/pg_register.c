@@ -331,11 +331,10 @@ static void step_failed(struct pg *pg, const PGresult *result)
     reg->failed = true;
     if (sqlstate && strcmp(sqlstate, "26000") == 0) /* somebody deallocated it */
         pg_connection_fail(&reg->connection, message);
-    if (strcmp(reg->trouble, message ? message : "") == 0)
-        return;
-    snprintf(reg->trouble, sizeof(reg->trouble), "%s", message ? message : "");
-    host_log(pg->shared.host, LOG_WARNING, "database: troth.register can't be used: %s",
-             reg->trouble);
+    if (reg->count > 1 || !message || strcmp(reg->trouble, message) == 0)
+        return; /* those of a batch are tried again */
+    snprintf(reg->trouble, sizeof(reg->trouble), "%s", message);
+    host_log(pg->shared.host, LOG_WARNING, "database: troth.register: %s", reg->trouble);
 }
 
 /* As it was asked. */
@@ -376,10 +375,8 @@ static void batch_ended(struct pg *pg)
     } else if (reg->failed && !alone) {
         batch_again(pg);
     } else {
-        if (!reg->failed) {
-            reg->trouble[0] = '\0';
+        if (!reg->failed)
             reg->doubt = reg->connection.standby_doubt;
-        }
         batch_answer(pg, !reg->failed && !reg->doubt);
     }
     batch_soon(pg);

@@ -70,6 +70,43 @@ static void the_check_refuses_a_newer_schema(void **state)
     assert_non_null(strstr(error.hint, "newer"));
 }
 
+/* What version 1 had. */
+static const char schema_1[] =
+    "drop schema troth cascade; create schema troth;"
+    " create table troth.installed (version integer primary key,"
+    "   at timestamptz not null default now());"
+    " create table troth.barrier (gtrid text primary key,"
+    "   kind text not null default 'one-phase', at timestamptz not null default now());"
+    " create index barrier_at on troth.barrier using brin (at);"
+    " insert into troth.installed (version) values (1);"
+    " insert into troth.barrier values ('kept')";
+
+static void an_older_schema_is_refused_and_brought_up_to_date(void **state)
+{
+    struct rig *rig = *state;
+    struct error error;
+    const struct pg_config config = {.conninfo = rig->conninfo, .connections = 2};
+    rig_stop(rig);
+    rig_sql(rig, schema_1);
+    assert_false(pg_check(&config, NULL, 0, &error));
+    assert_non_null(strstr(error.message, "has version 1, not 2"));
+    assert_non_null(strstr(error.hint, "--install"));
+    rig_start(rig, 2);
+    rig_until_count(rig, &rig->downs, 1, "the port refuses the database");
+    assert_non_null(strstr(rig->down_reason, "has version 1, not 2"));
+    assert_non_null(strstr(rig->down_reason, "--install"));
+    assert_int_equal(rig->ups, 1);
+    assert_true(pg_install(&config, &error));
+    assert_true(pg_check(&config, NULL, 0, &error));
+    assert_string_equal(rig_sql(rig, "select string_agg(version::text, ' ' order by version)"
+                                     " from troth.installed"),
+                        "1 2");
+    assert_string_equal(rig_sql(rig, "select kind from troth.barrier where gtrid = 'kept'"),
+                        "one-phase");
+    rig_until_count(rig, &rig->ups, 2, "the port takes the database after that");
+    assert_true(pg_install(&config, &error));
+}
+
 static void a_role_without_rights_is_told_what_it_needs(void **state)
 {
     struct rig *rig = *state;
@@ -176,6 +213,7 @@ int main(void)
         WITH_RIG(the_check_names_the_command_when_the_schema_is_missing),
         WITH_RIG(the_check_names_every_statement_that_the_server_refuses),
         WITH_RIG(the_check_refuses_a_newer_schema),
+        WITH_RIG(an_older_schema_is_refused_and_brought_up_to_date),
         WITH_RIG(a_role_without_rights_is_told_what_it_needs),
         cmocka_unit_test_setup_teardown(
             a_server_that_can_not_prepare_is_refused_with_the_setting_to_change, make_spare,

@@ -43,6 +43,7 @@ static void on_worked(void *self, void *tag, const struct db_worked *worked)
 {
     struct rig_answer *answer = answered(self, tag);
     answer->outcome = worked->outcome;
+    answer->fenced = worked->fenced;
     answer->xid = worked->xid;
     answer->failed_statement = worked->failed_statement;
     snprintf(answer->sqlstate, sizeof(answer->sqlstate), "%s", worked->sqlstate);
@@ -70,6 +71,23 @@ static void on_looked_up(void *self, void *tag, enum db_found found)
     answered(self, tag)->found = found;
 }
 
+static void on_loaded(void *self, void *tag, enum db_found found, const struct db_register *row)
+{
+    struct rig_answer *answer = answered(self, tag);
+    answer->found = found;
+    assert_true((found == DB_FOUND) == (row != NULL));
+    if (!row)
+        return;
+    snprintf(answer->row.sites, sizeof(answer->row.sites), "%s", row->sites);
+    answer->row.begun_us = row->begun_us;
+    answer->row.state = row->state;
+}
+
+static void on_stored(void *self, void *tag, enum db_stored stored)
+{
+    answered(self, tag)->stored = stored;
+}
+
 static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared *prepared,
                        int count, int slots)
 {
@@ -79,6 +97,7 @@ static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared 
     answer->count = count;
     for (int i = 0; i < count && i < RIG_PREPARED; i++) {
         snprintf(answer->prepared[i].gid, sizeof(answer->prepared[i].gid), "%s", prepared[i].gid);
+        answer->prepared[i].registered = prepared[i].registered;
         answer->prepared[i].xid = prepared[i].xid;
         answer->prepared[i].prepared_at_us = prepared[i].prepared_at_us;
     }
@@ -127,7 +146,8 @@ void rig_start(struct rig *rig, int connections)
 {
     const struct pg_config config = {.conninfo = rig->conninfo,
                                      .cluster = "rig",
-                                     .participant = "payments",
+                                     .participant =
+                                         rig->participant ? rig->participant : "payments",
                                      .connections = connections,
                                      .lock_timeout_us = 300000};
     const struct db_events events = {.self = rig,
@@ -137,6 +157,8 @@ void rig_start(struct rig *rig, int connections)
                                      .finished = on_finished,
                                      .status = on_status,
                                      .looked_up = on_looked_up,
+                                     .register_loaded = on_loaded,
+                                     .register_stored = on_stored,
                                      .scanned = on_scanned};
     rig->loop = loop_new();
     rig->pg = pg_new(rig->loop, &config);
@@ -168,6 +190,7 @@ void rig_open(struct rig *rig, int connections)
         snprintf(copy, sizeof(copy), "%s", sql);
         rig_sql(rig, copy);
     }
+    rig_sql(rig, "truncate troth.barrier, troth.register, troth.settled");
     rig_sql(rig, "drop table if exists rig; create table rig (id text primary key, n bigint not "
                  "null check (n >= 0)); insert into rig values ('a', 100), ('b', 100)");
     rig_start(rig, connections);
@@ -232,6 +255,36 @@ void rig_scan(struct rig *rig, struct rig_answer *answer)
     rig->port->scan(rig->port->self, answer);
     rig->in_call = false;
     rig_until(rig, &answer->done, "the scan is answered");
+}
+
+void rig_load_begin(struct rig *rig, const char *gtrid, struct rig_answer *answer)
+{
+    rig->in_call = true;
+    rig->port->register_load(rig->port->self, gtrid, answer);
+    rig->in_call = false;
+}
+
+void rig_load(struct rig *rig, const char *gtrid, struct rig_answer *answer)
+{
+    rig_load_begin(rig, gtrid, answer);
+    rig_until(rig, &answer->done, "the register is loaded");
+}
+
+void rig_store_begin(struct rig *rig, const struct db_register *row,
+                     const struct register_state *before, struct rig_answer *answer)
+{
+    rig->in_call = true;
+    rig->port->register_store(rig->port->self, row, before, answer);
+    rig->in_call = false;
+}
+
+enum db_stored rig_store(struct rig *rig, const struct db_register *row,
+                         const struct register_state *before)
+{
+    struct rig_answer answer = {0};
+    rig_store_begin(rig, row, before, &answer);
+    rig_until(rig, &answer.done, "the register is stored");
+    return answer.stored;
 }
 
 const char *rig_sql(struct rig *rig, const char *sql)

@@ -16,6 +16,7 @@ enum { RIG_RESULTS = 4, RIG_PREPARED = 32 };
 struct rig_answer {
     bool done;
     enum db_outcome outcome;
+    bool fenced;
     uint64_t xid;
     int failed_statement;
     char sqlstate[6];
@@ -26,10 +27,17 @@ struct rig_answer {
     enum db_finish finish;
     enum db_status status;
     enum db_found found;
+    enum db_stored stored;
+    struct { /* of the register, when it was found */
+        char sites[256];
+        int64_t begun_us;
+        struct register_state state;
+    } row;
     bool ok;
     int slots, count;
     struct {
         char gid[200];
+        bool registered;
         uint64_t xid;
         int64_t prepared_at_us;
     } prepared[RIG_PREPARED];
@@ -40,13 +48,16 @@ struct rig {
     struct pg *pg;
     const struct db_port *port;
     const char *conninfo;
+    const char *participant; /* NULL: payments */
     PGconn *side;
     int ups, downs;
     char down_reason[512];
     bool in_call; /* a port's function is being called: no answer may come now */
 };
 
-/* Connects the side, installs the schema, starts the port, waits until it is up. */
+/* Connects the side, installs the schema, empties its tables, starts the port, waits until it is
+ * up.
+ */
 void rig_open(struct rig *rig, int connections);
 /* Without the side's preparations and without waiting. */
 void rig_start(struct rig *rig, int connections);
@@ -63,6 +74,12 @@ enum db_finish rig_finish(struct rig *rig, const char *gid, bool commit);
 enum db_status rig_status(struct rig *rig, uint64_t xid);
 enum db_found rig_lookup(struct rig *rig, const char *gtrid);
 void rig_scan(struct rig *rig, struct rig_answer *answer);
+void rig_load_begin(struct rig *rig, const char *gtrid, struct rig_answer *answer);
+void rig_load(struct rig *rig, const char *gtrid, struct rig_answer *answer);
+void rig_store_begin(struct rig *rig, const struct db_register *row,
+                     const struct register_state *before, struct rig_answer *answer);
+enum db_stored rig_store(struct rig *rig, const struct db_register *row,
+                         const struct register_state *before);
 
 /* A table rig (id, n) with the rows a and b of 100 each, and what is done to it. */
 struct db_statement rig_take(const char *const values[2]); /* n, id; one row expected */
