@@ -97,6 +97,12 @@ const char *client_coordinator(const struct client *client)
     return peer ? peer_name(peer) : NULL;
 }
 
+bool client_at_participant(const struct client *client)
+{
+    struct peer *peer = transport_peer(client->transport);
+    return peer && peer_role(peer) == WIRE__ROLE__PARTICIPANT;
+}
+
 static bool send_message(struct client *client, const Wire__Message *message)
 {
     struct peer *peer = transport_peer(client->transport);

@@ -38,6 +38,8 @@ uint64_t client_settle(struct client *client);
 bool client_connected(const struct client *client);
 /* The coordinator's name once connected, else NULL; valid while it is. */
 const char *client_coordinator(const struct client *client);
+/* Connected, and to a participant's door: it answers some queries, and takes no submits. */
+bool client_at_participant(const struct client *client);
 /* False: not connected, the queue is full, or larger than a message may be; nothing was sent.
  * request numbers are the caller's. */
 bool client_submit(struct client *client, const Wire__Submit *submit);

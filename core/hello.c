@@ -129,6 +129,7 @@ static void welcome(struct peer *peer)
     body.attempt = peer->attempt;
     body.software = (char *)SOFTWARE;
     body.heartbeat_ms = heartbeat_ms(transport);
+    body.role = transport->config.role;
     transport_control(transport, peer->route,
                       &(struct frame){.kind = FRAME_WELCOME, .session = peer->session.id},
                       &body.base);
@@ -291,6 +292,7 @@ void welcome_received(struct transport *transport, const struct frame *frame)
     transport->hello_blocked = false;
     struct peer *peer = peer_new(transport, frame->session, 0, transport->config.frame_bytes);
     peer->boot = body->epoch;
+    peer->role = body->role;
     peer->beat_us = beat_of(transport, body->heartbeat_ms);
     peer_copy_text(peer->name, sizeof(peer->name), body->coordinator);
     peer_copy_text(peer->cluster, sizeof(peer->cluster), body->cluster);

@@ -47,8 +47,8 @@ struct transport_events {
 struct transport_config {
     bool acceptor;
     const char *cluster;
-    const char *name; /* coordinator, participant or client name */
-    Wire__Role role;
+    const char *name;      /* coordinator, participant or client name */
+    Wire__Role role;       /* acceptor: NONE for a coordinator, PARTICIPANT for one's door */
     uint64_t epoch;        /* acceptor: told in WELCOME; may be set later with transport_epoch */
     uint64_t heartbeat_us; /* 500 ms by default; three missed end a session */
     size_t frame_bytes;    /* the largest frame that this end sends: LIMIT_*_FRAME_BYTES */
@@ -84,6 +84,7 @@ void peer_close(struct peer *peer, const char *reason);
 void peer_attach(struct peer *peer, void *data);
 void *peer_attached(const struct peer *peer);
 const char *peer_name(const struct peer *peer);
+/* Connector's side: PARTICIPANT when the acceptor is one's door, else it is a coordinator. */
 Wire__Role peer_role(const struct peer *peer);
 /* Acceptor's side: the connector's random id of this run of its process. Connector's side: the
  * acceptor's epoch. */

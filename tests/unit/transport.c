@@ -87,6 +87,34 @@ static void hellos_before_the_acceptor_opened_are_not_answered(void **state)
     world_free(world);
 }
 
+static void a_connector_learns_whose_door_it_is(void **state)
+{
+    (void)state;
+    static const Wire__Role roles[] = {WIRE__ROLE__ROLE_NONE, WIRE__ROLE__PARTICIPANT};
+    for (int i = 0; i < 2; i++) {
+        struct world *world = world_new(5);
+        start(world, 0, "c1", WIRE__ROLE__ROLE_NONE);
+        stop(world, 0);
+        struct end *end = &world->ends[0];
+        struct transport_events events = {end, ev_admit, ev_up, ev_message, ev_down, ev_refused};
+        struct transport_config config = {.acceptor = true,
+                                          .cluster = "shop",
+                                          .name = "inventory",
+                                          .role = roles[i],
+                                          .heartbeat_us = HEARTBEAT_US,
+                                          .frame_bytes = LIMIT_AGENT_FRAME_BYTES};
+        end->transport = transport_new(&config, &end->host, &end->link, &events);
+        transport_open(end->transport, 9);
+        start(world, 1, "payments", WIRE__ROLE__PARTICIPANT);
+        run(world, 2 * HEARTBEAT_US);
+        struct peer *peer = transport_peer(world->ends[1].transport);
+        assert_non_null(peer);
+        assert_string_equal(peer_name(peer), "inventory");
+        assert_int_equal(peer_role(peer), roles[i]);
+        world_free(world);
+    }
+}
+
 static bool admit_nobody(void *self, const Wire__Hello *hello, struct error *error)
 {
     (void)self;
@@ -397,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_hello_is_repeated_until_somebody_answers),
         cmocka_unit_test(a_full_link_delays_the_hello_only_until_it_takes_it),
         cmocka_unit_test(hellos_before_the_acceptor_opened_are_not_answered),
+        cmocka_unit_test(a_connector_learns_whose_door_it_is),
         cmocka_unit_test(a_refused_connector_hears_why_and_goes_on_trying),
         cmocka_unit_test(the_wrong_cluster_is_refused_and_none_is_any_for_a_client),
         cmocka_unit_test(a_bad_name_or_version_is_refused),
