@@ -176,6 +176,11 @@ static void problem_fill(struct problem *problem, struct agent *agent, const str
         problem_database(problem, agent,
                          "the connection to the database was lost while the transaction ended");
         break;
+    case BRANCH_CAUSE_FENCED:
+        SAY(problem->code, "fenced");
+        SAY(problem->message,
+            "another site has begun to finish this transaction without its coordinator");
+        break;
     }
 }
 
@@ -364,18 +369,18 @@ static void do_look_up(struct agent *agent, struct entry *entry)
     agent->database.lookup(agent->database.self, gtrid, entry);
 }
 
-/* Half of the time is random, so that a thousand branches don't come back at one moment. */
-static void do_retry(struct agent *agent, struct entry *entry)
+uint64_t agent_backoff_us(const struct agent *agent, unsigned tries)
 {
-    uint64_t delay_us = RETRY_FIRST_US
-                        << (entry->tries < RETRY_DOUBLINGS ? entry->tries : RETRY_DOUBLINGS);
+    uint64_t delay_us = RETRY_FIRST_US << (tries < RETRY_DOUBLINGS ? tries : RETRY_DOUBLINGS);
     if (delay_us > RETRY_MOST_US)
         delay_us = RETRY_MOST_US;
-    uint32_t random;
-    agent->host.random(agent->host.self, &random, sizeof(random));
-    delay_us = delay_us / 2 + random % (delay_us / 2 + 1);
-    entry->tries++;
-    timers_set(&agent->timers, &entry->timer, now(agent) + delay_us);
+    return delay_us / 2 + agent_random(agent) % (delay_us / 2 + 1);
+}
+
+static void do_retry(struct agent *agent, struct entry *entry)
+{
+    uint64_t at_us = now(agent) + agent_backoff_us(agent, entry->tries++);
+    timers_set(&agent->timers, &entry->timer, at_us);
 }
 
 static void act(struct agent *agent, struct entry *entry, const struct branch_action *action,
@@ -422,6 +427,9 @@ static void act(struct agent *agent, struct entry *entry, const struct branch_ac
     case BRANCH_DO_SCAN:
         scan_soon(agent);
         break;
+    case BRANCH_DO_WARN:
+        host_log(&agent->host, LOG_ERROR, "hazard: %s: %s", entry->gid, action->hazard);
+        break;
     }
 }
 
@@ -431,6 +439,7 @@ static void forget(struct agent *agent, struct entry *entry)
 {
     timers_clear(&agent->timers, &entry->timer);
     map_remove(&agent->by_gid, &entry->node);
+    site_detach(agent, entry);
     list_remove(&entry->all);
     list_remove(&entry->queued);
     work_free(entry->work);
@@ -454,11 +463,12 @@ static void step(struct agent *agent, struct entry *entry, const struct branch_e
         entry->scan = agent->scans;
     if (before == BRANCH_IN_DOUBT && entry->branch.state != before)
         entry->tries = 0; /* what was asked often is not yet tried often */
+    if (entry->site && (entry->branch.state != before || entry->branch.held != held))
+        site_touch(agent, entry->site);
     if (entry->branch.held && !held)
         host_log(&agent->host, LOG_WARNING,
-                 "%s is held: its coordinator can't know any more what was decided; an operator "
-                 "must end it",
-                 entry->gid);
+                 "%s is held: its coordinator can't know any more what was decided; %s", entry->gid,
+                 entry->site ? "the other participants are asked" : "an operator must end it");
     for (int i = 0; i < actions.count; i++)
         act(agent, entry, &actions.list[i], context);
     if (!entry->branch.retrying && !branch_bounded(&entry->branch))
@@ -505,6 +515,8 @@ static void on_worked(void *self, void *tag, const struct db_worked *worked)
     CHECK(entry->branch.state == BRANCH_WORKING && agent->working > 0);
     agent->working--;
     struct context context = {.worked = worked, .too_large = too_large(entry, worked)};
+    if (entry->site && worked->outcome == DB_PREPARED && !worked->fenced)
+        site_prepared(agent, entry->site);
     if (worked->outcome == DB_PREPARED) {
         /* A crash here: prepared, and no vote was given. The session's end counts as no; the next
          * scan finds the gid, asks, and is told abort. */
@@ -522,6 +534,7 @@ static void on_worked(void *self, void *tag, const struct db_worked *worked)
          &(struct branch_event){.kind = BRANCH_WORKED,
                                 .outcome = worked->outcome,
                                 .met = worked->failed_statement < 0 && !context.too_large,
+                                .fenced = worked->fenced,
                                 .xid = worked->xid},
          &context);
     agent_pump(agent);
@@ -576,6 +589,7 @@ static void on_up(void *self)
         if (entry->branch.retrying)
             timers_set(&agent->timers, &entry->timer, now(agent));
     }
+    sites_database_up(agent);
     scan_start(agent);
 }
 
@@ -600,5 +614,7 @@ void agent_listen(struct agent *agent)
                                        .finished = on_finished,
                                        .status = on_status,
                                        .looked_up = on_looked_up,
+                                       .register_loaded = site_loaded,
+                                       .register_stored = site_stored,
                                        .scanned = on_scanned};
 }

@@ -47,6 +47,25 @@ struct link *agent_link(struct agent *agent, const char *coordinator)
     return NULL;
 }
 
+bool agent_send_to(struct agent *agent, uint64_t session, const Wire__Message *message)
+{
+    if (session == 0)
+        return false;
+    for (int i = 0; i < agent->link_count; i++) {
+        if (agent->links[i].peer && agent->links[i].session == session)
+            return peer_send(agent->links[i].peer, message, true);
+    }
+    struct guest *guest = door_guest(agent, session);
+    return guest && peer_send(guest->peer, message, true);
+}
+
+uint32_t agent_random(const struct agent *agent)
+{
+    uint32_t random;
+    agent->host.random(agent->host.self, &random, sizeof(random));
+    return random;
+}
+
 void agent_send(struct agent *agent, struct link *link, const Wire__Message *message)
 {
     if (!peer_send(link->peer, message, true))
@@ -103,6 +122,35 @@ static bool unwilling(const struct agent *agent, const Wire__Prepare *prepare,
     return refusal->code != NULL;
 }
 
+/* Three phases: is it one that this participant can take part in? */
+static bool sites_refused(const struct agent *agent, const struct gid *id,
+                          const Wire__Prepare *prepare, struct work_refusal *refusal)
+{
+    if (!agent->door) {
+        refusal->code = "no_listen";
+        error_set(&refusal->error, ERROR_REFUSED, "other participants can't reach participant %s",
+                  agent->participant);
+        error_hint(&refusal->error, "set `listen` in its participant.yaml");
+    } else if (!sites_valid(prepare->sites, prepare->n_sites) ||
+               (size_t)id->branch >= prepare->n_sites ||
+               strcmp(prepare->sites[id->branch]->participant, agent->participant) != 0) {
+        refusal->code = "bad_request";
+        error_set(&refusal->error, ERROR_PROTOCOL,
+                  "the sites of a three-phase transaction make no sense");
+    }
+    return refusal->code != NULL;
+}
+
+/* Its row goes into the database with the work. */
+static void register_work(struct agent *agent, struct entry *entry, const Wire__Prepare *prepare)
+{
+    struct work *work = entry->work;
+    struct site *site = site_attach(agent, entry, prepare->begun_us, prepare);
+    work->row = (struct db_register){
+        .gtrid = work->gtrid, .sites = site->sites, .begun_us = prepare->begun_us};
+    work->request.row = &work->row;
+}
+
 static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepare *prepare)
 {
     struct gid id;
@@ -119,7 +167,9 @@ static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepa
                  branch_word(known->branch.state));
         return;
     }
-    if (unwilling(agent, prepare, &refusal)) {
+    bool three_phase = prepare->n_sites > 0 && prepare->mode == WIRE__MODE__PREPARE;
+    if (unwilling(agent, prepare, &refusal) ||
+        (three_phase && sites_refused(agent, &id, prepare, &refusal))) {
         vote_refused(agent, link, prepare->branch, &refusal);
         return;
     }
@@ -131,6 +181,8 @@ static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepa
     }
     struct entry *entry = entry_new(agent, &id, gid);
     entry->work = work;
+    if (three_phase && work->request.mode == DB_PREPARE)
+        register_work(agent, entry, prepare);
     entry->session = link->session;
     entry->deadline_us =
         agent->host.now_us(agent->host.self) + (uint64_t)prepare->timeout_ms * 1000;
@@ -182,6 +234,8 @@ static void on_verdicts(struct agent *agent, struct link *link, const Wire__Verd
                    &(struct branch_event){
                        .kind = BRANCH_JUDGED, .verdict = judged->verdict, .xid = judged->xid});
         entry = entry_find(agent, gid);
+        if (entry && entry->site && judged->verdict == WIRE__VERDICT__VERDICT_WAIT)
+            termination_wait(agent, entry->site, link);
         changed = changed || held != (entry && entry->branch.held);
     }
     /* An operator must hear of what is held at once, not after the next sweep. */
@@ -208,6 +262,13 @@ static void on_lookup(struct agent *agent, struct link *link, const Wire__Lookup
     entry_event(agent, entry, BRANCH_LOOKED_FOR);
 }
 
+static void on_settled(struct agent *agent, const struct link *link, const Wire__Settled *settled)
+{
+    if (settled->n_seqs > 0)
+        agent->database.register_settle(agent->database.self, link->coordinator, settled->epoch,
+                                        settled->seqs, settled->n_seqs);
+}
+
 static void on_message(void *self, struct peer *peer, const Wire__Message *message)
 {
     struct link *link = self;
@@ -226,6 +287,18 @@ static void on_message(void *self, struct peer *peer, const Wire__Message *messa
         break;
     case WIRE__MESSAGE__BODY_LOOKUP:
         on_lookup(agent, link, message->lookup);
+        break;
+    case WIRE__MESSAGE__BODY_ASK:
+        site_ask(agent, link->coordinator, true, link->session, message->ask);
+        break;
+    case WIRE__MESSAGE__BODY_REPLY:
+        termination_reply(agent, NULL, link->coordinator, message->reply);
+        break;
+    case WIRE__MESSAGE__BODY_DECIDED:
+        site_hear_decided(agent, link->coordinator, message->decided);
+        break;
+    case WIRE__MESSAGE__BODY_SETTLED:
+        on_settled(agent, link, message->settled);
         break;
     default:
         host_log(&agent->host, LOG_WARNING,
@@ -256,6 +329,7 @@ static void on_up(void *self, struct peer *peer)
     status_send(agent, link);
     hazards_tell(agent, link);
     scan_inquire(agent, link);
+    termination_link_up(agent, link);
 }
 
 static bool begins_with(const char *text, const char *beginning)
@@ -287,6 +361,7 @@ static void on_down(void *self, struct peer *peer, const char *reason)
         entry->session = 0;
         entry_event(agent, entry, BRANCH_SESSION_LOST);
     }
+    termination_link_down(agent, link);
 }
 
 static void on_refused(void *self, const char *reason, const char *hint)
@@ -323,7 +398,7 @@ struct agent *agent_new(const struct agent_config *config, const struct host_por
                         int link_count, const struct link_port *door, const struct dial_port *dial)
 {
     CHECK(config->connections > 0 && link_count > 0);
-    CHECK(!door == !dial);
+    CHECK(!door == !dial && (!door || (config->listen && config->patience_us > 0)));
     struct agent *agent = xcalloc(1, sizeof(*agent));
     agent->cluster = xstrdup(config->cluster);
     agent->participant = xstrdup(config->participant);
@@ -331,16 +406,28 @@ struct agent *agent_new(const struct agent_config *config, const struct host_por
     agent->connections = config->connections;
     agent->sweep_us = config->sweep_us;
     agent->barrier_keep_us = config->barrier_keep_us;
+    agent->listen = xstrdup(door ? config->listen : "");
+    agent->heartbeat_us = config->heartbeat_us;
+    agent->patience_us = config->patience_us;
     agent->host = *host;
     agent->database = *database;
     list_init(&agent->entries);
     list_init(&agent->queue);
     list_init(&agent->untold);
+    list_init(&agent->all_sites);
+    list_init(&agent->touched);
+    list_init(&agent->rounds);
+    list_init(&agent->round_queue);
     agent_listen(agent);
     agent->links = xcalloc((size_t)link_count, sizeof(*agent->links));
     agent->link_count = link_count;
     for (int i = 0; i < link_count; i++)
         link_init(agent, &agent->links[i], config, &links[i]);
+    if (door) {
+        agent->dial = *dial;
+        agent->dials = true;
+        door_open(agent, config, door);
+    }
     return agent;
 }
 
@@ -359,6 +446,8 @@ void agent_free(struct agent *agent)
         list_remove(first);
         free(CONTAINER(first, struct untold_hazard, all));
     }
+    sites_free(agent);
+    neighbours_free(agent);
     for (int i = 0; i < agent->link_count; i++)
         transport_free(agent->links[i].transport);
     map_fini(&agent->by_gid);
@@ -366,6 +455,7 @@ void agent_free(struct agent *agent)
     free(agent->links);
     free(agent->cluster);
     free(agent->participant);
+    free(agent->listen);
     free(agent);
 }
 
@@ -386,12 +476,38 @@ void agent_broken(struct agent *agent, int link)
     transport_broken(agent->links[link].transport);
 }
 
+void agent_door_frame(struct agent *agent, uint64_t route, const void *frame, size_t size)
+{
+    CHECK(agent->door != NULL);
+    transport_frame(agent->door, route, frame, size);
+}
+
+/* A line that was hung up may have had frames on their way. */
+void agent_line_frame(struct agent *agent, int line, const void *frame, size_t size)
+{
+    CHECK(line >= 0 && line < LIMIT_LINES);
+    if (agent->lines[line])
+        transport_frame(agent->lines[line]->transport, 0, frame, size);
+}
+
+void agent_line_broken(struct agent *agent, int line)
+{
+    CHECK(line >= 0 && line < LIMIT_LINES);
+    if (agent->lines[line])
+        transport_broken(agent->lines[line]->transport);
+}
+
 static void run_due(struct agent *agent)
 {
     uint64_t now = agent->host.now_us(agent->host.self);
     for (struct timer *timer; (timer = timers_due(&agent->timers, now)) != NULL;) {
         if (timer == &agent->sweep) {
             scan_start(agent);
+            continue;
+        }
+        if (timer == &agent->tell) {
+            agent->told_us = now;
+            status_send_all(agent);
             continue;
         }
         struct entry *entry = CONTAINER(timer, struct entry, timer);
@@ -402,8 +518,9 @@ static void run_due(struct agent *agent)
 uint64_t agent_settle(struct agent *agent)
 {
     run_due(agent);
+    sites_settle(agent);
     hazards_forget(agent);
-    uint64_t next = UINT64_MAX;
+    uint64_t next = neighbours_settle(agent);
     for (int i = 0; i < agent->link_count; i++) {
         uint64_t at = transport_settle(agent->links[i].transport);
         next = at < next ? at : next;
@@ -411,8 +528,12 @@ uint64_t agent_settle(struct agent *agent)
     /* A crash here: what was queued is on its way, or lost with this process where the link is
      * paced or full (core/peer.c). The coordinator has it, or the session's end undoes it. */
     CRASH_POINT("participant.settled");
-    uint64_t timer = timers_next(&agent->timers);
-    return timer < next ? timer : next;
+    const struct timers *timers[] = {&agent->timers, &agent->retries, &agent->turns};
+    for (int i = 0; i < 3; i++) {
+        uint64_t at = timers_next(timers[i]);
+        next = at < next ? at : next;
+    }
+    return next;
 }
 
 void agent_drain(struct agent *agent)
@@ -444,11 +565,16 @@ bool agent_drained(const struct agent *agent)
         if (is_busy(&CONTAINER(node, struct entry, all)->branch))
             return false;
     }
+    for (const struct list *node = agent->all_sites.next; node != &agent->all_sites;
+         node = node->next) {
+        if (CONTAINER(node, struct site, all)->request != SITE_IDLE)
+            return false;
+    }
     for (int i = 0; i < agent->link_count; i++) {
         if (agent->links[i].peer && !peer_idle(agent->links[i].peer))
             return false;
     }
-    return true;
+    return neighbours_idle(agent);
 }
 
 void agent_leave(struct agent *agent)
@@ -457,6 +583,7 @@ void agent_leave(struct agent *agent)
         if (agent->links[i].peer)
             peer_close(agent->links[i].peer, "the participant was stopped");
     }
+    neighbours_leave(agent);
 }
 
 bool agent_ready(const struct agent *agent)

@@ -1,5 +1,7 @@
 /* What the files of the agent share: agent.c (sessions and messages), act.c (carries out the
- * actions of a branch, and hears the database), scan.c (scans and what follows from them). */
+ * actions of a branch, and hears the database), scan.c (scans and what follows from them), site.c
+ * (registers), termination.c (finishing without a coordinator), neighbours.c (other participants),
+ * views.c (answers to those who look). */
 #ifndef TROTH_PARTICIPANT_AGENT_PRIVATE_H
 #define TROTH_PARTICIPANT_AGENT_PRIVATE_H
 
@@ -12,6 +14,7 @@
 #include "core/transport.h"
 #include "participant/agent.h"
 #include "participant/branch.h"
+#include "participant/site.h"
 #include "participant/work.h"
 
 /* Held gids, and bytes of operation names, in a Status: it must fit a message. */
@@ -35,6 +38,7 @@ struct entry {
     struct timer timer; /* the deadline, or the next try */
     unsigned tries;
     struct work *work; /* until the database answered */
+    struct site *site; /* of a three-phase transaction */
 };
 
 struct link {
@@ -56,6 +60,27 @@ struct untold_hazard {
     uint64_t session; /* in which it was told last; 0: none */
 };
 
+/* A session at the door: another participant, or somebody who looks. */
+struct guest {
+    struct map_node node; /* agent->guests */
+    struct agent *agent;
+    struct peer *peer;
+    uint64_t session;
+};
+
+/* A link to another participant, made when something is to be asked. One an address: a second
+ * session of one participant's process would push the first out. */
+struct line {
+    struct agent *agent;
+    int index;
+    struct transport *transport;
+    struct peer *peer; /* NULL while there is no session */
+    uint64_t used_us;  /* when something was last wanted of it */
+    bool strange;      /* somebody else is there; logged once */
+    char address[LIMIT_ADDRESS_BYTES + 1];
+    char refused[256]; /* the last refusal, logged once */
+};
+
 /* What the last scan found. */
 struct scan_facts {
     bool known; /* some scan succeeded since the database came up */
@@ -63,17 +88,25 @@ struct scan_facts {
     int64_t oldest_us;
 };
 
+/* A Status in the making. */
+struct status {
+    Wire__Status wire;
+    char *held[STATUS_HELD];
+};
+
 struct agent {
     char *cluster, *participant;
     const struct operation_set *operations;
     int connections;
     uint64_t sweep_us, barrier_keep_us;
+    char *listen; /* "": none */
+    uint64_t heartbeat_us, patience_us;
     struct host_port host;
     struct db_port database;
     struct db_events events;
     struct link *links;
     int link_count;
-    uint64_t sessions; /* begun so far */
+    uint64_t sessions; /* begun so far, those at the door too */
 
     struct map by_gid;
     struct list entries, queue;
@@ -89,6 +122,24 @@ struct agent {
     uint64_t scans; /* begun so far; the one that runs has this number */
     struct scan_facts facts;
 
+    struct map sites; /* registers in memory */
+    struct list all_sites, touched;
+    struct timers retries, turns;
+    struct list rounds, round_queue; /* sites that ask, and that will */
+    int active_rounds;
+    uint32_t terminating, minority; /* sites that finish by themselves; those without a majority */
+
+    struct transport *door; /* NULL without an address */
+    struct map guests;
+    struct dial_port dial;
+    bool dials;
+    struct line *lines[LIMIT_LINES];
+    bool crowded;           /* one more line was wanted than there are */
+    uint64_t complained_us; /* of an address that is none */
+
+    struct timer tell; /* a Status is due */
+    uint64_t told_us;
+
     bool draining, replaced;
 };
 
@@ -98,6 +149,9 @@ struct entry *entry_new(struct agent *agent, const struct gid *id, const char *g
 /* The session with the coordinator of that name, or NULL. */
 struct link *agent_link(struct agent *agent, const char *coordinator);
 
+/* Likewise to the session of that number, with a coordinator or at the door; false: it is gone. */
+bool agent_send_to(struct agent *agent, uint64_t session, const Wire__Message *message);
+uint32_t agent_random(const struct agent *agent);
 /* Queues a message whatever waits already: votes, answers and questions are bounded by branches. */
 void agent_send(struct agent *agent, struct link *link, const Wire__Message *message);
 
@@ -113,6 +167,9 @@ void agent_listen(struct agent *agent); /* fills agent->events */
 void hazards_tell(struct agent *agent, struct link *link);
 /* Those whose session has delivered everything are the coordinator's from now on. */
 void hazards_forget(struct agent *agent);
+/* Until the next try: from 50 ms, doubled up to 5 s. Half of the time is random, so that a thousand
+ * branches don't come back at one moment. */
+uint64_t agent_backoff_us(const struct agent *agent, unsigned tries);
 void vote_refused(struct agent *agent, struct link *link, const Wire__Branch *branch,
                   const struct work_refusal *refusal);
 
@@ -128,5 +185,31 @@ void scan_inquire(struct agent *agent, struct link *link);
 void scan_inquire_one(struct agent *agent, const struct entry *entry);
 void status_send(struct agent *agent, struct link *link);
 void status_send_all(struct agent *agent);
+/* As status_send_all, but soon: what it tells changes often. */
+void status_tell_soon(struct agent *agent);
+/* Everything that a Status tells; the arrays are the caller's to end with status_fini. */
+void status_fill(struct agent *agent, struct status *status);
+void status_fini(struct status *status);
+
+/* ---- neighbours.c */
+void door_open(struct agent *agent, const struct agent_config *config,
+               const struct link_port *link);
+/* NULL: the session is gone. */
+struct guest *door_guest(const struct agent *agent, uint64_t session);
+/* To that participant at that address, over a line that is made when there is none. False: not
+ * now. */
+bool line_send(struct agent *agent, const char *name, const char *address,
+               const Wire__Message *message);
+/* Likewise, if there is a session with it already. */
+bool line_tell(struct agent *agent, const char *name, const char *address,
+               const Wire__Message *message);
+bool line_reaches(const struct agent *agent, const char *name, const char *address);
+uint64_t neighbours_settle(struct agent *agent);
+bool neighbours_idle(const struct agent *agent); /* all that was sent is acknowledged */
+void neighbours_leave(struct agent *agent);
+void neighbours_free(struct agent *agent);
+
+/* ---- views.c */
+void view_answer(struct agent *agent, struct peer *peer, const Wire__Query *query);
 
 #endif

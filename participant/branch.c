@@ -137,6 +137,9 @@ static void prepared(struct branch *branch, const struct branch_event *event,
     branch->empty = event->xid == 0;
     if (branch->decision == BRANCH_ABORT && !PLANTED(PREPARE_AFTER_ABORT)) {
         finish(branch, false, actions);
+    } else if (event->fenced) {
+        vote(branch, WIRE__CHOICE__NO, BRANCH_CAUSE_FENCED, actions);
+        finish(branch, false, actions);
     } else if (!event->met && !PLANTED(YES_WHEN_EXPECTATION_FAILED)) {
         vote(branch, WIRE__CHOICE__NO, BRANCH_CAUSE_WORK, actions);
         finish(branch, false, actions);
@@ -147,11 +150,12 @@ static void prepared(struct branch *branch, const struct branch_event *event,
 }
 
 /* Nothing remains in the database. */
-static void left_nothing(struct branch *branch, struct branch_actions *actions)
+static void left_nothing(struct branch *branch, bool fenced, struct branch_actions *actions)
 {
-    enum branch_cause cause = branch->decision != BRANCH_ABORT ? BRANCH_CAUSE_WORK
-                              : branch->told                   ? BRANCH_CAUSE_TOLD
-                                                               : BRANCH_CAUSE_DEADLINE;
+    enum branch_cause cause = branch->decision == BRANCH_ABORT
+                                  ? (branch->told ? BRANCH_CAUSE_TOLD : BRANCH_CAUSE_DEADLINE)
+                              : fenced ? BRANCH_CAUSE_FENCED
+                                       : BRANCH_CAUSE_WORK;
     vote(branch, WIRE__CHOICE__NO, cause, actions);
     answer(branch, false, actions);
     if (branch->told)
@@ -166,7 +170,7 @@ static void worked_prepare(struct branch *branch, const struct branch_event *eve
     if (event->outcome == DB_PREPARED) {
         prepared(branch, event, actions);
     } else if (event->outcome == DB_FAILED) {
-        left_nothing(branch, actions);
+        left_nothing(branch, event->fenced, actions);
     } else {
         /* It may be prepared, or get prepared yet. No yes was given, so it is ours to roll back:
          * when a scan finds it. Unknown means aborted, so the no need not wait for that. */
@@ -189,7 +193,7 @@ static void worked_one_phase(struct branch *branch, const struct branch_event *e
         answer(branch, true, actions);
         move(branch, BRANCH_ENDED);
     } else if (event->outcome == DB_FAILED || PLANTED(GUESS_ONE_PHASE)) {
-        left_nothing(branch, actions);
+        left_nothing(branch, event->fenced, actions);
     } else if (!branch->owes_vote && !branch->asked && !branch->told) {
         move(branch, BRANCH_ENDED); /* nobody waits; the coordinator asks with LOOKUP */
     } else {
@@ -208,10 +212,10 @@ static void worked(struct branch *branch, const struct branch_event *event,
         worked_one_phase(branch, event, actions);
     } else if (event->outcome == DB_COMMITTED && event->met) {
         vote(branch, WIRE__CHOICE__READ_ONLY, BRANCH_CAUSE_NONE, actions);
-        left_nothing(branch, actions);
+        left_nothing(branch, event->fenced, actions);
     } else {
         CHECK(event->outcome != DB_PREPARED);
-        left_nothing(branch, actions);
+        left_nothing(branch, event->fenced, actions);
     }
 }
 
@@ -331,6 +335,36 @@ static void judged(struct branch *branch, const struct branch_event *event,
         told(branch, true, event->xid, actions);
     else if (event->verdict == WIRE__VERDICT__VERDICT_ABORT)
         told(branch, false, event->xid, actions);
+}
+
+/* The registers' decision, brought about or heard by this site. What contradicts it here was done
+ * against the protocol by somebody, and a branch that ends stays ended. */
+static void decided(struct branch *branch, bool commit, struct branch_actions *actions)
+{
+    const char *hazard = NULL;
+    switch (branch->state) {
+    case BRANCH_IN_DOUBT:
+        finish(branch, commit, actions);
+        return;
+    case BRANCH_QUEUED:
+    case BRANCH_WORKING:
+        hazard = commit ? "commit was decided, but this branch has not voted" : NULL;
+        break;
+    case BRANCH_COMMITTING:
+    case BRANCH_ABORTING:
+    case BRANCH_PROVING:
+    case BRANCH_UNSURE:
+        if (commit != (branch->decision == BRANCH_COMMIT))
+            hazard = commit ? "commit was decided, but this branch is being rolled back"
+                            : "abort was decided, but this branch is being committed";
+        break;
+    case BRANCH_NEW:
+    case BRANCH_LOOKING:
+    case BRANCH_ENDED:
+        break;
+    }
+    if (hazard)
+        add(actions, BRANCH_DO_WARN)->hazard = hazard;
 }
 
 static void finished(struct branch *branch, enum db_finish result, struct branch_actions *actions)
@@ -472,6 +506,9 @@ void branch_step(struct branch *branch, const struct branch_event *event,
         break;
     case BRANCH_JUDGED:
         judged(branch, event, actions);
+        break;
+    case BRANCH_DECIDED:
+        decided(branch, event->commit, actions);
         break;
     case BRANCH_LOOKED_FOR:
         looked_for(branch, actions);

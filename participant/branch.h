@@ -4,7 +4,8 @@
  * What always holds:
  *  1. At most one request of a branch is with the database at a time.
  *  2. A yes is given only while the gid is prepared with every expectation met, and at most once.
- *  3. After a yes the branch ends by the coordinator's decision and by nothing else.
+ *  3. After a yes the branch ends by the decision and by nothing else: the coordinator's, or in
+ * three phases what a majority of the sites' registers holds.
  *  4. Finished is told only for what the database proved, or as a hazard. */
 #ifndef TROTH_PARTICIPANT_BRANCH_H
 #define TROTH_PARTICIPANT_BRANCH_H
@@ -50,9 +51,10 @@ enum branch_event_kind {
     BRANCH_RECEIVED,      /* PREPARE: mode, one_phase */
     BRANCH_FOUND,         /* a scan found it and nothing here knows it: xid */
     BRANCH_STARTED,       /* a connection is free */
-    BRANCH_WORKED,        /* outcome, met, xid */
+    BRANCH_WORKED,        /* outcome, met, fenced, xid */
     BRANCH_TOLD,          /* FINISH: commit, xid */
     BRANCH_JUDGED,        /* verdict, xid */
+    BRANCH_DECIDED,       /* by a majority of the sites' registers: commit. Nobody waits to hear */
     BRANCH_LOOKED_FOR,    /* LOOKUP */
     BRANCH_SESSION_LOST,  /* of its PREPARE, or of its LOOKUP */
     BRANCH_DEADLINE,      /* of the transaction */
@@ -69,7 +71,8 @@ struct branch_event {
     enum db_mode mode;
     bool one_phase;
     enum db_outcome outcome;
-    bool met; /* every expectation held */
+    bool met;    /* every expectation held */
+    bool fenced; /* another site has begun to finish the transaction: no yes may be given */
     bool commit, present;
     Wire__Verdict verdict;
     enum db_finish finish;
@@ -92,6 +95,7 @@ enum branch_action_kind {
     BRANCH_DO_ASK,     /* INQUIRE about this branch alone */
     BRANCH_DO_RETRY,   /* set a timer, later each time */
     BRANCH_DO_SCAN,    /* soon */
+    BRANCH_DO_WARN,    /* hazard: of a decision that contradicts what is carried out here */
 };
 
 /* Why a vote is not what was asked for. */
@@ -102,6 +106,7 @@ enum branch_cause {
     BRANCH_CAUSE_DATABASE_DOWN, /* there is no database */
     BRANCH_CAUSE_TOLD,          /* the coordinator said abort */
     BRANCH_CAUSE_LOST,          /* the connection was lost in PREPARE TRANSACTION or COMMIT */
+    BRANCH_CAUSE_FENCED,        /* another site finishes the transaction without the coordinator */
 };
 
 struct branch_action {

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "core/check.h"
+#include "core/limits.h"
 
 enum {
     CONNECTIONS = 16,
@@ -41,6 +42,35 @@ static void read_coordinators(struct yaml *yaml, const struct yaml_node *root,
         }
         config->coordinators[config->coordinator_count++] = xstrdup(address);
     }
+}
+
+/* It is told to the others as it stands, so they must be able to reach it. */
+static void read_listen(struct yaml *yaml, const struct yaml_node *root, struct config *config)
+{
+    static const char *const every_address[] = {"tcp://0.0.0.0:", "tcp://[::]:", "tcp://*:"};
+    const struct yaml_node *node = yaml_get(root, "listen");
+    const char *address = yaml_string(yaml, node, NULL);
+    for (size_t i = 0; address && i < sizeof(every_address) / sizeof(*every_address); i++) {
+        if (strncmp(address, every_address[i], strlen(every_address[i])) != 0)
+            continue;
+        yaml_mistake(yaml, node,
+                     "listen: %s is every address of this machine, and the other participants are "
+                     "told this one: write the one at which they reach it",
+                     address);
+        return;
+    }
+    address = settings_address(yaml, node);
+    if (!address)
+        return;
+    if (strlen(address) > LIMIT_ADDRESS_BYTES)
+        yaml_mistake(yaml, node, "listen: an address has at most %d characters",
+                     LIMIT_ADDRESS_BYTES);
+    for (int i = 0; i < config->coordinator_count; i++) {
+        if (strcmp(config->coordinators[i], address) == 0)
+            yaml_mistake(yaml, node, "listen: %s is a coordinator's address, not this one's",
+                         address);
+    }
+    config->listen = xstrdup(address);
 }
 
 /* ---- the database -------------------------------------------------------------------------- */
@@ -205,7 +235,7 @@ static void read_all(struct yaml *yaml, struct config *config)
     config->cluster = settings_name(yaml, root, "cluster");
     config->participant = settings_name(yaml, root, "participant");
     read_coordinators(yaml, root, config);
-    settings_address(yaml, yaml_get(root, "listen"));
+    read_listen(yaml, root, config);
     read_postgres(yaml, root, config);
     read_operations(yaml, root, config);
     config->log = settings_log(yaml, yaml_get(root, "log"));
@@ -233,6 +263,7 @@ void config_fini(struct config *config)
     free(config->coordinators);
     free(config->cluster);
     free(config->participant);
+    free(config->listen);
     free(config->conninfo);
     operation_set_fini(&config->operations);
     *config = (struct config){0};

@@ -14,6 +14,7 @@ struct config {
     char *cluster, *participant;
     char **coordinators; /* addresses */
     int coordinator_count;
+    char *listen; /* NULL: no three-phase commit */
     char *conninfo;
     int connections;
     uint64_t lock_timeout_us;

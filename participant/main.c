@@ -19,6 +19,9 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 static const uint64_t heartbeat_us = 500 * 1000;
 static const uint64_t sweep_us = 60 * 1000 * 1000;
 static const uint64_t barrier_keep_us = 7ull * 24 * 3600 * 1000 * 1000;
+/* Without a session with its coordinator (three missed beats end one) a branch in doubt waits once
+ * to twice this time before it asks the other participants. */
+static const uint64_t patience_us = 1000 * 1000;
 static const int linger_ms = 200; /* for the last acknowledgements to leave the socket */
 
 struct daemon;
@@ -30,12 +33,21 @@ struct coordinator_link {
     struct nano *nano;
 };
 
+/* Likewise of another participant. */
+struct line {
+    struct daemon *daemon;
+    int index;
+    struct nano *nano; /* NULL: hung up */
+};
+
 struct daemon {
     struct config config;
     struct loop *loop;
     struct pg *pg;
     struct agent *agent;
     struct coordinator_link *links;
+    struct nano *door; /* NULL without `listen` */
+    struct line lines[LIMIT_LINES];
     bool ready, stopping;
 };
 
@@ -77,6 +89,25 @@ static void on_broken(void *self)
     agent_broken(link->daemon->agent, link->index);
 }
 
+static void on_door_frame(void *self, uint64_t route, const void *frame, size_t size)
+{
+    struct daemon *daemon = self;
+    agent_door_frame(daemon->agent, route, frame, size);
+}
+
+static void on_line_frame(void *self, uint64_t route, const void *frame, size_t size)
+{
+    struct line *line = self;
+    (void)route;
+    agent_line_frame(line->daemon->agent, line->index, frame, size);
+}
+
+static void on_line_broken(void *self)
+{
+    struct line *line = self;
+    agent_line_broken(line->daemon->agent, line->index);
+}
+
 static void on_stop(void *self)
 {
     struct daemon *daemon = self;
@@ -105,6 +136,33 @@ static uint64_t settle(void *self)
     return next;
 }
 
+/* ---- lines --------------------------------------------------------------------------------- */
+
+static bool dial(void *self, int index, const char *address, struct link_port *link)
+{
+    struct daemon *daemon = self;
+    struct line *line = &daemon->lines[index];
+    struct nano_events events = {.self = line, .frame = on_line_frame, .broken = on_line_broken};
+    struct error error = {0};
+    *line = (struct line){.daemon = daemon, .index = index};
+    /* With security none, also those that other processes name must be on this machine. */
+    if (nano_address_check(address, true, &error))
+        line->nano = nano_connect(daemon->loop, address, LIMIT_AGENT_FRAME_BYTES, &events, &error);
+    if (!line->nano) {
+        log_error(&error);
+        return false;
+    }
+    *link = *nano_link(line->nano);
+    return true;
+}
+
+static void hang_up(void *self, int index)
+{
+    struct line *line = &((struct daemon *)self)->lines[index];
+    nano_close(line->nano, 0);
+    line->nano = NULL;
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 static struct pg_config pg_config(const struct config *config)
@@ -131,14 +189,26 @@ static bool connect_links(struct daemon *daemon, struct link_port *ports, struct
     return true;
 }
 
+/* True without `listen`, too: then there is no door. */
+static bool open_door(struct daemon *daemon, struct error *error)
+{
+    struct nano_events events = {.self = daemon, .frame = on_door_frame};
+    if (!daemon->config.listen)
+        return true;
+    daemon->door =
+        nano_listen(daemon->loop, daemon->config.listen, LIMIT_AGENT_FRAME_BYTES, &events, error);
+    return daemon->door != NULL;
+}
+
 static bool open_all(struct daemon *daemon, struct error *error)
 {
     const struct config *config = &daemon->config;
+    const struct dial_port dials = {.self = daemon, .dial = dial, .hang_up = hang_up};
     size_t count = (size_t)config->coordinator_count;
     struct link_port *ports = xcalloc(count, sizeof(*ports));
     daemon->links = xcalloc(count, sizeof(*daemon->links));
     daemon->loop = loop_new();
-    bool opened = connect_links(daemon, ports, error);
+    bool opened = open_door(daemon, error) && connect_links(daemon, ports, error);
     if (opened) {
         struct pg_config database = pg_config(config);
         struct agent_config agent = {.cluster = config->cluster,
@@ -147,10 +217,13 @@ static bool open_all(struct daemon *daemon, struct error *error)
                                      .connections = config->connections,
                                      .heartbeat_us = heartbeat_us,
                                      .sweep_us = sweep_us,
-                                     .barrier_keep_us = barrier_keep_us};
+                                     .barrier_keep_us = barrier_keep_us,
+                                     .listen = config->listen,
+                                     .patience_us = patience_us};
         daemon->pg = pg_new(daemon->loop, &database);
-        daemon->agent = agent_new(&agent, loop_host(daemon->loop), pg_port(daemon->pg), ports,
-                                  config->coordinator_count, NULL, NULL);
+        daemon->agent = agent_new(
+            &agent, loop_host(daemon->loop), pg_port(daemon->pg), ports, config->coordinator_count,
+            daemon->door ? nano_link(daemon->door) : NULL, daemon->door ? &dials : NULL);
         pg_bind(daemon->pg, agent_db_events(daemon->agent));
         loop_on_settle(daemon->loop, settle, daemon);
         loop_on_stop(daemon->loop, on_stop, daemon);
@@ -165,6 +238,12 @@ static void close_all(struct daemon *daemon)
         if (daemon->links[i].nano)
             nano_close(daemon->links[i].nano, linger_ms);
     }
+    for (int i = 0; i < LIMIT_LINES; i++) {
+        if (daemon->lines[i].nano)
+            nano_close(daemon->lines[i].nano, 0);
+    }
+    if (daemon->door)
+        nano_close(daemon->door, linger_ms);
     if (daemon->pg)
         pg_free(daemon->pg);
     agent_free(daemon->agent);

@@ -58,8 +58,11 @@ static void note(struct agent *agent, const struct db_prepared *prepared)
         entry_step(agent, entry,
                    &(struct branch_event){.kind = BRANCH_FOUND, .xid = prepared->xid});
     }
-    if (entry)
-        entry->seen = agent->scans;
+    if (!entry)
+        return;
+    entry->seen = agent->scans;
+    if (prepared->registered && !entry->site)
+        site_attach(agent, entry, 0, NULL);
 }
 
 /* Tells each branch that was in its state when the scan began whether it is prepared. */
@@ -228,31 +231,52 @@ static size_t list_operations(const struct operation_set *set, char **names)
     return count;
 }
 
+void status_fill(struct agent *agent, struct status *status)
+{
+    Wire__Status *wire = &status->wire;
+    wire__status__init(wire);
+    wire->database_up = agent->database_up;
+    wire->database_reason = agent->database_reason;
+    wire->prepared = agent->facts.prepared;
+    wire->prepared_foreign = agent->facts.foreign;
+    wire->prepared_slots = agent->facts.slots;
+    wire->oldest_prepared_us = agent->facts.oldest_us;
+    wire->n_held = list_held(agent, status->held);
+    wire->held = status->held;
+    wire->operations = xcalloc((size_t)agent->operations->count + 1, sizeof(char *));
+    wire->n_operations = list_operations(agent->operations, wire->operations);
+    wire->listen = agent->listen;
+    wire->terminating = agent->terminating;
+    wire->minority = agent->minority;
+}
+
+void status_fini(struct status *status)
+{
+    free(status->wire.operations);
+}
+
 void status_send(struct agent *agent, struct link *link)
 {
     if (!link->peer)
         return;
-    char *held[STATUS_HELD];
-    Wire__Status status = WIRE__STATUS__INIT;
-    status.database_up = agent->database_up;
-    status.database_reason = agent->database_reason;
-    status.prepared = agent->facts.prepared;
-    status.prepared_foreign = agent->facts.foreign;
-    status.prepared_slots = agent->facts.slots;
-    status.oldest_prepared_us = agent->facts.oldest_us;
-    status.n_held = list_held(agent, held);
-    status.held = held;
-    status.operations = xcalloc((size_t)agent->operations->count + 1, sizeof(char *));
-    status.n_operations = list_operations(agent->operations, status.operations);
+    struct status status;
+    status_fill(agent, &status);
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_STATUS;
-    message.status = &status;
-    agent_send(link->agent, link, &message);
-    free(status.operations);
+    message.status = &status.wire;
+    agent_send(agent, link, &message);
+    status_fini(&status);
 }
 
 void status_send_all(struct agent *agent)
 {
     for (int i = 0; i < agent->link_count; i++)
         status_send(agent, &agent->links[i]);
+}
+
+void status_tell_soon(struct agent *agent)
+{
+    uint64_t at_us = agent->host.now_us(agent->host.self), next_us = agent->told_us + SOON_US;
+    if (agent->tell.place == 0)
+        timers_set(&agent->timers, &agent->tell, at_us > next_us ? at_us : next_us);
 }

@@ -45,11 +45,13 @@ static void fake_random(void *self, void *buffer, size_t size)
     }
 }
 
+static char last_error[1024]; /* logged */
+
 static void fake_log(void *self, enum log_level level, const char *line)
 {
     (void)self;
-    (void)level;
-    (void)line;
+    if (level == LOG_ERROR)
+        snprintf(last_error, sizeof(last_error), "%s", line);
 }
 
 static const struct host_port host = {NULL, fake_now, fake_wall, fake_random, fake_log};
@@ -91,7 +93,7 @@ static void redial(void *self)
 
 /* ---- the database: keeps what it was asked for --------------------------------------------- */
 
-enum asked { WORK, CANCEL, FINISH, STATUS, LOOKUP, SCAN };
+enum asked { WORK, CANCEL, FINISH, STATUS, LOOKUP, SCAN, LOAD, STORE };
 
 static struct {
     struct {
@@ -101,8 +103,13 @@ static struct {
         char text[256]; /* the gid or gtrid */
         bool commit;
         uint64_t xid;
+        struct db_register row; /* of a store: gtrid and sites as `text` and `sites` */
+        char sites[256];
+        struct register_state before;
+        bool insert; /* no row was there */
     } requests[64];
     int count, cleaned;
+    uint64_t settled_epoch, settled;
 } database;
 
 static int ask(enum asked kind, void *tag)
@@ -163,8 +170,49 @@ static void db_clean(void *self, uint64_t age_us)
     database.cleaned++;
 }
 
-static const struct db_port db = {NULL,      db_work,   db_cancel, db_finish,
-                                  db_status, db_lookup, db_scan,   db_clean};
+static void db_register_load(void *self, const char *gtrid, void *tag)
+{
+    (void)self;
+    int index = ask(LOAD, tag);
+    snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s", gtrid);
+}
+
+static void db_register_store(void *self, const struct db_register *row,
+                              const struct register_state *before, void *tag)
+{
+    (void)self;
+    int index = ask(STORE, tag);
+    snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s",
+             row->gtrid);
+    snprintf(database.requests[index].sites, sizeof(database.requests[index].sites), "%s",
+             row->sites);
+    database.requests[index].row = *row;
+    database.requests[index].row.gtrid = database.requests[index].row.sites = NULL;
+    database.requests[index].insert = before == NULL;
+    if (before)
+        database.requests[index].before = *before;
+}
+
+static void db_register_settle(void *self, const char *coordinator, uint64_t epoch,
+                               const uint64_t *seqs, size_t count)
+{
+    (void)self;
+    assert_string_equal(coordinator, "c1");
+    assert_int_equal(count, 1);
+    database.settled_epoch = epoch;
+    database.settled = seqs[0];
+}
+
+static const struct db_port db = {.work = db_work,
+                                  .cancel = db_cancel,
+                                  .finish = db_finish,
+                                  .status = db_status,
+                                  .lookup = db_lookup,
+                                  .scan = db_scan,
+                                  .clean = db_clean,
+                                  .register_load = db_register_load,
+                                  .register_store = db_register_store,
+                                  .register_settle = db_register_settle};
 
 /* ---- the coordinator: keeps what it is told ------------------------------------------------ */
 
@@ -214,6 +262,9 @@ static void deliver(struct frame_queue *queue, bool agents)
     queue->count = 0;
 }
 
+/* Of tests that have other participants: what they do in one turn. */
+static void (*neighbours_turn)(void);
+
 /* Until nothing moves any more, a millisecond a round: frames to a busy peer wait. */
 static void settle(void)
 {
@@ -223,6 +274,8 @@ static void settle(void)
         transport_settle(coordinator);
         deliver(&to_coordinator, false);
         deliver(&to_agent, true);
+        if (neighbours_turn)
+            neighbours_turn();
     }
 }
 
@@ -400,6 +453,10 @@ static void load_operations(void)
     assert_true(operation_statement_add(look, "select 1", -1, NULL, DB_ROW, &error));
 }
 
+/* Of tests of three phases. */
+static const struct link_port *agent_door;
+static const struct dial_port *agent_dial;
+
 static void start_agent(void)
 {
     struct agent_config config = {.cluster = "shop",
@@ -408,9 +465,11 @@ static void start_agent(void)
                                   .connections = 2,
                                   .heartbeat_us = 500000,
                                   .sweep_us = 60000000,
-                                  .barrier_keep_us = 1000000};
+                                  .barrier_keep_us = 600000000,
+                                  .listen = "tcp://127.0.0.1:7412",
+                                  .patience_us = 1000000};
     struct link_port link = {&to_coordinator, send_frame, redial};
-    agent = agent_new(&config, &host, &db, &link, 1, NULL, NULL);
+    agent = agent_new(&config, &host, &db, &link, 1, agent_door, agent_dial);
     events = agent_db_events(agent);
     settle();
 }
@@ -421,6 +480,7 @@ static int start(void **state)
     now_us = 1000000;
     random_state = 1;
     cut = false;
+    last_error[0] = '\0';
     memset(&database, 0, sizeof(database));
     load_operations();
     struct transport_config config = {.acceptor = true,

@@ -289,6 +289,59 @@ static void a_decision_against_the_first_is_a_hazard(void **state)
     assert_int_equal(branch.state, BRANCH_COMMITTING);
 }
 
+static void a_fenced_branch_votes_no_and_is_rolled_back(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_PREPARE, false);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_PREPARED, .met = true, .fenced = true, .xid = 7);
+    assert_int_equal(actions.count, 2);
+    assert_int_equal(actions.list[0].choice, WIRE__CHOICE__NO);
+    assert_int_equal(actions.list[0].cause, BRANCH_CAUSE_FENCED);
+    assert_int_equal(actions.list[1].kind, BRANCH_DO_FINISH);
+    assert_false(actions.list[1].commit);
+    branch = working(DB_PREPARE, false);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_FAILED, .fenced = true);
+    assert_int_equal(only(BRANCH_DO_VOTE)->cause, BRANCH_CAUSE_FENCED);
+    assert_int_equal(branch.state, BRANCH_ENDED);
+}
+
+static void a_decision_of_the_registers_ends_a_branch_in_doubt_and_owes_no_answer(void **state)
+{
+    (void)state;
+    for (int commit = 0; commit <= 1; commit++) {
+        struct branch branch = in_doubt();
+        STEP(&branch, BRANCH_DECIDED, .commit = commit);
+        assert_int_equal(only(BRANCH_DO_FINISH)->commit, commit);
+        STEP(&branch, BRANCH_FINISHED, .finish = DB_FINISHED);
+        assert_int_equal(actions.count, 0);
+        assert_int_equal(branch.state, BRANCH_ENDED);
+    }
+    /* The coordinator came back meanwhile: it is owed one then. */
+    struct branch branch = in_doubt();
+    STEP(&branch, BRANCH_DECIDED, .commit = true);
+    STEP(&branch, BRANCH_TOLD, .commit = true, .xid = 7);
+    assert_int_equal(actions.count, 0);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_FINISHED);
+    assert_null(only(BRANCH_DO_TELL)->hazard);
+}
+
+static void a_decision_of_the_registers_changes_nothing_but_what_is_in_doubt(void **state)
+{
+    (void)state;
+    struct branch branch = committing();
+    STEP(&branch, BRANCH_DECIDED, .commit = true);
+    assert_int_equal(actions.count, 0);
+    STEP(&branch, BRANCH_DECIDED, .commit = false);
+    assert_non_null(only(BRANCH_DO_WARN)->hazard);
+    assert_int_equal(branch.state, BRANCH_COMMITTING);
+    branch = working(DB_PREPARE, false);
+    STEP(&branch, BRANCH_DECIDED, .commit = false);
+    assert_int_equal(actions.count, 0);
+    STEP(&branch, BRANCH_DECIDED, .commit = true);
+    assert_non_null(only(BRANCH_DO_WARN)->hazard);
+    assert_int_equal(branch.state, BRANCH_WORKING);
+}
+
 /* ---- every reachable state ----------------------------------------------------------------- */
 
 enum request { NONE, WORK, FINISH, STATUS, LOOK_UP };
@@ -328,7 +381,7 @@ static void check_vote(struct world *world, const struct branch_event *event,
     if (action->choice == WIRE__CHOICE__YES) {
         assert_int_equal(event->kind, BRANCH_WORKED);
         assert_int_equal(event->outcome, DB_PREPARED);
-        assert_true(event->met);
+        assert_true(event->met && !event->fenced);
         world->yes = true;
     }
     if (action->choice == WIRE__CHOICE__NO && world->branch.mode == DB_ONE_PHASE)
@@ -377,11 +430,11 @@ static void go(const struct world *from, struct branch_event event)
     if (event.kind == BRANCH_WORKED || event.kind == BRANCH_FINISHED ||
         event.kind == BRANCH_STATUS || event.kind == BRANCH_LOOKED_UP)
         world.request = NONE;
-    bool from_coordinator = event.kind == BRANCH_TOLD ||
-                            (event.kind == BRANCH_JUDGED && from->branch.state == BRANCH_IN_DOUBT &&
-                             (event.verdict == WIRE__VERDICT__VERDICT_COMMIT ||
-                              event.verdict == WIRE__VERDICT__VERDICT_ABORT));
-    world.decided = world.decided || from_coordinator;
+    bool decides = event.kind == BRANCH_TOLD || event.kind == BRANCH_DECIDED ||
+                   (event.kind == BRANCH_JUDGED && from->branch.state == BRANCH_IN_DOUBT &&
+                    (event.verdict == WIRE__VERDICT__VERDICT_COMMIT ||
+                     event.verdict == WIRE__VERDICT__VERDICT_ABORT));
+    world.decided = world.decided || decides;
     world.proved =
         (event.kind == BRANCH_FINISHED && event.finish == DB_FINISHED) ||
         (event.kind == BRANCH_FINISHED && event.finish == DB_MISSING && world.branch.empty) ||
@@ -409,6 +462,8 @@ static void answers(const struct world *world)
         GO(BRANCH_WORKED, .outcome = outcomes[world->branch.mode][i], .met = true, .xid = 7);
         GO(BRANCH_WORKED, .outcome = outcomes[world->branch.mode][i], .met = false, .xid = 7);
         GO(BRANCH_WORKED, .outcome = outcomes[world->branch.mode][i], .met = true, .xid = 0);
+        GO(BRANCH_WORKED, .outcome = outcomes[world->branch.mode][i], .met = true, .fenced = true,
+           .xid = 7);
     }
     for (int i = DB_FINISHED; world->request == FINISH && i <= DB_UNFINISHED; i++)
         GO(BRANCH_FINISHED, .finish = (enum db_finish)i);
@@ -433,6 +488,8 @@ static void everything_that_can_happen(const struct world *world)
     GO(BRANCH_DATABASE_DOWN);
     GO(BRANCH_TOLD, .commit = true, .xid = 7);
     GO(BRANCH_TOLD, .commit = false);
+    GO(BRANCH_DECIDED, .commit = true);
+    GO(BRANCH_DECIDED, .commit = false);
     for (int verdict = 0; verdict <= WIRE__VERDICT__VERDICT_HOLD; verdict++)
         GO(BRANCH_JUDGED, .verdict = (Wire__Verdict)verdict, .xid = 7);
     GO(BRANCH_SCANNED, .present = true);
@@ -489,6 +546,9 @@ int main(void)
         cmocka_unit_test(read_only_work_whose_results_can_not_be_sent_is_refused),
         cmocka_unit_test(verdicts_decide_an_orphan_and_hold_keeps_it),
         cmocka_unit_test(a_decision_against_the_first_is_a_hazard),
+        cmocka_unit_test(a_fenced_branch_votes_no_and_is_rolled_back),
+        cmocka_unit_test(a_decision_of_the_registers_ends_a_branch_in_doubt_and_owes_no_answer),
+        cmocka_unit_test(a_decision_of_the_registers_changes_nothing_but_what_is_in_doubt),
         cmocka_unit_test(the_rules_hold_in_every_state_that_can_be_reached),
     };
     return cmocka_run_group_tests_name("branch", tests, NULL, NULL);

@@ -1,0 +1,595 @@
+#include "participant/site.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/crash.h"
+#include "core/planted.h"
+#include "participant/agent_private.h"
+
+/* Another row than expected is loaded at once, but not for ever. */
+enum { CHANGES_AT_ONCE = 3 };
+
+static uint64_t now(const struct agent *agent)
+{
+    return agent->host.now_us(agent->host.self);
+}
+
+/* ---- sites in memory ----------------------------------------------------------------------- */
+
+struct site_key {
+    const char *coordinator;
+    struct txid tx;
+};
+
+static bool site_matches(const struct map_node *node, const void *key)
+{
+    const struct site *site = CONTAINER(node, struct site, node);
+    const struct site_key *wanted = key;
+    return txid_equal(site->id.tx, wanted->tx) &&
+           strcmp(site->id.coordinator, wanted->coordinator) == 0;
+}
+
+struct site *site_find(const struct agent *agent, const char *coordinator, struct txid tx)
+{
+    struct site_key key = {coordinator, tx};
+    struct map_node *node = map_find(&agent->sites, txid_hash(tx), site_matches, &key);
+    return node ? CONTAINER(node, struct site, node) : NULL;
+}
+
+static struct site *site_new(struct agent *agent, const struct gid *id, size_t text_size)
+{
+    struct site *site = xcalloc(1, sizeof(*site) + text_size);
+    site->id = *id;
+    gtrid_format(site->gtrid, agent->cluster, id->coordinator, id->tx);
+    list_append(&agent->all_sites, &site->all);
+    list_init(&site->touched);
+    list_init(&site->round);
+    map_insert(&agent->sites, &site->node, txid_hash(id->tx));
+    return site;
+}
+
+static void site_free(struct site *site)
+{
+    termination_free(site->termination);
+    if (site->sites != site->own_sites)
+        free(site->sites);
+    free(site);
+}
+
+/* Nobody needs it: what matters is in the row. */
+static void site_end(struct agent *agent, struct site *site)
+{
+    termination_stop(agent, site);
+    timers_clear(&agent->retries, &site->retry);
+    map_remove(&agent->sites, &site->node);
+    list_remove(&site->all);
+    list_remove(&site->touched);
+    site_free(site);
+}
+
+struct site *site_attach(struct agent *agent, struct entry *entry, int64_t begun_us,
+                         const Wire__Prepare *prepare)
+{
+    size_t size = prepare ? sites_text_size(prepare->sites, prepare->n_sites) : 0;
+    struct site *site = site_find(agent, entry->id.coordinator, entry->id.tx);
+    bool fresh = !site;
+    if (fresh)
+        site = site_new(agent, &entry->id, size);
+    if (prepare && !site->sites) {
+        site->sites = fresh ? site->own_sites : xmalloc(size);
+        sites_text(site->sites, prepare->sites, prepare->n_sites);
+        site->begun_us = begun_us;
+    }
+    site->id.branch = entry->id.branch;
+    site->entry = entry;
+    entry->site = site;
+    site_touch(agent, site);
+    return site;
+}
+
+void site_detach(struct agent *agent, struct entry *entry)
+{
+    if (!entry->site)
+        return;
+    entry->site->entry = NULL;
+    site_touch(agent, entry->site);
+    entry->site = NULL;
+}
+
+void site_touch(struct agent *agent, struct site *site)
+{
+    if (list_empty(&site->touched))
+        list_append(&agent->touched, &site->touched);
+}
+
+void site_prepared(struct agent *agent, struct site *site)
+{
+    /* Else what is with the database tells. */
+    if (site->request == SITE_IDLE && !(site->known && site->exists)) {
+        site->known = site->exists = true;
+        site->state = (struct register_state){0};
+    }
+    site_touch(agent, site);
+}
+
+/* ---- replies ------------------------------------------------------------------------------- */
+
+static void fill_ballot(Wire__Ballot *wire, struct ballot ballot)
+{
+    wire__ballot__init(wire);
+    wire->round = ballot.round;
+    wire->site = ballot.site;
+}
+
+static Wire__Answered answered(enum register_reply reply)
+{
+    static const Wire__Answered words[] = {[REGISTER_GRANTED] = WIRE__ANSWERED__GRANTED,
+                                           [REGISTER_OUTBID] = WIRE__ANSWERED__OUTBID,
+                                           [REGISTER_DECIDED] = WIRE__ANSWERED__KNOWN,
+                                           [REGISTER_WAIT] = WIRE__ANSWERED__ASK_LATER,
+                                           [REGISTER_HELD] = WIRE__ANSWERED__CANNOT_TELL};
+    return words[reply];
+}
+
+static void reply(struct agent *agent, const struct site *site, const struct site_wait *wait,
+                  enum register_reply said, const struct register_state *state)
+{
+    Wire__Ballot ballot, promised, accepted;
+    Wire__Reply wire = WIRE__REPLY__INIT;
+    fill_ballot(&ballot, wait->ask.ballot);
+    fill_ballot(&promised, state->promised);
+    fill_ballot(&accepted, state->accepted);
+    wire.coordinator = (char *)site->id.coordinator;
+    wire.epoch = site->id.tx.epoch;
+    wire.seq = site->id.tx.seq;
+    wire.site = wait->site;
+    wire.question = (Wire__Question)wait->ask.question;
+    wire.ballot = &ballot;
+    wire.answered = answered(said);
+    wire.promised = &promised;
+    wire.accepted = &accepted;
+    wire.value = (Wire__Value)state->value;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_REPLY;
+    message.reply = &wire;
+    /* A session that is gone drops it: who still wants to know asks again. */
+    agent_send_to(agent, wait->session, &message);
+}
+
+static void reply_decision(struct agent *agent, const struct site *site,
+                           const struct site_wait *wait)
+{
+    struct register_state state = site->state;
+    state.value = site->decision;
+    reply(agent, site, wait, REGISTER_DECIDED, &state);
+}
+
+/* ---- the row ------------------------------------------------------------------------------- */
+
+static void retry_later(struct agent *agent, struct site *site)
+{
+    timers_set(&agent->retries, &site->retry, now(agent) + agent_backoff_us(agent, site->tries++));
+}
+
+static void load(struct agent *agent, struct site *site)
+{
+    site->request = SITE_LOADING;
+    agent->database.register_load(agent->database.self, site->gtrid, site);
+}
+
+static void store(struct agent *agent, struct site *site, enum site_request request,
+                  const struct register_state *state)
+{
+    struct db_register row = {.gtrid = site->gtrid,
+                              .sites = site->exists && site->sites ? site->sites : "",
+                              .begun_us = site->begun_us,
+                              .state = *state};
+    site->request = request;
+    site->storing = *state;
+    agent->database.register_store(agent->database.self, &row, site->exists ? &site->state : NULL,
+                                   site);
+}
+
+/* A row of that age may have been cleaned, with what it promised. */
+static bool may_be_forgotten(const struct agent *agent, const struct site *site)
+{
+    int64_t half = (int64_t)(agent->barrier_keep_us / 2);
+    return !site->exists && site->begun_us < agent->host.wall_us(agent->host.self) - half;
+}
+
+static bool cannot_tell(const struct agent *agent, const struct site *site)
+{
+    return site->damaged || may_be_forgotten(agent, site);
+}
+
+static bool sane(const struct register_state *state)
+{
+    return state->value <= REGISTER_COMMIT &&
+           (register_decided(state) ||
+            (ballot_compare(state->promised, state->accepted) >= 0 &&
+             state->promised.round <= LIMIT_ROUND && state->promised.site < LIMIT_SITES));
+}
+
+static void take_row(struct agent *agent, struct site *site, const struct db_register *row)
+{
+    site->known = site->exists = true;
+    site->damaged = !sane(&row->state);
+    site->state = site->damaged ? (struct register_state){0} : row->state;
+    site->begun_us = row->begun_us;
+    if (site->damaged)
+        host_log(&agent->host, LOG_ERROR, "%s: its row in troth.register makes no sense",
+                 site->gtrid);
+    if (!site->sites && row->sites[0])
+        site->sites = xstrdup(row->sites);
+    if (register_decided(&site->state))
+        site_learn(agent, site, site->state.value, "this site's register");
+}
+
+void site_loaded(void *self, void *tag, enum db_found found, const struct db_register *row)
+{
+    struct agent *agent = self;
+    struct site *site = tag;
+    CHECK(site->request == SITE_LOADING);
+    site->request = SITE_IDLE;
+    if (found == DB_FOUND && row) {
+        take_row(agent, site, row);
+    } else if (found == DB_NOT_FOUND) {
+        site->known = true;
+        site->exists = site->damaged = false;
+        site->state = (struct register_state){0};
+    } else {
+        retry_later(agent, site);
+    }
+    site_touch(agent, site);
+}
+
+/* ---- asks ---------------------------------------------------------------------------------- */
+
+static void forget_wait(struct site *site, int index)
+{
+    site->wait_count--;
+    for (int i = index; i < site->wait_count; i++)
+        site->waits[i] = site->waits[i + 1];
+}
+
+static void add_wait(struct site *site, const struct site_wait *wait)
+{
+    int lowest = 0;
+    for (int i = 0; i < site->wait_count; i++) {
+        if (site->waits[i].ask.ballot.site == wait->ask.ballot.site) {
+            forget_wait(site, i);
+            break;
+        }
+        if (ballot_compare(site->waits[i].ask.ballot, site->waits[lowest].ask.ballot) < 0)
+            lowest = i;
+    }
+    if (site->wait_count == SITE_WAITS)
+        forget_wait(site, lowest); /* it would be outbid anyway, and asks again */
+    site->waits[site->wait_count++] = *wait;
+}
+
+/* Its store did not happen, or it is not known whether it did: unless there is a newer one. */
+static void ask_anew(struct site *site)
+{
+    for (int i = 0; i < site->wait_count; i++) {
+        if (site->waits[i].ask.ballot.site == site->serving.ask.ballot.site)
+            return;
+    }
+    add_wait(site, &site->serving);
+}
+
+static void answer_next(struct agent *agent, struct site *site)
+{
+    struct site_wait wait = site->waits[0];
+    struct register_state after = site->state;
+    forget_wait(site, 0);
+    if (cannot_tell(agent, site)) {
+        reply(agent, site, &wait, REGISTER_HELD, &after);
+        return;
+    }
+    enum register_reply said = register_answer(&after, &wait.ask);
+    if (site->exists && register_state_equal(&after, &site->state)) {
+        reply(agent, site, &wait, said, &after);
+        return;
+    }
+    if (PLANTED(ANSWER_BEFORE_STORED)) {
+        reply(agent, site, &wait, said, &after);
+        wait.session = 0;
+    }
+    site->serving = wait;
+    site->serving_reply = said;
+    store(agent, site, SITE_STORING_ANSWER, &after);
+}
+
+static void answer_own(struct agent *agent, struct site *site, const struct register_ask *ask)
+{
+    struct register_state after = site->state;
+    enum register_reply said = register_answer(&after, ask);
+    if (register_state_equal(&after, &site->state)) {
+        termination_own_reply(agent, site, ask, said);
+        return;
+    }
+    site->serving = (struct site_wait){.ask = *ask};
+    site->serving_reply = said;
+    store(agent, site, SITE_STORING_OWN, &after);
+}
+
+static void contradiction(struct agent *agent, struct site *site, const char *from)
+{
+    if (site->contradicted)
+        return;
+    site->contradicted = true;
+    host_log(&agent->host, LOG_ERROR,
+             "hazard: %s: %s says that it was decided otherwise than this site knows; nothing is "
+             "changed here",
+             site->gtrid, from);
+}
+
+/* Whatever is asked later is answered by the row alone. What was accepted here and is the decision
+ * needs no flush more; a site that was never asked need not begin to remember. */
+static void keep_decision(struct agent *agent, struct site *site)
+{
+    struct register_state after = site->state;
+    site->keep = false;
+    if (site->damaged || !site->exists || site->state.value == site->decision)
+        return;
+    if (register_learn(&after, site->decision))
+        store(agent, site, SITE_STORING_DECISION, &after);
+    else
+        contradiction(agent, site, "its register");
+}
+
+static void after_store(struct agent *agent, struct site *site, enum site_request request)
+{
+    /* A crash here: what was answered is durable, and nobody heard it. Who asked asks again, and is
+     * answered the same. */
+    CRASH_POINT("participant.stored");
+    if (request == SITE_STORING_OWN) {
+        termination_own_reply(agent, site, &site->serving.ask, site->serving_reply);
+    } else if (request == SITE_STORING_ANSWER) {
+        if (!PLANTED(ANSWER_BEFORE_STORED))
+            reply(agent, site, &site->serving, site->serving_reply, &site->state);
+        if (site->serving.ask.question == REGISTER_PROMISE)
+            termination_yield(agent, site);
+    }
+}
+
+void site_stored(void *self, void *tag, enum db_stored stored)
+{
+    struct agent *agent = self;
+    struct site *site = tag;
+    enum site_request request = site->request;
+    CHECK(request > SITE_LOADING);
+    site->request = SITE_IDLE;
+    if (stored == DB_STORED) {
+        site->state = site->storing;
+        site->exists = true;
+        site->tries = 0;
+        after_store(agent, site, request);
+    } else {
+        site->known = false;
+        site->keep = site->keep || request == SITE_STORING_DECISION;
+        if (request == SITE_STORING_ANSWER)
+            ask_anew(site);
+        if (stored == DB_STORE_FAILED || site->tries++ >= CHANGES_AT_ONCE)
+            retry_later(agent, site);
+    }
+    site_touch(agent, site);
+}
+
+/* ---- messages ------------------------------------------------------------------------------ */
+
+static bool transaction_valid(const char *coordinator, uint64_t seq)
+{
+    return seq != 0 && name_valid(coordinator);
+}
+
+static bool ask_valid(const Wire__Ask *ask, bool coordinator)
+{
+    bool accept = ask->question == WIRE__QUESTION__ACCEPT;
+    if (!transaction_valid(ask->coordinator, ask->seq) || !ask->ballot || ask->site < 1 ||
+        ask->site >= LIMIT_SITES || (!accept && ask->question != WIRE__QUESTION__PROMISE))
+        return false;
+    const Wire__Ballot *ballot = ask->ballot;
+    if (ballot->round > LIMIT_ROUND || ballot->site >= LIMIT_SITES || ballot->site == ask->site ||
+        coordinator != (ballot->site == 0))
+        return false;
+    if (accept && ask->value != WIRE__VALUE__ABORT && ask->value != WIRE__VALUE__COMMIT)
+        return false;
+    /* Round 0 needs no promise: only the coordinator has it, and only for commit. */
+    return ballot->round > 0 || (accept && coordinator && ask->value == WIRE__VALUE__COMMIT);
+}
+
+/* Every site asks with ballots of its own. */
+static bool asker_fits(const struct site *site, const char *from, const Wire__Ask *ask)
+{
+    if (site->id.branch >= 0 && ask->site != (uint32_t)site->id.branch + 1)
+        return false;
+    if (ask->ballot->site == 0 || !site->sites)
+        return true;
+    struct site_address list[SITES_MOST];
+    char *text = xstrdup(site->sites);
+    int count = sites_split(text, list);
+    bool fits = count == 0 || ((int)ask->ballot->site <= count &&
+                               strcmp(list[ask->ballot->site - 1].name, from) == 0);
+    free(text);
+    return fits;
+}
+
+/* NULL: too many already. */
+static struct site *site_asked(struct agent *agent, const Wire__Ask *ask)
+{
+    struct gid id = {.tx = {ask->epoch, ask->seq}, .branch = (int)ask->site - 1};
+    struct site *site = site_find(agent, ask->coordinator, id.tx);
+    if (site || agent->sites.count >= SITES_ANSWERING_MOST)
+        return site;
+    gid_text gid;
+    snprintf(id.cluster, sizeof(id.cluster), "%s", agent->cluster);
+    snprintf(id.coordinator, sizeof(id.coordinator), "%s", ask->coordinator);
+    gid_format(gid, id.cluster, id.coordinator, id.tx, id.branch);
+    struct entry *entry = entry_find(agent, gid);
+    id.branch = -1;
+    site = entry ? site_attach(agent, entry, 0, NULL) : site_new(agent, &id, 0);
+    site->begun_us = ask->begun_us;
+    return site;
+}
+
+void site_ask(struct agent *agent, const char *from, bool coordinator, uint64_t session,
+              const Wire__Ask *ask)
+{
+    /* A crash here: nothing happened yet. The question comes again. */
+    CRASH_POINT("participant.asked");
+    bool valid =
+        ask_valid(ask, coordinator) && (!coordinator || strcmp(ask->coordinator, from) == 0);
+    struct site *site = valid ? site_asked(agent, ask) : NULL;
+    if (!valid || (site && !asker_fits(site, from, ask))) {
+        host_log(&agent->host, LOG_WARNING,
+                 "%s %s asked something impossible of a register; it is ignored",
+                 coordinator ? "coordinator" : "participant", from);
+        return;
+    }
+    if (!site)
+        return;
+    struct site_wait wait = {.session = session,
+                             .site = ask->site,
+                             .ask = {.question = (enum register_question)ask->question,
+                                     .ballot = {ask->ballot->round, ask->ballot->site},
+                                     .value = ask->question == WIRE__QUESTION__ACCEPT
+                                                  ? (enum register_value)ask->value
+                                                  : REGISTER_EMPTY}};
+    add_wait(site, &wait);
+    site_touch(agent, site);
+}
+
+void site_learn(struct agent *agent, struct site *site, enum register_value value, const char *from)
+{
+    if (site->decision == REGISTER_EMPTY) {
+        site->decision = (uint8_t)value;
+        site->keep = true;
+        host_log(&agent->host, LOG_DEBUG, "%s: %s, says %s", site->gtrid,
+                 value == REGISTER_COMMIT ? "commit" : "abort", from);
+        site_touch(agent, site);
+    } else if (site->decision != (uint8_t)value) {
+        contradiction(agent, site, from);
+    }
+}
+
+void site_hear_decided(struct agent *agent, const char *from, const Wire__Decided *decided)
+{
+    if (!transaction_valid(decided->coordinator, decided->seq) ||
+        (decided->value != WIRE__VALUE__ABORT && decided->value != WIRE__VALUE__COMMIT)) {
+        host_log(&agent->host, LOG_WARNING, "%s told an impossible decision; it is ignored", from);
+        return;
+    }
+    struct site *site =
+        site_find(agent, decided->coordinator, (struct txid){decided->epoch, decided->seq});
+    /* Nobody here waits for it. A branch that is found later asks. */
+    if (site)
+        site_learn(agent, site, (enum register_value)decided->value, from);
+}
+
+/* ---- the end of a turn --------------------------------------------------------------------- */
+
+static void tell_branch(struct agent *agent, struct site *site)
+{
+    struct entry *entry = site->entry;
+    if (!entry || site->decision == REGISTER_EMPTY ||
+        (site->applied && entry->branch.state != BRANCH_IN_DOUBT))
+        return;
+    site->applied = true;
+    entry_step(agent, entry,
+               &(struct branch_event){.kind = BRANCH_DECIDED,
+                                      .commit = site->decision == REGISTER_COMMIT});
+}
+
+/* One step with the database or without it. False: there is none now. */
+static bool step(struct agent *agent, struct site *site)
+{
+    struct register_ask own;
+    bool proposes = termination_own_ask(site, &own);
+    if (site->wait_count > 0 && site->decision != REGISTER_EMPTY) {
+        struct site_wait wait = site->waits[0];
+        forget_wait(site, 0);
+        reply_decision(agent, site, &wait);
+        return true;
+    }
+    if (site->request != SITE_IDLE || site->retry.place != 0)
+        return false;
+    if (site->wait_count == 0 && !proposes && !site->keep && !termination_needs_row(site))
+        return false;
+    if (!site->known)
+        load(agent, site);
+    else if (site->wait_count > 0)
+        answer_next(agent, site);
+    else if (proposes)
+        answer_own(agent, site, &own);
+    else if (site->keep)
+        keep_decision(agent, site);
+    else
+        return false;
+    return true;
+}
+
+static bool needed(const struct site *site)
+{
+    return site->entry || site->request != SITE_IDLE || site->wait_count > 0 || site->keep;
+}
+
+static void turn(struct agent *agent, struct site *site)
+{
+    tell_branch(agent, site);
+    termination_turn(agent, site);
+    while (step(agent, site))
+        ;
+    if (!needed(site))
+        site_end(agent, site);
+}
+
+static void run_due(struct agent *agent)
+{
+    uint64_t now_us = now(agent);
+    for (struct timer *timer; (timer = timers_due(&agent->retries, now_us)) != NULL;)
+        site_touch(agent, CONTAINER(timer, struct site, retry));
+    for (struct timer *timer; (timer = timers_due(&agent->turns, now_us)) != NULL;)
+        termination_due(agent, timer);
+}
+
+void sites_settle(struct agent *agent)
+{
+    run_due(agent);
+    do {
+        while (!list_empty(&agent->touched)) {
+            struct list *first = agent->touched.next;
+            list_remove(first);
+            turn(agent, CONTAINER(first, struct site, touched));
+        }
+        termination_pump(agent);
+    } while (!list_empty(&agent->touched));
+}
+
+void sites_database_up(struct agent *agent)
+{
+    for (struct list *node = agent->all_sites.next; node != &agent->all_sites; node = node->next) {
+        struct site *site = CONTAINER(node, struct site, all);
+        if (site->retry.place == 0)
+            continue;
+        timers_clear(&agent->retries, &site->retry);
+        site_touch(agent, site);
+    }
+}
+
+void sites_free(struct agent *agent)
+{
+    while (!list_empty(&agent->all_sites)) {
+        struct site *site = CONTAINER(agent->all_sites.next, struct site, all);
+        list_remove(&site->all);
+        site_free(site);
+    }
+    map_fini(&agent->sites);
+    timers_fini(&agent->retries);
+    timers_fini(&agent->turns);
+}

@@ -1,0 +1,342 @@
+/* The participant's side of three-phase commit: its register, and finishing a transaction without
+ * its coordinator. */
+#include "tests/unit/neighbour_ports.h"
+
+/* This participant is branch 1, and so site 2: after orders, before inventory. */
+static Wire__Branch three_phase_branch(uint64_t seq)
+{
+    Wire__Branch branch = branch_of(seq);
+    branch.branch = 1;
+    return branch;
+}
+
+static void send_sites(uint64_t seq, const char *names[], const char *addresses[], size_t count,
+                       const char *operation)
+{
+    Wire__Site sites[3], *pointers[3];
+    for (size_t i = 0; i < count; i++) {
+        wire__site__init(&sites[i]);
+        sites[i].participant = (char *)names[i];
+        sites[i].address = (char *)addresses[i];
+        pointers[i] = &sites[i];
+    }
+    Wire__Branch branch = three_phase_branch(seq);
+    Wire__Call call = WIRE__CALL__INIT, *calls[] = {&call};
+    call.operation = (char *)operation;
+    call.arguments = (char *)(strcmp(operation, "charge") == 0 ? "{\"amount\":1}" : "{}");
+    Wire__Prepare prepare = WIRE__PREPARE__INIT;
+    prepare.branch = &branch;
+    prepare.timeout_ms = 1000;
+    prepare.n_calls = 1;
+    prepare.calls = calls;
+    prepare.sites = pointers;
+    prepare.n_sites = count;
+    prepare.begun_us = (int64_t)now_us;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_PREPARE;
+    message.prepare = &prepare;
+    send(&message);
+}
+
+static void send_three_phase(uint64_t seq)
+{
+    const char *names[] = {"orders", "payments", "inventory"};
+    const char *addresses[] = {"tcp://127.0.0.1:7411", "tcp://127.0.0.1:7412",
+                               "tcp://127.0.0.1:7413"};
+    send_sites(seq, names, addresses, 3, "charge");
+}
+
+/* A branch in doubt: prepared, and a yes was given. */
+static void prepare_three_phase(uint64_t seq)
+{
+    send_three_phase(seq);
+    worked(take_tag(WORK), DB_PREPARED, 7);
+    got_vote(WIRE__CHOICE__YES);
+    clear_inbox();
+}
+
+struct ask {
+    uint64_t seq;
+    Wire__Question question;
+    struct ballot ballot;
+    Wire__Value value;
+    uint32_t site; /* 0: 2 */
+    int64_t begun_us;
+    const char *coordinator; /* NULL: c1 */
+};
+
+static void ask_of(struct peer *peer, struct ask ask)
+{
+    Wire__Ballot ballot = WIRE__BALLOT__INIT;
+    ballot.round = ask.ballot.round;
+    ballot.site = ask.ballot.site;
+    Wire__Ask wire = WIRE__ASK__INIT;
+    wire.coordinator = (char *)(ask.coordinator ? ask.coordinator : "c1");
+    wire.epoch = 5;
+    wire.seq = ask.seq;
+    wire.site = ask.site ? ask.site : 2;
+    wire.question = ask.question;
+    wire.ballot = &ballot;
+    wire.value = ask.value;
+    wire.begun_us = ask.begun_us ? ask.begun_us : (int64_t)now_us;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_ASK;
+    message.ask = &wire;
+    assert_non_null(peer);
+    assert_true(peer_send(peer, &message, true));
+    settle();
+}
+
+#define ASK(peer, ...) ask_of(peer, (struct ask){__VA_ARGS__})
+#define PROPOSAL(number)                                                                           \
+    .seq = (number), .question = WIRE__QUESTION__ACCEPT, .value = WIRE__VALUE__COMMIT
+
+static void stored(int request, enum db_stored how)
+{
+    events->register_stored(events->self, database.requests[request].tag, how);
+    settle();
+}
+
+static void loaded(enum db_found found, struct register_state row, const char *sites)
+{
+    struct db_register answer = {
+        .gtrid = "shop.c1.5.1", .sites = sites, .begun_us = 1000000, .state = row};
+    int request = take(LOAD);
+    assert_string_equal(database.requests[request].text, "shop.c1.5.1");
+    events->register_loaded(events->self, database.requests[request].tag, found,
+                            found == DB_FOUND ? &answer : NULL);
+    settle();
+}
+
+static const struct register_state fresh = {0};
+static const struct register_state proposed = {.value = REGISTER_COMMIT};
+
+/* ---- the hot path -------------------------------------------------------------------------- */
+
+static void a_three_phase_branch_accepts_durably_before_it_answers(void **state)
+{
+    (void)state;
+    send_three_phase(1);
+    int request = take(WORK);
+    const struct db_register *row = database.requests[request].work->row;
+    assert_non_null(row);
+    assert_string_equal(row->gtrid, "shop.c1.5.1");
+    assert_string_equal(row->sites, all_sites);
+    assert_in_range(row->begun_us, 1000000, now_us);
+    assert_true(register_state_equal(&row->state, &fresh));
+    worked(database.requests[request].tag, DB_PREPARED, 7);
+    got_vote(WIRE__CHOICE__YES);
+    assert_int_equal(database.count, 0);
+
+    ASK(participant, PROPOSAL(1));
+    request = take(STORE);
+    assert_string_equal(database.requests[request].text, "shop.c1.5.1");
+    assert_string_equal(database.requests[request].sites, all_sites);
+    assert_false(database.requests[request].insert);
+    assert_true(register_state_equal(&database.requests[request].before, &fresh));
+    assert_true(register_state_equal(&database.requests[request].row.state, &proposed));
+    assert_true(nothing_came(WIRE__MESSAGE__BODY_REPLY));
+    stored(request, DB_STORED);
+    const Wire__Reply *reply = got(WIRE__MESSAGE__BODY_REPLY)->reply;
+    assert_string_equal(reply->coordinator, "c1");
+    assert_int_equal(reply->epoch, 5);
+    assert_int_equal(reply->seq, 1);
+    assert_int_equal(reply->site, 2);
+    assert_int_equal(reply->question, WIRE__QUESTION__ACCEPT);
+    assert_int_equal(reply->answered, WIRE__ANSWERED__GRANTED);
+    assert_int_equal(reply->value, WIRE__VALUE__COMMIT);
+    clear_inbox();
+
+    ASK(participant, PROPOSAL(1)); /* again: answered again, and stored once */
+    assert_int_equal(database.count, 0);
+    assert_int_equal(got(WIRE__MESSAGE__BODY_REPLY)->reply->answered, WIRE__ANSWERED__GRANTED);
+    clear_inbox();
+    Wire__Branch branch = three_phase_branch(1);
+    Wire__Finish finish = WIRE__FINISH__INIT;
+    finish.branch = &branch;
+    finish.commit = true;
+    finish.xid = 7;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_FINISH;
+    message.finish = &finish;
+    send(&message);
+    events->finished(events->self, take_tag(FINISH), DB_FINISHED, "");
+    settle();
+    assert_false(got(WIRE__MESSAGE__BODY_FINISHED)->finished->hazard);
+    clear_inbox();
+
+    ASK(participant, PROPOSAL(1)); /* nothing is kept in memory once the branch has ended */
+    loaded(DB_FOUND, proposed, all_sites);
+    assert_int_equal(got(WIRE__MESSAGE__BODY_REPLY)->reply->answered, WIRE__ANSWERED__GRANTED);
+}
+
+static void a_fenced_branch_votes_no(void **state)
+{
+    (void)state;
+    send_three_phase(1);
+    struct db_worked answer = {.outcome = DB_PREPARED,
+                               .fenced = true,
+                               .xid = 7,
+                               .failed_statement = -1,
+                               .sqlstate = "",
+                               .reason = "",
+                               .detail = ""};
+    events->worked(events->self, take_tag(WORK), &answer);
+    settle();
+    assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, "fenced");
+    assert_false(database.requests[take(FINISH)].commit);
+}
+
+static void an_ask_before_the_work_makes_the_row_that_fences_it(void **state)
+{
+    (void)state;
+    ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {1, 1});
+    loaded(DB_NOT_FOUND, fresh, NULL);
+    int request = take(STORE);
+    assert_true(database.requests[request].insert);
+    assert_string_equal(database.requests[request].sites, "");
+    assert_int_equal(database.requests[request].row.state.promised.round, 1);
+    assert_int_equal(orders->answered.count, 0);
+    stored(request, DB_STORED);
+    assert_int_equal(orders->answered.count, 1);
+    const Wire__Reply *reply = orders->answered.messages[0]->reply;
+    assert_int_equal(reply->answered, WIRE__ANSWERED__GRANTED);
+    assert_int_equal(reply->promised->round, 1);
+    assert_int_equal(reply->promised->site, 1);
+    assert_int_equal(reply->value, WIRE__VALUE__EMPTY);
+}
+
+static void a_row_that_may_have_been_cleaned_is_not_invented(void **state)
+{
+    (void)state;
+    /* Longer ago than half of the time that rows are kept. */
+    ASK(participant, PROPOSAL(1), .begun_us = (int64_t)now_us - 301000000);
+    loaded(DB_NOT_FOUND, fresh, NULL);
+    assert_int_equal(database.count, 0);
+    assert_int_equal(got(WIRE__MESSAGE__BODY_REPLY)->reply->answered, WIRE__ANSWERED__CANNOT_TELL);
+}
+
+static void what_is_not_stored_is_loaded_and_answered_anew(void **state)
+{
+    (void)state;
+    prepare_three_phase(1);
+    ASK(participant, PROPOSAL(1));
+    stored(take(STORE), DB_CHANGED);
+    assert_true(nothing_came(WIRE__MESSAGE__BODY_REPLY));
+    struct register_state promised = {.promised = {4, 1}};
+    loaded(DB_FOUND, promised, all_sites);
+    const Wire__Reply *reply = got(WIRE__MESSAGE__BODY_REPLY)->reply;
+    assert_int_equal(reply->answered, WIRE__ANSWERED__OUTBID);
+    assert_int_equal(reply->promised->round, 4);
+    assert_int_equal(database.count, 0);
+}
+
+static void a_store_that_fails_is_tried_again_and_nothing_is_said_before(void **state)
+{
+    (void)state;
+    prepare_three_phase(1);
+    ASK(participant, PROPOSAL(1));
+    for (int i = 0; i < 5; i++) {
+        stored(take(STORE), DB_STORE_FAILED);
+        assert_int_equal(database.count, 0);
+        while (database.count == 0)
+            pass(50000);
+        loaded(DB_FOUND_ERROR, fresh, NULL);
+        while (database.count == 0)
+            pass(50000);
+        loaded(DB_FOUND, fresh, all_sites);
+        assert_true(nothing_came(WIRE__MESSAGE__BODY_REPLY));
+    }
+    stored(take(STORE), DB_STORED);
+    assert_int_equal(got(WIRE__MESSAGE__BODY_REPLY)->reply->answered, WIRE__ANSWERED__GRANTED);
+}
+
+static void what_was_settled_is_known(void **state)
+{
+    (void)state;
+    uint64_t seqs[] = {9};
+    Wire__Settled settled = WIRE__SETTLED__INIT;
+    settled.epoch = 5;
+    settled.n_seqs = 1;
+    settled.seqs = seqs;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_SETTLED;
+    message.settled = &settled;
+    send(&message);
+    assert_int_equal(database.settled_epoch, 5);
+    assert_int_equal(database.settled, 9);
+    struct register_state known = {0};
+    register_learn(&known, REGISTER_COMMIT);
+    ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {1, 1});
+    loaded(DB_FOUND, known, "");
+    assert_int_equal(orders->answered.count, 1);
+    assert_int_equal(orders->answered.messages[0]->reply->answered, WIRE__ANSWERED__KNOWN);
+    assert_int_equal(orders->answered.messages[0]->reply->value, WIRE__VALUE__COMMIT);
+    assert_int_equal(database.count, 0);
+}
+
+static void the_status_tells_where_it_listens(void **state)
+{
+    (void)state;
+    lose_session();
+    clear_inbox();
+    reconnect();
+    settle();
+    const Wire__Status *status = got(WIRE__MESSAGE__BODY_STATUS)->status;
+    assert_string_equal(status->listen, "tcp://127.0.0.1:7412");
+    assert_int_equal(status->terminating, 0);
+}
+
+static void read_only_work_needs_no_row(void **state)
+{
+    (void)state;
+    const char *names[] = {"orders", "payments"};
+    const char *addresses[] = {"tcp://127.0.0.1:7411", "tcp://127.0.0.1:7412"};
+    send_sites(1, names, addresses, 2, "look");
+    int request = take(WORK);
+    assert_null(database.requests[request].work->row);
+    worked(database.requests[request].tag, DB_COMMITTED, 0);
+    got_vote(WIRE__CHOICE__READ_ONLY);
+}
+
+static void sites_that_make_no_sense_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *names[3], *addresses[3];
+        size_t count;
+    } wrong[] = {
+        {{"payments"}, {"tcp://127.0.0.1:1"}, 1},
+        {{"payments", "orders"}, {"tcp://127.0.0.1:1", "tcp://127.0.0.1:2"}, 2},
+        {{"payments", "payments"}, {"tcp://127.0.0.1:1", "tcp://127.0.0.1:2"}, 2},
+        {{"orders", "payments"}, {"tcp://127.0.0.1:1,x=y", "tcp://127.0.0.1:2"}, 2},
+        {{"orders", "payments"}, {"", "tcp://127.0.0.1:2"}, 2},
+        {{"no name", "payments"}, {"tcp://127.0.0.1:1", "tcp://127.0.0.1:2"}, 2},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        send_sites(i + 1, (const char **)wrong[i].names, (const char **)wrong[i].addresses,
+                   wrong[i].count, "charge");
+        assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, "bad_request");
+        assert_int_equal(database.count, 0);
+        clear_inbox();
+    }
+}
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+#define TEST(test) cmocka_unit_test_setup_teardown(test, start_three_phase, stop_three_phase)
+    const struct CMUnitTest tests[] = {
+        TEST(a_three_phase_branch_accepts_durably_before_it_answers),
+        TEST(a_fenced_branch_votes_no),
+        TEST(an_ask_before_the_work_makes_the_row_that_fences_it),
+        TEST(a_row_that_may_have_been_cleaned_is_not_invented),
+        TEST(what_is_not_stored_is_loaded_and_answered_anew),
+        TEST(a_store_that_fails_is_tried_again_and_nothing_is_said_before),
+        TEST(what_was_settled_is_known),
+        TEST(the_status_tells_where_it_listens),
+        TEST(read_only_work_needs_no_row),
+        TEST(sites_that_make_no_sense_are_refused),
+    };
+    return cmocka_run_group_tests_name("three_phase_participant", tests, NULL, NULL);
+}
