@@ -206,18 +206,10 @@ static bool cannot_tell(const struct agent *agent, const struct site *site)
     return site->damaged || may_be_forgotten(agent, site);
 }
 
-static bool sane(const struct register_state *state)
-{
-    return state->value <= REGISTER_COMMIT &&
-           (register_decided(state) ||
-            (ballot_compare(state->promised, state->accepted) >= 0 &&
-             state->promised.round <= LIMIT_ROUND && state->promised.site < LIMIT_SITES));
-}
-
 static void take_row(struct agent *agent, struct site *site, const struct db_register *row)
 {
     site->known = site->exists = true;
-    site->damaged = !sane(&row->state);
+    site->damaged = !register_state_sound(&row->state);
     site->state = site->damaged ? (struct register_state){0} : row->state;
     site->begun_us = row->begun_us;
     if (site->damaged)
@@ -292,7 +284,7 @@ static void answer_next(struct agent *agent, struct site *site)
         return;
     }
     enum register_reply said = register_answer(&after, &wait.ask);
-    if (site->exists && register_state_equal(&after, &site->state)) {
+    if (register_state_equal(&after, &site->state)) {
         reply(agent, site, &wait, said, &after);
         return;
     }
@@ -388,23 +380,27 @@ static bool transaction_valid(const char *coordinator, uint64_t seq)
     return seq != 0 && name_valid(coordinator);
 }
 
-static bool ask_valid(const Wire__Ask *ask, bool coordinator)
+static struct register_ask ask_read(const Wire__Ask *wire)
 {
-    bool accept = ask->question == WIRE__QUESTION__ACCEPT;
-    if (!transaction_valid(ask->coordinator, ask->seq) || !ask->ballot || ask->site < 1 ||
-        ask->site >= LIMIT_SITES || (!accept && ask->question != WIRE__QUESTION__PROMISE))
-        return false;
-    const Wire__Ballot *ballot = ask->ballot;
-    if (ballot->round > LIMIT_ROUND || ballot->site >= LIMIT_SITES || ballot->site == ask->site ||
-        coordinator != (ballot->site == 0))
-        return false;
-    if (accept && ask->value != WIRE__VALUE__ABORT && ask->value != WIRE__VALUE__COMMIT)
-        return false;
-    /* Round 0 needs no promise: only the coordinator has it, and only for commit. */
-    return ballot->round > 0 || (accept && coordinator && ask->value == WIRE__VALUE__COMMIT);
+    bool accept = wire->question == WIRE__QUESTION__ACCEPT;
+    return (struct register_ask){.question = (enum register_question)wire->question,
+                                 .ballot = {wire->ballot->round, wire->ballot->site},
+                                 .value =
+                                     accept ? (enum register_value)wire->value : REGISTER_EMPTY};
 }
 
-/* Every site asks with ballots of its own. */
+/* Every site asks with ballots of its own, and only the coordinator on the coordinator's link. */
+static bool ask_valid(const Wire__Ask *wire, bool coordinator)
+{
+    if (!transaction_valid(wire->coordinator, wire->seq) || !wire->ballot || wire->site < 1 ||
+        wire->site >= LIMIT_SITES)
+        return false;
+    struct register_ask ask = ask_read(wire);
+    return register_ask_sound(&ask) && ask.ballot.site != wire->site &&
+           coordinator == (ask.ballot.site == 0);
+}
+
+/* As far as this site knows who is which. */
 static bool asker_fits(const struct site *site, const char *from, const Wire__Ask *ask)
 {
     if (site->id.branch >= 0 && ask->site != (uint32_t)site->id.branch + 1)
@@ -454,13 +450,7 @@ void site_ask(struct agent *agent, const char *from, bool coordinator, uint64_t 
     }
     if (!site)
         return;
-    struct site_wait wait = {.session = session,
-                             .site = ask->site,
-                             .ask = {.question = (enum register_question)ask->question,
-                                     .ballot = {ask->ballot->round, ask->ballot->site},
-                                     .value = ask->question == WIRE__QUESTION__ACCEPT
-                                                  ? (enum register_value)ask->value
-                                                  : REGISTER_EMPTY}};
+    struct site_wait wait = {.session = session, .site = ask->site, .ask = ask_read(ask)};
     add_wait(site, &wait);
     site_touch(agent, site);
 }

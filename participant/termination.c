@@ -287,18 +287,16 @@ static void begin(struct agent *agent, struct site *site)
         return;
     }
     struct proposer *proposer = &site->termination->proposer;
-    if (site->state.promised.round >= LIMIT_ROUND || proposer->seen >= LIMIT_ROUND) {
-        give_up(agent, site, "its registers have no more rounds");
-        return;
-    }
     /* A crash here: nothing happened yet. The next run finds the branch in doubt, and its row. */
     CRASH_POINT("participant.terminating");
     if (proposer->seen == 0)
         host_log(&agent->host, LOG_INFO,
                  "%s is in doubt and its coordinator %s: %s asks the others", site->gtrid,
                  site->held ? "can't tell" : "is not there", agent->participant);
-    proposer_begin(proposer, &site->state);
-    site_touch(agent, site);
+    if (proposer_begin(proposer, &site->state))
+        site_touch(agent, site);
+    else
+        give_up(agent, site, "a site has used up its registers' rounds");
 }
 
 void termination_turn(struct agent *agent, struct site *site)
@@ -499,27 +497,24 @@ void termination_own_reply(struct agent *agent, struct site *site, const struct 
     turned(agent, site, proposer_hear(proposer, proposer->self, ask, reply, &site->state), NULL);
 }
 
-static bool ballot_read(const Wire__Ballot *wire, struct ballot *ballot)
+static struct ballot ballot_read(const Wire__Ballot *wire)
 {
-    *ballot = wire ? (struct ballot){wire->round, wire->site} : (struct ballot){0, 0};
-    return ballot->round <= LIMIT_ROUND && ballot->site < LIMIT_SITES;
+    return wire ? (struct ballot){wire->round, wire->site} : (struct ballot){0, 0};
 }
 
 /* What a reply says of the register that it comes from. False: no register can say that. */
 static bool reply_read(const Wire__Reply *wire, struct register_ask *ask,
                        struct register_state *state)
 {
-    *state = (struct register_state){.value = (uint8_t)wire->value};
-    if (wire->value < WIRE__VALUE__EMPTY || wire->value > WIRE__VALUE__COMMIT ||
-        !ballot_read(wire->ballot, &ask->ballot))
+    *ask = (struct register_ask){.question = (enum register_question)wire->question,
+                                 .ballot = ballot_read(wire->ballot)};
+    *state = (struct register_state){.promised = ballot_read(wire->promised),
+                                     .accepted = ballot_read(wire->accepted),
+                                     .value = (uint8_t)wire->value};
+    if (wire->value < WIRE__VALUE__EMPTY || wire->value > WIRE__VALUE__COMMIT)
         return false;
-    ask->question = (enum register_question)wire->question;
-    ask->value = REGISTER_EMPTY;
-    if (wire->answered == WIRE__ANSWERED__KNOWN)
-        return wire->value != WIRE__VALUE__EMPTY;
-    return ballot_read(wire->promised, &state->promised) &&
-           ballot_read(wire->accepted, &state->accepted) &&
-           ballot_compare(state->promised, state->accepted) >= 0;
+    return wire->answered == WIRE__ANSWERED__KNOWN ? wire->value != WIRE__VALUE__EMPTY
+                                                   : register_state_sound(state);
 }
 
 static bool reply_word(Wire__Answered answered, enum register_reply *reply)
@@ -556,7 +551,7 @@ void termination_reply(struct agent *agent, const char *from, const char *coordi
     }
     struct termination_site *said = &termination->sites[wire->site];
     said->heard = reply != REGISTER_WAIT && reply != REGISTER_HELD;
-    said->decided = reply == REGISTER_DECIDED;
+    said->decided = reply == REGISTER_DECIDED || register_decided(&state);
     if (said->heard)
         said->state = state;
     turned(agent, site, proposer_hear(&termination->proposer, (int)wire->site, &ask, reply, &state),
