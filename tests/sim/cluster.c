@@ -16,7 +16,7 @@
 /* How one run's processes are set up; drawn once, the same for every restart. */
 static struct {
     uint64_t transaction_timeout_us, heartbeat_us, sweep_us, lock_timeout_us, retain_us;
-    uint64_t patience_us;
+    uint64_t patience_us, keep_us;
     int connections, checkpoint_every;
     int deaf; /* a participant that listens nowhere; -1: all do */
     uint64_t reported_us[MAX_COORDINATORS];
@@ -118,7 +118,7 @@ static void agent_start(struct node *node)
                                   .connections = setup.connections,
                                   .heartbeat_us = setup.heartbeat_us,
                                   .sweep_us = setup.sweep_us,
-                                  .barrier_keep_us = 7 * 24 * 3600 * SECOND_US,
+                                  .barrier_keep_us = setup.keep_us,
                                   .patience_us = setup.patience_us};
     char address[64];
     network_address(node->index, address, sizeof(address));
@@ -212,6 +212,16 @@ static void draw_setup(struct world *world)
     setup.patience_us = world_between(world, 2, 15) * 100 * MILLISECOND_US;
 }
 
+bool cluster_forgetful(void)
+{
+    return setup.retain_us < 3600 * SECOND_US;
+}
+
+bool cluster_cleans(void)
+{
+    return setup.keep_us < 3600 * SECOND_US;
+}
+
 /* A third of the worlds has two-phase transactions only, a third both kinds. */
 static void draw_protocols(struct world *world)
 {
@@ -220,14 +230,13 @@ static void draw_protocols(struct world *world)
     enum protocols protocols = drawn[world_between(world, 0, 2)];
     if (world->protocols == PROTOCOLS_ANY)
         world->protocols = protocols;
+    setup.keep_us = 7 * 24 * 3600 * SECOND_US;
+    if (world->protocols != PROTOCOLS_TWO_PHASE && !cluster_forgetful() &&
+        world_chance(world, PPM / 12))
+        setup.keep_us = world_between(world, 4, 16) * SECOND_US;
     setup.deaf = -1;
     if (world->protocols == PROTOCOLS_BOTH && world_chance(world, PPM / 16))
         setup.deaf = (int)world_between(world, 0, (uint64_t)world->participant_count - 1);
-}
-
-bool cluster_forgetful(void)
-{
-    return setup.retain_us < 3600 * SECOND_US;
 }
 
 static void add_foreign(struct world *world)

@@ -12,6 +12,9 @@ void cluster_init(struct world *world);
 void cluster_fini(struct world *world);
 /* Coordinators keep what they know for seconds only. */
 bool cluster_forgetful(void);
+/* Participants keep registers for seconds only: what is older may be nobody's to finish any more.
+ */
+bool cluster_cleans(void);
 void cluster_start(struct world *world);
 
 /* This coordinator has died, and nobody starts it again. */

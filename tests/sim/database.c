@@ -535,6 +535,22 @@ void database_bury(struct database *database, const char *coordinator)
     operate(database, coordinator);
 }
 
+void database_end_three_phase(struct database *database)
+{
+    for (struct list *i = database->prepared.next, *next; i != &database->prepared; i = next) {
+        struct local *local = LOCAL(i);
+        next = i->next;
+        if (!local->three_phase)
+            continue;
+        bool commit =
+            registers_decision(database->world->registers, local->gtrid) == REGISTER_COMMIT;
+        world_note(database->world, commit, "db%d: an operator ends %s", database->index,
+                   local->gid);
+        database_finish(database, local, commit);
+    }
+    database_tail_clear(database);
+}
+
 void database_fence(struct database *database, const char *gtrid)
 {
     for (struct list *i = database->working.next, *next; i != &database->working; i = next) {

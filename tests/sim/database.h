@@ -123,6 +123,8 @@ bool database_meddle(struct database *database);
 void database_resolve_held(struct database *database);
 /* An operator ends the two-phase branches of a coordinator that is gone for good. */
 void database_bury(struct database *database, const char *coordinator);
+/* ... and three-phase branches as the registers say, all of them together. */
+void database_end_three_phase(struct database *database);
 
 /* ---- what it holds ---- */
 

@@ -328,6 +328,9 @@ void nemesis_begin(struct world *world)
         mixture |= 1u << FAULT_MEDDLE;
     if (workload->calm)
         mixture = 0;
+    /* The rule for rows that may have gone holds while clocks are right to half of their age. */
+    if (cluster_cleans())
+        mixture &= ~(1u << FAULT_WALL_JUMP);
     workload->forgetful = cluster_forgetful();
     workload->meddling = mixture & 1u << FAULT_MEDDLE;
     pace_us = paces_us[world_between(world, 0, 3)];

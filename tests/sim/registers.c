@@ -356,6 +356,12 @@ void registers_told(struct registers *registers, const char *gtrid, bool committ
                     "a client", "is told");
 }
 
+enum register_value registers_decision(const struct registers *registers, const char *gtrid)
+{
+    const struct transaction *transaction = find(registers, gtrid);
+    return transaction ? (enum register_value)transaction->decision : REGISTER_EMPTY;
+}
+
 struct registers_count registers_count(const struct registers *registers)
 {
     struct registers_count count = {0};

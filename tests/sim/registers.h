@@ -40,6 +40,8 @@ void registers_settling(struct registers *registers, const char *gtrid);
 /* A client is told how it ended. */
 void registers_told(struct registers *registers, const char *gtrid, bool committed);
 
+/* What a majority has accepted. */
+enum register_value registers_decision(const struct registers *registers, const char *gtrid);
 struct registers_count registers_count(const struct registers *registers);
 const char *registers_word(uint8_t value);
 
