@@ -166,7 +166,10 @@ static const struct node_class agent_class = {.start = agent_start,
 
 static void accepted(struct node *acceptor, uint64_t route, const void *frame, size_t size)
 {
-    server_frame(acceptor->process, route, frame, size);
+    if (acceptor->class == &agent_class)
+        agent_door_frame(acceptor->process, route, frame, size);
+    else
+        server_frame(acceptor->process, route, frame, size);
 }
 
 static void connected(struct node *connector, int link, const void *frame, size_t size)
@@ -183,6 +186,16 @@ static void broken(struct node *connector, int link)
         agent_broken(connector->process, link);
     else
         clients_broken(connector);
+}
+
+static void line_connected(struct node *connector, int line, const void *frame, size_t size)
+{
+    agent_line_frame(connector->process, line, frame, size);
+}
+
+static void line_broken(struct node *connector, int line)
+{
+    agent_line_broken(connector->process, line);
 }
 
 /* ---- the cluster ---- */
@@ -250,7 +263,8 @@ static void add_foreign(struct world *world)
 
 void cluster_init(struct world *world)
 {
-    static const struct network_events events = {accepted, connected, broken, NULL, NULL};
+    static const struct network_events events = {accepted, connected, broken, line_connected,
+                                                 line_broken};
     draw_setup(world);
     world->coordinator_count = world_chance(world, PPM / 4) ? 2 : 1;
     world->participant_count = (int)world_between(world, 2, MAX_PARTICIPANTS);
