@@ -116,6 +116,19 @@ static void draft_unapplied(struct draft *draft, const struct tx *tx)
     }
 }
 
+static void draft_no_majority(struct draft *draft)
+{
+    Wire__Problem *problem = &draft->problem;
+    wire__problem__init(problem);
+    problem->code = (char *)"no_majority";
+    problem->message =
+        (char *)"commit was proposed, and a majority of the sites could not be reached in time";
+    problem->detail = (char *)"neither commit nor abort can be told; the outcome will follow";
+    snprintf(draft->hint, sizeof(draft->hint), "`troth tx show %s` tells", draft->gtrid);
+    problem->hint = draft->hint;
+    draft->outcome.problem = problem;
+}
+
 static void draft_unknown(struct draft *draft, const struct tx *tx)
 {
     Wire__Problem *problem = &draft->problem;
@@ -154,7 +167,10 @@ static void make_draft(const struct server *server, const struct tx *tx, enum an
         return;
     case ANSWER_UNKNOWN:
         draft->outcome.result = WIRE__RESULT__UNKNOWN;
-        draft_unknown(draft, tx);
+        if (tx->sites)
+            draft_no_majority(draft);
+        else
+            draft_unknown(draft, tx);
         return;
     case ANSWER_HAZARD:
         draft->outcome.result = WIRE__RESULT__HAZARD;
@@ -176,7 +192,7 @@ static bool answers_waiter(enum answer answer, const struct waiter *waiter, uint
 {
     if (answer == ANSWER_DECIDED)
         return waiter->decided_is_enough;
-    if (answer == ANSWER_UNAPPLIED)
+    if (answer == ANSWER_UNAPPLIED || answer == ANSWER_UNKNOWN)
         return waiter->due_us <= now_us || PLANTED(ANSWER_BEFORE_DURABLE);
     return true;
 }

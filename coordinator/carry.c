@@ -7,9 +7,9 @@
 #include "core/crash.h"
 #include "core/planted.h"
 
-static bool place_fits(enum place place, enum branch_state state)
+static bool place_fits(const struct tx_branch *branch, enum branch_state state)
 {
-    switch (place) {
+    switch ((enum place)branch->place) {
     case PLACE_NONE:
         return true;
     case PLACE_UNVOTED:
@@ -19,6 +19,9 @@ static bool place_fits(enum place place, enum branch_state state)
     case PLACE_OWED:
     case PLACE_OUTSTANDING:
         return state == BRANCH_COMMITTING || state == BRANCH_LOST;
+    case PLACE_ASK_OWED:
+    case PLACE_ASK_OUTSTANDING:
+        return transaction_wants(&branch->tx->machine, tx_branch_at(branch));
     }
     return false;
 }
@@ -48,11 +51,13 @@ static void count_burden(struct participant *participant, enum burden burden, in
         participant->unapplied += (size_t)by;
 }
 
-static void leave(struct tx_branch *branch)
+void server_leave(struct tx_branch *branch)
 {
-    if (branch->place == PLACE_OUTSTANDING) {
-        CHECK(branch->participant->outstanding_count > 0);
-        branch->participant->outstanding_count--;
+    bool ask = branch->place == PLACE_ASK_OUTSTANDING;
+    if (ask || branch->place == PLACE_OUTSTANDING) {
+        struct debt *debt = ask ? &branch->participant->asks : &branch->participant->finishes;
+        CHECK(debt->outstanding_count > 0);
+        debt->outstanding_count--;
     }
     list_remove(&branch->waits);
     branch->place = PLACE_NONE;
@@ -60,7 +65,7 @@ static void leave(struct tx_branch *branch)
 
 static void enter(struct tx_branch *branch, enum place place, struct list *list)
 {
-    leave(branch);
+    server_leave(branch);
     branch->place = (uint8_t)place;
     list_append(list, &branch->waits);
 }
@@ -89,13 +94,14 @@ static void follow_machine(struct server *server, struct tx *tx)
     for (int i = 0; i < tx->machine.branch_count; i++) {
         struct tx_branch *branch = &tx->branches[i];
         enum branch_state state = tx->machine.branches[i].state;
-        if (!place_fits(branch->place, state))
-            leave(branch);
+        if (!place_fits(branch, state))
+            server_leave(branch);
         set_burden(branch, burden_of(state));
     }
     enum transaction_state state = tx->machine.state;
     count(&server->undecided, &tx->counted_undecided, transaction_undecided(&tx->machine));
     count(&server->lost, &tx->counted_lost, state == TRANSACTION_LOST);
+    count(&server->proposed, &tx->counted_proposed, state == TRANSACTION_PROPOSED);
     count(&server->unapplied, &tx->counted_unapplied, state == TRANSACTION_COMMITTED);
     count(&server->hazards, &tx->counted_hazard, state == TRANSACTION_HAZARD);
 }
@@ -109,15 +115,18 @@ void server_list(struct server *server, struct tx *tx)
 void server_unlist(struct server *server, struct tx *tx)
 {
     for (int i = 0; i < tx->machine.branch_count; i++) {
-        leave(&tx->branches[i]);
+        server_leave(&tx->branches[i]);
         set_burden(&tx->branches[i], BURDEN_NONE);
     }
     count(&server->undecided, &tx->counted_undecided, false);
     count(&server->lost, &tx->counted_lost, false);
+    count(&server->proposed, &tx->counted_proposed, false);
     count(&server->unapplied, &tx->counted_unapplied, false);
     count(&server->hazards, &tx->counted_hazard, false);
     CHECK(list_empty(&tx->waiters));
     timers_clear(&server->timers, &tx->timer);
+    if (tx->sites)
+        timers_clear(&server->rounds, &tx->sites->timer);
     list_remove(&tx->durable);
     list_remove(&tx->all);
     map_remove(&server->live, &tx->node);
@@ -161,15 +170,22 @@ static bool send_lookup(struct tx_branch *branch)
  * work, nor fill its queue. */
 void server_pump(struct server *server, struct participant *participant)
 {
-    (void)server;
-    while (participant->peer && !list_empty(&participant->owed) &&
-           participant->outstanding_count < LIMIT_OUTSTANDING) {
-        struct tx_branch *branch = CONTAINER(participant->owed.next, struct tx_branch, waits);
-        size_t index = (size_t)(branch - branch->tx->branches);
+    struct debt *finishes = &participant->finishes, *asks = &participant->asks;
+    while (participant->peer && !list_empty(&finishes->owed) &&
+           finishes->outstanding_count < LIMIT_OUTSTANDING) {
+        struct tx_branch *branch = CONTAINER(finishes->owed.next, struct tx_branch, waits);
+        int index = tx_branch_at(branch);
         bool lookup = branch->tx->machine.branches[index].state == BRANCH_LOST;
         CHECK(lookup ? send_lookup(branch) : send_finish(branch, true));
-        enter(branch, PLACE_OUTSTANDING, &participant->outstanding);
-        participant->outstanding_count++;
+        enter(branch, PLACE_OUTSTANDING, &finishes->outstanding);
+        finishes->outstanding_count++;
+    }
+    while (participant->peer && !list_empty(&asks->owed) &&
+           asks->outstanding_count < LIMIT_OUTSTANDING) {
+        struct tx_branch *branch = CONTAINER(asks->owed.next, struct tx_branch, waits);
+        server_send_ask(server, branch);
+        enter(branch, PLACE_ASK_OUTSTANDING, &asks->outstanding);
+        asks->outstanding_count++;
     }
 }
 
@@ -177,24 +193,44 @@ static void owe(struct server *server, struct tx_branch *branch)
 {
     if (branch->place == PLACE_OWED || branch->place == PLACE_OUTSTANDING)
         return;
-    enter(branch, PLACE_OWED, &branch->participant->owed);
+    enter(branch, PLACE_OWED, &branch->participant->finishes.owed);
     server_pump(server, branch->participant);
 }
 
-static void append_committed(struct server *server, struct tx *tx)
+/* Also when the last question is outstanding: this is another one. */
+void server_owe_ask(struct server *server, struct tx_branch *branch)
+{
+    if (branch->place == PLACE_ASK_OWED)
+        return;
+    enter(branch, PLACE_ASK_OWED, &branch->participant->asks.owed);
+    server_pump(server, branch->participant);
+}
+
+/* What was appended of the transaction is durable when `position` is. */
+void server_await(struct server *server, struct tx *tx, uint64_t position)
+{
+    tx->position = position;
+    list_remove(&tx->durable);
+    list_append(&server->awaited, &tx->durable);
+}
+
+/* Commit as decided by this record, or as proposed by it. */
+static void append_commit(struct server *server, struct tx *tx, bool proposed)
 {
     /* A crash here forgets the transaction: every participant asks and is told abort, and the
      * client has heard nothing. */
     CRASH_POINT("coordinator.voted");
-    tx->decided_us = server->host.wall_us(server->host.self);
+    if (!proposed)
+        tx->decided_us = server->host.wall_us(server->host.self);
     if (tx->key) {
         char *results[LIMIT_CALLS];
         for (int i = 0; i < tx->call_count; i++)
             results[i] = tx->calls[i].result;
         keys_keep_results(&server->keys, tx->key, results, tx->call_count, tx->results_dropped);
     }
-    tx->position = server_append_committed(server, tx);
-    list_append(&server->deciding, &tx->durable);
+    server_await(server, tx,
+                 proposed ? server_append_proposed(server, tx)
+                          : server_append_committed(server, tx));
     /* A crash here may leave the record or not; nobody was told, so both are right. */
     CRASH_POINT("coordinator.deciding");
 }
@@ -218,10 +254,12 @@ static void release(struct server *server, struct tx *tx)
         tx->decided_us = tx->ended_us;
     if (committed)
         server->committed++;
-    if (tx->key && tx->machine.durable)
+    if (tx->key && tx->machine.committed)
         keys_settle(&server->keys, tx->key, tx->ended_us);
-    CHECK(!tx->key || tx->machine.durable); /* that of an abort was dropped with the answer */
+    CHECK(!tx->key || tx->machine.committed); /* that of an abort was dropped with the answer */
     tx->key = NULL;
+    if (tx->sites && tx->machine.committed)
+        server_settled(server, tx);
     server_unlist(server, tx);
     history_add(&server->history, tx);
 }
@@ -233,7 +271,7 @@ static void aborted(struct server *server, struct tx *tx)
     tx->decided_us = server->host.wall_us(server->host.self);
     server->aborted++;
     server_answer(server, tx, ANSWER_ABORTED);
-    if (tx->key && !tx->machine.appended) {
+    if (tx->key && tx->machine.state != TRANSACTION_DECIDING) { /* as planted bugs leave it */
         keys_remove(&server->keys, tx->key);
         tx->key = NULL;
     }
@@ -253,6 +291,9 @@ static bool carry_send(struct server *server, struct tx *tx, const struct action
     case ACTION_OWE_LOOKUP:
         owe(server, branch);
         return true;
+    case ACTION_OWE_ASK:
+        server_owe_ask(server, branch);
+        return true;
     case ACTION_SEND_PREPARE:
         enter(branch, PLACE_UNVOTED, &branch->participant->unvoted);
         return server_send_prepare(server, tx, action->branch, server->submitting);
@@ -268,7 +309,23 @@ static void carry_other(struct server *server, struct tx *tx, const struct actio
     uint64_t now_us = server->host.now_us(server->host.self);
     switch (action->type) {
     case ACTION_APPEND_COMMITTED:
-        append_committed(server, tx);
+    case ACTION_APPEND_PROPOSED:
+        append_commit(server, tx, action->type == ACTION_APPEND_PROPOSED);
+        break;
+    case ACTION_APPEND_REGISTER:
+        server_await(server, tx, server_append_register(server, tx));
+        break;
+    case ACTION_APPEND_DECIDED:
+        server_decided(server, tx);
+        break;
+    case ACTION_REPLY_GRANTED:
+        server_reply_later(server, tx, action->branch, REGISTER_GRANTED);
+        break;
+    case ACTION_REPLY_OUTBID:
+        server_reply_later(server, tx, action->branch, REGISTER_OUTBID);
+        break;
+    case ACTION_ARM_ROUND:
+        server_arm_round(server, tx);
         break;
     case ACTION_APPEND_ENDED:
         append_ended(server, tx);
@@ -292,6 +349,7 @@ static void carry_other(struct server *server, struct tx *tx, const struct actio
         break;
     case ACTION_ANSWER_UNKNOWN:
         server_answer(server, tx, ANSWER_UNKNOWN);
+        server_arm_waiters(server, tx);
         break;
     case ACTION_ANSWER_HAZARD:
         server_answer(server, tx, ANSWER_HAZARD);
@@ -341,7 +399,7 @@ bool server_step(struct server *server, struct tx *tx, const struct transaction_
     follow_machine(server, tx);
     for (int i = 0; i < actions.count; i++) {
         const struct action *action = &actions.list[i];
-        if (action->type > ACTION_OWE_LOOKUP)
+        if (action->type > ACTION_OWE_ASK)
             carry_other(server, tx, action);
         else if (!carry_send(server, tx, action))
             unreachable.branches[unreachable.count++] = action->branch;

@@ -27,6 +27,7 @@ void participant_forget_report(struct participant *participant)
     free(report->database_reason);
     free_texts(report->held, report->held_count);
     free_texts(report->operations, report->operation_count);
+    free(report->listen);
     *report = (struct participant_report){0};
 }
 
@@ -38,6 +39,7 @@ void participants_fini(struct participants *participants)
         list_remove(&participant->all);
         participant_forget_report(participant);
         free(participant->software);
+        free(participant->settled);
         free(participant);
     }
     map_fini(&participants->map);
@@ -65,8 +67,10 @@ struct participant *participants_meet(struct participants *participants, const c
     strcpy(participant->name, name);
     list_init(&participant->unvoted);
     list_init(&participant->aborting);
-    list_init(&participant->owed);
-    list_init(&participant->outstanding);
+    list_init(&participant->finishes.owed);
+    list_init(&participant->finishes.outstanding);
+    list_init(&participant->asks.owed);
+    list_init(&participant->asks.outstanding);
     list_append(&participants->all, &participant->all);
     map_insert(&participants->map, &participant->node, hash_bytes(name, strlen(name)));
     return participant;
@@ -115,6 +119,11 @@ void participant_report(struct participant *participant, const Wire__Status *sta
     report->held_count = status->n_held;
     report->operations = copy_texts(status->operations, status->n_operations);
     report->operation_count = status->n_operations;
+    size_t listen_size = strnlen(status->listen, LIMIT_ADDRESS_BYTES + 1);
+    if (listen_size > 0 && listen_size <= LIMIT_ADDRESS_BYTES)
+        report->listen = xstrdup(status->listen);
+    report->terminating = status->terminating;
+    report->minority = status->minority;
     qsort(report->operations, report->operation_count, sizeof(*report->operations), compare);
 }
 

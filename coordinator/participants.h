@@ -25,6 +25,24 @@ struct participant_report {
     size_t held_count;
     char **operations; /* sorted */
     size_t operation_count;
+    char *listen; /* for other participants; NULL: none, or not a sound one */
+    uint32_t terminating, minority;
+};
+
+/* What is sent in every session until it is answered. Of struct tx_branch. */
+struct debt {
+    struct list owed;        /* not sent in this session */
+    struct list outstanding; /* sent in this session, not answered */
+    size_t outstanding_count;
+};
+
+enum { SETTLED_BATCH = 512 };
+
+/* Ended three-phase commits that the participant was not told of yet. */
+struct settled {
+    uint64_t epoch;
+    size_t count;
+    uint64_t seqs[SETTLED_BATCH];
 };
 
 struct participant {
@@ -37,12 +55,12 @@ struct participant {
     struct participant_report report;
 
     /* Of struct tx_branch. */
-    struct list unvoted;     /* PREPARE was sent in this session, the vote is missing */
-    struct list aborting;    /* ABORT was sent in this session, not acknowledged */
-    struct list owed;        /* COMMIT or LOOKUP, not sent in this session */
-    struct list outstanding; /* COMMIT or LOOKUP, sent in this session, not answered */
-    size_t outstanding_count;
+    struct list unvoted;  /* PREPARE was sent in this session, the vote is missing */
+    struct list aborting; /* ABORT was sent in this session, not acknowledged */
+    struct debt finishes; /* COMMIT and LOOKUP */
+    struct debt asks;     /* of its register: apart, so that neither waits for the other */
     size_t working, unapplied;
+    struct settled *settled; /* NULL: nothing */
 };
 
 struct participants {

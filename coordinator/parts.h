@@ -1,6 +1,7 @@
 /* What the files of the runner share: server.c (life, time, sessions), submit.c (new work),
- * carry.c (the actions of the machine), votes.c (what participants send), answers.c (outcomes),
- * records.c (what goes into the journal), replay.c (what comes out of it). */
+ * carry.c (the actions of the machine), votes.c (what participants send), sites.c (the registers
+ * of three-phase commit), answers.c (outcomes), records.c (what goes into the journal), replay.c
+ * (what comes out of it). */
 #ifndef TROTH_COORDINATOR_PARTS_H
 #define TROTH_COORDINATOR_PARTS_H
 
@@ -37,10 +38,10 @@ struct server {
     int64_t started_us; /* wall clock */
     uint64_t started_position, stopped_position, durable_position;
 
-    struct map live;      /* struct tx, by id */
-    struct list all;      /* the same, in the order of their beginning */
-    struct list deciding; /* the same, those that wait for their record, by position */
-    size_t undecided, lost, unapplied, hazards, waiting;
+    struct map live;     /* struct tx, by id */
+    struct list all;     /* the same, in the order of their beginning */
+    struct list awaited; /* the same, those that wait for a record, by position */
+    size_t undecided, lost, proposed, unapplied, hazards, waiting;
     uint64_t committed, aborted; /* in this run */
 
     struct participants participants;
@@ -48,6 +49,7 @@ struct server {
     struct history history;
     struct timers timers;
     struct timer housekeeping;
+    struct timers rounds; /* of struct tx_sites */
 
     const Wire__Submit *submitting; /* during the step of EVENT_SUBMITTED */
 
@@ -64,6 +66,11 @@ struct tx *server_find(const struct server *server, struct txid id);
 bool server_step(struct server *server, struct tx *tx, const struct transaction_event *event);
 /* Sends what is owed to the participant, as far as LIMIT_OUTSTANDING allows. */
 void server_pump(struct server *server, struct participant *participant);
+void server_owe_ask(struct server *server, struct tx_branch *branch);
+/* The branch waits for nothing at its participant now. */
+void server_leave(struct tx_branch *branch);
+/* EVENT_RECORD_DURABLE comes, and replies that wait go out, when the position is durable. */
+void server_await(struct server *server, struct tx *tx, uint64_t position);
 void server_list(struct server *server, struct tx *tx); /* makes it live */
 /* Takes it off every list, for the replay of its end and for release. */
 void server_unlist(struct server *server, struct tx *tx);
@@ -78,9 +85,32 @@ void server_voted(struct server *server, struct guest *guest, const Wire__Vote *
 void server_finished(struct server *server, struct guest *guest, const Wire__Finished *finished);
 void server_found(struct server *server, struct guest *guest, const Wire__Found *found);
 void server_inquired(struct server *server, struct guest *guest, const Wire__Inquire *inquire);
+enum presence server_presence(const struct tx *tx);
+/* The participant can't prove, or denies, what was decided of this branch: a hazard. Does nothing
+ * unless the branch was told so and has not acknowledged it. */
+void server_unproved(struct server *server, struct tx *tx, int index, const char *reason);
 void server_participant_up(struct server *server, struct participant *participant,
                            struct peer *peer);
 void server_participant_down(struct server *server, struct participant *participant);
+
+/* sites.c */
+void server_asked(struct server *server, struct guest *guest, const Wire__Ask *ask);
+void server_replied(struct server *server, struct guest *guest, const Wire__Reply *reply);
+void server_told(struct server *server, struct guest *guest, const Wire__Decided *decided);
+void server_send_ask(struct server *server, struct tx_branch *branch);
+/* The answer to the site's last ask goes out when all that was appended is durable. */
+void server_reply_later(struct server *server, struct tx *tx, int site, enum register_reply reply);
+void server_send_replies(struct server *server, struct tx *tx);
+void server_decided(struct server *server, struct tx *tx);
+/* The problem of an abort by the registers. */
+void server_overruled(struct tx *tx);
+/* At a higher ballot: EVENT_RESUMED or EVENT_ROUND_DUE. */
+void server_begin_round(struct server *server, struct tx *tx, enum transaction_event_type why);
+void server_arm_round(struct server *server, struct tx *tx);
+void server_round_due(struct server *server, struct tx *tx);
+/* The transaction has ended as committed: its sites may fold their registers together. */
+void server_settled(struct server *server, const struct tx *tx);
+void server_flush_settled(struct server *server, struct participant *participant);
 
 /* answers.c */
 enum answer {
@@ -108,6 +138,9 @@ void problem_view(const struct problem *problem, Wire__Problem *out);
 uint64_t server_append_started(struct server *server);
 uint64_t server_append_stopped(struct server *server);
 uint64_t server_append_committed(struct server *server, struct tx *tx);
+uint64_t server_append_proposed(struct server *server, struct tx *tx);
+uint64_t server_append_register(struct server *server, struct tx *tx);
+uint64_t server_append_decided(struct server *server, struct tx *tx);
 uint64_t server_append_ended(struct server *server, struct tx *tx);
 uint64_t server_append_hazard(struct server *server, struct tx *tx, int index);
 void server_checkpoint(struct server *server);

@@ -57,23 +57,28 @@ static void key_record(const struct key *key, Journal__Key *out)
     out->results_dropped = key->results_dropped;
 }
 
-uint64_t server_append_committed(struct server *server, struct tx *tx)
-{
-    Journal__Record record = JOURNAL__RECORD__INIT;
-    Journal__Committed committed = JOURNAL__COMMITTED__INIT;
+/* A COMMIT record, or the proposal of one, and what it points to. */
+struct commit_record {
+    Journal__Committed committed;
     Journal__Branch branches[LIMIT_BRANCHES], *pointers[LIMIT_BRANCHES];
     Journal__Key key;
-    committed.epoch = tx->id.epoch;
-    committed.seq = tx->id.seq;
-    committed.at_us = tx->decided_us;
-    committed.begun_us = tx->begun_us;
-    committed.branches = pointers;
+};
+
+static void draft_commit(const struct tx *tx, int64_t at_us, struct commit_record *draft)
+{
+    Journal__Committed *committed = &draft->committed;
+    journal__committed__init(committed);
+    committed->epoch = tx->id.epoch;
+    committed->seq = tx->id.seq;
+    committed->at_us = at_us;
+    committed->begun_us = tx->begun_us;
+    committed->branches = draft->pointers;
     for (int i = 0; i < tx->machine.branch_count; i++) {
         enum branch_state state = tx->machine.branches[i].state;
         if (state == BRANCH_READ_ONLY)
             continue;
-        Journal__Branch *branch = pointers[committed.n_branches] = &branches[committed.n_branches];
-        committed.n_branches++;
+        size_t at = committed->n_branches++;
+        Journal__Branch *branch = draft->pointers[at] = &draft->branches[at];
         journal__branch__init(branch);
         branch->participant = tx->branches[i].participant->name;
         branch->index = tx->branches[i].number;
@@ -81,12 +86,79 @@ uint64_t server_append_committed(struct server *server, struct tx *tx)
         branch->applied = state == BRANCH_APPLIED;
     }
     if (tx->key) {
-        key_record(tx->key, &key);
-        committed.key = &key;
+        key_record(tx->key, &draft->key);
+        committed->key = &draft->key;
     }
+}
+
+uint64_t server_append_committed(struct server *server, struct tx *tx)
+{
+    Journal__Record record = JOURNAL__RECORD__INIT;
+    struct commit_record draft;
+    draft_commit(tx, tx->decided_us, &draft);
     record.body_case = JOURNAL__RECORD__BODY_COMMITTED;
-    record.committed = &committed;
+    record.committed = &draft.committed;
     return append(server, &record, true);
+}
+
+static void draft_register(const struct tx *tx, Journal__Register *out)
+{
+    const struct register_state *own = &tx->machine.own;
+    journal__register__init(out);
+    out->epoch = tx->id.epoch;
+    out->seq = tx->id.seq;
+    out->promised_round = own->promised.round;
+    out->promised_site = own->promised.site;
+    out->accepted_round = own->accepted.round;
+    out->accepted_site = own->accepted.site;
+    out->commit = own->value == REGISTER_COMMIT;
+}
+
+/* With what the site holds by now, when that is more than the proposal itself. */
+uint64_t server_append_proposed(struct server *server, struct tx *tx)
+{
+    static const struct register_state fresh = {.value = REGISTER_COMMIT};
+    Journal__Record record = JOURNAL__RECORD__INIT;
+    Journal__Proposed proposed = JOURNAL__PROPOSED__INIT;
+    Journal__Register own;
+    struct commit_record draft;
+    char *sites[LIMIT_SITES];
+    draft_commit(tx, wall_us(server), &draft);
+    proposed.proposal = &draft.committed;
+    proposed.sites = sites;
+    proposed.n_sites = tx->machine.branch_count;
+    for (int i = 0; i < tx->machine.branch_count; i++)
+        sites[i] = tx->branches[i].participant->name;
+    if (!register_state_equal(&tx->machine.own, &fresh)) {
+        draft_register(tx, &own);
+        proposed.own = &own;
+    }
+    record.body_case = JOURNAL__RECORD__BODY_PROPOSED;
+    record.proposed = &proposed;
+    return append(server, &record, true);
+}
+
+uint64_t server_append_register(struct server *server, struct tx *tx)
+{
+    Journal__Record record = JOURNAL__RECORD__INIT;
+    Journal__Register body;
+    draft_register(tx, &body);
+    record.body_case = JOURNAL__RECORD__BODY_REGISTERED;
+    record.registered = &body;
+    return append(server, &record, true);
+}
+
+uint64_t server_append_decided(struct server *server, struct tx *tx)
+{
+    Journal__Record record = JOURNAL__RECORD__INIT;
+    Journal__Decided decided = JOURNAL__DECIDED__INIT;
+    decided.epoch = tx->id.epoch;
+    decided.seq = tx->id.seq;
+    decided.commit = tx->machine.proposer.value == REGISTER_COMMIT;
+    decided.at_us = wall_us(server);
+    record.body_case = JOURNAL__RECORD__BODY_DECIDED;
+    record.decided = &decided;
+    return append(server, &record, false);
 }
 
 uint64_t server_append_ended(struct server *server, struct tx *tx)
@@ -111,7 +183,7 @@ uint64_t server_append_hazard(struct server *server, struct tx *tx, int index)
     hazard.seq = tx->id.seq;
     hazard.branch = tx->branches[index].number;
     hazard.participant = tx->branches[index].participant->name;
-    hazard.commit = tx->machine.durable;
+    hazard.commit = tx->machine.committed;
     hazard.reason = tx->problem && tx->problem->detail ? tx->problem->detail : (char *)"";
     hazard.at_us = wall_us(server);
     record.body_case = JOURNAL__RECORD__BODY_HAZARD;
@@ -166,12 +238,16 @@ static void append_epochs(struct server *server)
 }
 
 /* The record of a decision that waits to be durable lies before the checkpoint, which replaces it:
- * so it is written again here. Its own durability stays what is waited for. */
+ * so it is written again here. Its own durability stays what is waited for. What was proposed and
+ * then aborted by the registers is left out, as all aborts are. */
 static void append_live(struct server *server)
 {
     for (struct list *at = server->all.next; at != &server->all; at = at->next) {
         struct tx *tx = CONTAINER(at, struct tx, all);
-        if (tx->machine.appended && !tx->hazard_only)
+        bool undecided = transaction_phase(&tx->machine) == PHASE_DECIDING;
+        if (tx->sites && undecided)
+            server_append_proposed(server, tx);
+        else if (tx->machine.appended && !tx->hazard_only && (undecided || tx->machine.committed))
             server_append_committed(server, tx);
         for (int i = 0; i < tx->machine.branch_count; i++) {
             if (tx->machine.branches[i].state == BRANCH_HAZARD)

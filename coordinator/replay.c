@@ -87,8 +87,9 @@ static bool replay_committed(struct server *server, const Journal__Committed *co
         return true;
     int count = (int)committed->n_branches;
     size_t text = committed->key ? strlen(committed->key->key) + 1 : 0;
-    struct tx *tx = tx_new(id, count, 0, text);
-    transaction_init(&tx->machine, tx->machine.branches, count, false, committed->key != NULL);
+    struct tx *tx = tx_new(id, count, 0, false, text);
+    transaction_init(&tx->machine, tx->machine.branches, count, IN_TWO_PHASES,
+                     committed->key != NULL);
     tx->begun_us = committed->begun_us;
     tx->decided_us = committed->at_us;
     server_list(server, tx);
@@ -136,8 +137,8 @@ static bool replay_ended(struct server *server, const Journal__Ended *ended, str
 static struct tx *widen(struct server *server, struct tx *old, struct txid id)
 {
     int known = old ? old->machine.branch_count : 0;
-    struct tx *tx = tx_new(id, known + 1, 0, 0);
-    transaction_init(&tx->machine, tx->machine.branches, known + 1, false, false);
+    struct tx *tx = tx_new(id, known + 1, 0, false, 0);
+    transaction_init(&tx->machine, tx->machine.branches, known + 1, IN_TWO_PHASES, false);
     tx->hazard_only = true;
     for (int i = 0; i < known; i++) {
         tx->branches[i].participant = old->branches[i].participant;

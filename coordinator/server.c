@@ -150,6 +150,15 @@ static void message_of_participant(struct server *server, struct guest *guest,
             break;
         server_inquired(server, guest, message->inquire);
         return;
+    case WIRE__MESSAGE__BODY_ASK:
+        server_asked(server, guest, message->ask);
+        return;
+    case WIRE__MESSAGE__BODY_REPLY:
+        server_replied(server, guest, message->reply);
+        return;
+    case WIRE__MESSAGE__BODY_DECIDED:
+        server_told(server, guest, message->decided);
+        return;
     case WIRE__MESSAGE__BODY_STATUS:
         participant_report(guest->participant, message->status);
         return;
@@ -188,7 +197,7 @@ struct server *server_new(const struct server_config *config, const struct host_
     server->config.coordinator = server->coordinator;
     server->host = *host;
     list_init(&server->all);
-    list_init(&server->deciding);
+    list_init(&server->awaited);
     participants_init(&server->participants);
     keys_init(&server->keys);
     history_init(&server->history);
@@ -235,6 +244,7 @@ void server_free(struct server *server)
     history_fini(&server->history);
     recovery_fini(&server->recovery);
     timers_fini(&server->timers);
+    timers_fini(&server->rounds);
     arena_fini(&server->arena);
     free(server->scratch);
     free(server->cluster);
@@ -242,15 +252,28 @@ void server_free(struct server *server)
     free(server);
 }
 
-/* The oldest id that may still be decided, or be given out. */
+/* The oldest id that may still be decided, or be given out. Those of earlier runs, which were
+ * proposed, lie first and in the order of their records; those of this run in that of their ids. */
 static struct txid memory_floor(const struct server *server)
 {
+    struct txid floor = {server->recovery.epoch, server->recovery.last_seq + 1};
     for (struct list *at = server->all.next; at != &server->all; at = at->next) {
         const struct tx *tx = CONTAINER(at, struct tx, all);
-        if (transaction_phase(&tx->machine) <= PHASE_DECIDING)
-            return tx->id;
+        if (transaction_phase(&tx->machine) > PHASE_DECIDING)
+            continue;
+        if (txid_compare(tx->id, floor) < 0)
+            floor = tx->id;
+        if (tx->id.epoch == server->recovery.epoch)
+            break;
     }
-    return (struct txid){server->recovery.epoch, server->recovery.last_seq + 1};
+    return floor;
+}
+
+static void flush_settled(struct server *server)
+{
+    struct list *head = &server->participants.all;
+    for (struct list *at = head->next; at != head; at = at->next)
+        server_flush_settled(server, CONTAINER(at, struct participant, all));
 }
 
 static void keep_house(struct server *server, uint64_t now_us)
@@ -259,6 +282,7 @@ static void keep_house(struct server *server, uint64_t now_us)
     recovery_forget(&server->recovery, wall_us, server->config.retain_us, memory_floor(server));
     if (server->config.retain_us < INT64_MAX)
         keys_expire(&server->keys, wall_us - (int64_t)server->config.retain_us);
+    flush_settled(server);
     timers_set(&server->timers, &server->housekeeping, now_us + HOUSEKEEPING_US);
 }
 
@@ -270,17 +294,49 @@ void server_start(struct server *server, const struct journal_port *journal)
     server->named = true;
     server->started_position = server_append_started(server);
     keep_house(server, server->host.now_us(server->host.self));
-    /* What was committed with nothing left to apply only lacks its end. */
+    /* What was committed with nothing left to apply only lacks its end; what was proposed may have
+     * been decided by others since. */
     for (struct list *at = server->all.next, *next; at != &server->all; at = next) {
+        struct tx *tx = CONTAINER(at, struct tx, all);
         struct transaction_event event = {.type = EVENT_RESUMED};
         next = at->next;
-        CHECK(server_step(server, CONTAINER(at, struct tx, all), &event));
+        if (tx->machine.state == TRANSACTION_PROPOSED)
+            server_begin_round(server, tx, EVENT_RESUMED);
+        else
+            CHECK(server_step(server, tx, &event));
     }
 }
 
 void server_frame(struct server *server, uint64_t route, const void *frame, size_t size)
 {
     transport_frame(server->transport, route, frame, size);
+}
+
+static void record_durable(struct server *server, struct tx *tx)
+{
+    struct transaction_event event = {.type = EVENT_RECORD_DURABLE};
+    if (!tx->sites) {
+        /* A crash here: the decision stands and nobody was told. The restart tells the
+         * participants; a client that wants to know asks with its key. */
+        CRASH_POINT("coordinator.decided");
+    } else if (tx->machine.state == TRANSACTION_DECIDING) {
+        /* A crash here: commit is proposed and nobody was asked. The restart finds the record and
+         * takes over; meanwhile a majority of the others may have aborted it. */
+        CRASH_POINT("coordinator.proposed");
+    } else if (!tx->machine.granting) {
+        /* A crash here: this site keeps its promise, or what it accepted, without having said so.
+         * Who asked it asks again. */
+        CRASH_POINT("coordinator.promised");
+    }
+    CHECK(server_step(server, tx, &event));
+    if (tx->sites && tx->machine.state == TRANSACTION_PROPOSED) {
+        server_send_replies(server, tx);
+        /* A crash here loses what was queued in this turn: the restart asks at a higher ballot. */
+        CRASH_POINT("coordinator.asked");
+    } else {
+        /* A crash here loses what was queued in this turn: as above. */
+        CRASH_POINT("coordinator.told");
+    }
 }
 
 void server_durable(struct server *server, uint64_t position)
@@ -292,18 +348,12 @@ void server_durable(struct server *server, uint64_t position)
         server->ready = true;
         transport_open(server->transport, server->recovery.epoch);
     }
-    while (!list_empty(&server->deciding)) {
-        struct tx *tx = CONTAINER(server->deciding.next, struct tx, durable);
+    while (!list_empty(&server->awaited)) {
+        struct tx *tx = CONTAINER(server->awaited.next, struct tx, durable);
         if (tx->position > position)
             break;
         list_remove(&tx->durable);
-        /* A crash here: the decision stands and nobody was told. The restart tells the
-         * participants; a client that wants to know asks with its key. */
-        CRASH_POINT("coordinator.decided");
-        struct transaction_event event = {.type = EVENT_RECORD_DURABLE};
-        CHECK(server_step(server, tx, &event));
-        /* A crash here loses what was queued in this turn: as above. */
-        CRASH_POINT("coordinator.told");
+        record_durable(server, tx);
     }
 }
 
@@ -337,6 +387,13 @@ static void run_timers(struct server *server)
     }
 }
 
+static void run_rounds(struct server *server)
+{
+    uint64_t now_us = server->host.now_us(server->host.self);
+    for (struct timer *timer; (timer = timers_due(&server->rounds, now_us)) != NULL;)
+        server_round_due(server, CONTAINER(timer, struct tx_sites, timer)->tx);
+}
+
 static void stop_when_quiet(struct server *server)
 {
     if (server->draining && server->stopped_position == 0 && server->ready &&
@@ -347,6 +404,7 @@ static void stop_when_quiet(struct server *server)
 uint64_t server_settle(struct server *server)
 {
     run_timers(server);
+    run_rounds(server);
     if (server->ready && server->journal.checkpoint_due(server->journal.self))
         server_checkpoint(server);
     stop_when_quiet(server);
@@ -354,8 +412,9 @@ uint64_t server_settle(struct server *server)
     /* A crash here: what was told in this turn is on its way, or lost with this process where a
      * peer is paced or the link is full (core/peer.c). Nobody may count on either. */
     CRASH_POINT("coordinator.settled");
-    uint64_t timer_us = timers_next(&server->timers);
-    return timer_us < next_us ? timer_us : next_us;
+    uint64_t timer_us = timers_next(&server->timers), round_us = timers_next(&server->rounds);
+    next_us = timer_us < next_us ? timer_us : next_us;
+    return round_us < next_us ? round_us : next_us;
 }
 
 void server_facts(struct server *server, const struct server_host_facts *facts)
@@ -394,7 +453,7 @@ uint64_t server_epoch(const struct server *server)
 
 size_t server_undecided(const struct server *server)
 {
-    return server->undecided + server->lost;
+    return server->undecided + server->lost + server->proposed;
 }
 
 size_t server_unapplied(const struct server *server)

@@ -10,8 +10,9 @@
 #include "core/planted.h"
 
 enum {
-    /* Room in a message beside the calls, for its numbers. */
+    /* Room in a message beside the calls, for its numbers, and with three phases the sites. */
     PREPARE_OVERHEAD_BYTES = 1024,
+    PREPARE_SITES_BYTES = LIMIT_SITES * (LIMIT_NAME_BYTES + LIMIT_ADDRESS_BYTES + 8),
     /* So much of a one-phase deadline, but at most the second, is left for the way back, so that a
      * participant that gives up in time is heard in time. */
     ONE_PHASE_MARGIN_PART = 10,
@@ -50,6 +51,8 @@ static bool refuse_call(struct refusal *r, const Wire__Call *call, const char *w
 static bool calls_sound(const Wire__Submit *submit, struct refusal *r)
 {
     size_t size = PREPARE_OVERHEAD_BYTES;
+    if (submit->protocol == WIRE__PROTOCOL__THREE_PHASE)
+        size += PREPARE_SITES_BYTES;
     for (size_t i = 0; i < submit->n_calls; i++) {
         const Wire__Call *call = submit->calls[i];
         if (!name_valid(call->participant))
@@ -67,9 +70,10 @@ static bool calls_sound(const Wire__Submit *submit, struct refusal *r)
 
 static bool sound(const Wire__Submit *submit, struct refusal *r)
 {
-    if (submit->protocol != WIRE__PROTOCOL__TWO_PHASE) {
-        SAY(r->message, "this version has no protocol but two-phase commit");
-        SAY(r->hint, "submit with --protocol 2pc");
+    if (submit->protocol != WIRE__PROTOCOL__TWO_PHASE &&
+        submit->protocol != WIRE__PROTOCOL__THREE_PHASE) {
+        SAY(r->message, "this version does not know the protocol");
+        SAY(r->hint, "submit with --protocol 2pc or 3pc");
         return refuse(r, "bad_request", "", "");
     }
     if (submit->n_calls == 0) {
@@ -155,12 +159,43 @@ static bool find_cast(struct server *server, const Wire__Submit *submit, struct 
     return true;
 }
 
+/* One branch without a key commits by itself, whatever the protocol. */
+static enum transaction_way way_of(const Wire__Submit *submit, const struct cast *cast)
+{
+    if (cast->count == 1 && !submit->key[0])
+        return IN_ONE_PHASE;
+    return submit->protocol == WIRE__PROTOCOL__THREE_PHASE ? IN_THREE_PHASES : IN_TWO_PHASES;
+}
+
+/* With three phases every participant must be reachable for the others. */
+static bool sites_sound(const Wire__Submit *submit, const struct cast *cast, struct refusal *r)
+{
+    if (way_of(submit, cast) != IN_THREE_PHASES)
+        return true;
+    if (cast->count >= LIMIT_SITES) {
+        SAY(r->message, "the transaction has %d participants; three phases take at most %d",
+            cast->count, LIMIT_SITES - 1);
+        SAY(r->hint, "submit with --protocol 2pc");
+        return refuse(r, "bad_request", "", "");
+    }
+    for (int i = 0; i < cast->count; i++) {
+        const struct participant *participant = cast->branches[i];
+        if (participant->report.listen)
+            continue;
+        SAY(r->message, "participant %s takes no part in three-phase commit", participant->name);
+        SAY(r->detail, "it has told no address at which the other participants reach it");
+        SAY(r->hint, "set `listen` in its participant.yaml, or submit with --protocol 2pc");
+        return refuse(r, "no_listen", participant->name, "");
+    }
+    return true;
+}
+
 /* Beyond these limits new work is refused at the door, where it costs nothing, rather than taken
  * in and then too late. */
 static bool has_room(const struct server *server, const Wire__Submit *submit,
                      const struct cast *cast, struct refusal *r)
 {
-    if (server->undecided + server->lost >= LIMIT_IN_FLIGHT) {
+    if (server_undecided(server) >= LIMIT_IN_FLIGHT) {
         SAY(r->message, "the coordinator is busy");
         SAY(r->detail, "%d transactions are undecided, which is the limit", LIMIT_IN_FLIGHT);
         return refuse(r, "busy", "", "");
@@ -256,8 +291,9 @@ static struct tx *make_tx(struct server *server, const Wire__Submit *submit,
     size_t text = strlen(submit->key) + 1;
     for (size_t i = 0; i < submit->n_calls; i++)
         text += strlen(submit->calls[i]->operation) + 1;
-    struct tx *tx =
-        tx_new(recovery_next_id(&server->recovery), cast->count, (int)submit->n_calls, text);
+    enum transaction_way way = way_of(submit, cast);
+    struct tx *tx = tx_new(recovery_next_id(&server->recovery), cast->count, (int)submit->n_calls,
+                           way == IN_THREE_PHASES, text);
     for (int i = 0; i < cast->count; i++)
         tx->branches[i].participant = cast->branches[i];
     for (size_t i = 0; i < submit->n_calls; i++) {
@@ -266,9 +302,7 @@ static struct tx *make_tx(struct server *server, const Wire__Submit *submit,
     }
     if (submit->key[0])
         tx->key_text = tx_text(tx, submit->key);
-    bool keyed = tx->key_text != NULL;
-    transaction_init(&tx->machine, tx->machine.branches, cast->count, cast->count == 1 && !keyed,
-                     keyed);
+    transaction_init(&tx->machine, tx->machine.branches, cast->count, way, tx->key_text != NULL);
     tx->begun_us = server->host.wall_us(server->host.self);
     tx->timeout_us = submit->timeout_ms ? submit->timeout_ms * UINT64_C(1000)
                                         : server->config.transaction_timeout_us;
@@ -300,7 +334,8 @@ void server_submit(struct server *server, struct guest *guest, const Wire__Submi
         server_reject(guest, submit->request, &r.problem);
         return;
     }
-    if (!find_cast(server, submit, &cast, &r) || !has_room(server, submit, &cast, &r)) {
+    if (!find_cast(server, submit, &cast, &r) || !sites_sound(submit, &cast, &r) ||
+        !has_room(server, submit, &cast, &r)) {
         server_reject(guest, submit->request, &r.problem);
         return;
     }
@@ -337,6 +372,25 @@ static void keep_for_planted(struct tx_branch *branch, const Wire__Message *mess
     wire__message__pack(message, branch->planted_prepare);
 }
 
+/* Who takes part, and where they reach each other. */
+struct site_list {
+    Wire__Site sites[LIMIT_SITES], *pointers[LIMIT_SITES];
+};
+
+static void list_sites(const struct tx *tx, Wire__Prepare *prepare, struct site_list *list)
+{
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        const struct participant *participant = tx->branches[i].participant;
+        Wire__Site *site = list->pointers[i] = &list->sites[i];
+        wire__site__init(site);
+        site->participant = (char *)participant->name;
+        site->address = participant->report.listen;
+    }
+    prepare->sites = list->pointers;
+    prepare->n_sites = tx->machine.branch_count;
+    prepare->begun_us = tx->begun_us;
+}
+
 bool server_send_prepare(struct server *server, struct tx *tx, int index,
                          const Wire__Submit *submit)
 {
@@ -346,6 +400,7 @@ bool server_send_prepare(struct server *server, struct tx *tx, int index,
     Wire__Branch id = WIRE__BRANCH__INIT;
     Wire__Prepare prepare = WIRE__PREPARE__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
+    struct site_list sites;
     for (int i = 0; i < tx->call_count; i++) {
         if (tx->calls[i].branch != index)
             continue;
@@ -362,6 +417,8 @@ bool server_send_prepare(struct server *server, struct tx *tx, int index,
     prepare.mode = tx->machine.alone ? WIRE__MODE__ONE_PHASE : WIRE__MODE__PREPARE;
     prepare.timeout_ms = prepare_timeout_ms(tx);
     prepare.calls = call_pointers;
+    if (tx->sites)
+        list_sites(tx, &prepare, &sites);
     message.body_case = WIRE__MESSAGE__BODY_PREPARE;
     message.prepare = &prepare;
     keep_for_planted(branch, &message);

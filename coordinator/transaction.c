@@ -5,218 +5,31 @@
 #include "core/check.h"
 #include "core/planted.h"
 
-/* clang-format off */
-static const char *const transaction_states[TRANSACTION_STATES] = {
-    [TRANSACTION_NEW] = "new", [TRANSACTION_VOTING] = "voting",
-    [TRANSACTION_DECIDING] = "deciding", [TRANSACTION_COMMITTED] = "committed",
-    [TRANSACTION_ABORTED] = "aborted", [TRANSACTION_ALONE] = "one-phase",
-    [TRANSACTION_LOST] = "unknown", [TRANSACTION_HAZARD] = "hazard", [TRANSACTION_DONE] = "done",
-};
-
-static const char *const transaction_turns[TRANSACTION_TURNS] = {
-    [TURN_BEGAN] = "began", [TURN_BEGAN_ALONE] = "began alone",
-    [TURN_BRANCH_CHANGED] = "branch changed", [TURN_ALL_YES] = "all yes",
-    [TURN_ALL_READ_ONLY] = "all read-only", [TURN_REFUSED] = "refused",
-    [TURN_DURABLE] = "durable", [TURN_ALL_FINISHED] = "all finished",
-    [TURN_HAZARD_LEFT] = "hazard left", [TURN_CAME_LATE] = "came late",
-    [TURN_DONE_ALONE] = "done alone", [TURN_REFUSED_ALONE] = "refused alone",
-    [TURN_LOST_ALONE] = "lost alone", [TURN_JOINED] = "joined", [TURN_RECOVERED] = "recovered",
-    [TURN_RECOVERED_HAZARD] = "recovered hazard",
-};
-
-static const uint8_t transaction_next[TRANSACTION_STATES][TRANSACTION_TURNS] = {
-    [TRANSACTION_NEW] = {
-        [TURN_BEGAN] = TRANSACTION_VOTING,
-        [TURN_BEGAN_ALONE] = TRANSACTION_ALONE,
-        [TURN_RECOVERED] = TRANSACTION_COMMITTED,
-        [TURN_RECOVERED_HAZARD] = TRANSACTION_HAZARD,
-    },
-    [TRANSACTION_VOTING] = {
-        [TURN_BRANCH_CHANGED] = TRANSACTION_VOTING,
-        [TURN_ALL_YES] = TRANSACTION_DECIDING,
-        [TURN_ALL_READ_ONLY] = TRANSACTION_DONE,
-        [TURN_REFUSED] = TRANSACTION_ABORTED,
-        [TURN_JOINED] = TRANSACTION_VOTING,
-    },
-    [TRANSACTION_DECIDING] = {
-        [TURN_BRANCH_CHANGED] = TRANSACTION_DECIDING,
-        [TURN_DURABLE] = TRANSACTION_COMMITTED,
-        [TURN_CAME_LATE] = TRANSACTION_DECIDING,
-        [TURN_JOINED] = TRANSACTION_DECIDING,
-    },
-    [TRANSACTION_COMMITTED] = {
-        [TURN_BRANCH_CHANGED] = TRANSACTION_COMMITTED,
-        [TURN_ALL_FINISHED] = TRANSACTION_DONE,
-        [TURN_HAZARD_LEFT] = TRANSACTION_HAZARD,
-        [TURN_CAME_LATE] = TRANSACTION_COMMITTED,
-        [TURN_JOINED] = TRANSACTION_COMMITTED,
-    },
-    [TRANSACTION_ABORTED] = {
-        [TURN_BRANCH_CHANGED] = TRANSACTION_ABORTED,
-        [TURN_ALL_FINISHED] = TRANSACTION_DONE,
-        [TURN_HAZARD_LEFT] = TRANSACTION_HAZARD,
-    },
-    [TRANSACTION_ALONE] = {
-        [TURN_BRANCH_CHANGED] = TRANSACTION_ALONE,
-        [TURN_DONE_ALONE] = TRANSACTION_DONE,
-        [TURN_REFUSED_ALONE] = TRANSACTION_DONE,
-        [TURN_LOST_ALONE] = TRANSACTION_LOST,
-        [TURN_CAME_LATE] = TRANSACTION_ALONE,
-    },
-    [TRANSACTION_LOST] = {
-        [TURN_BRANCH_CHANGED] = TRANSACTION_LOST,
-        [TURN_DONE_ALONE] = TRANSACTION_DONE,
-        [TURN_REFUSED_ALONE] = TRANSACTION_DONE,
-        [TURN_CAME_LATE] = TRANSACTION_LOST,
-    },
-    [TRANSACTION_HAZARD] = {
-        [TURN_BRANCH_CHANGED] = TRANSACTION_HAZARD,
-        [TURN_JOINED] = TRANSACTION_HAZARD,
-    },
-};
-
-const struct transition_table transaction_table = {
-    "transaction", transaction_states, TRANSACTION_STATES,
-    transaction_turns, TRANSACTION_TURNS, &transaction_next[0][0],
-};
-
-static const char *const branch_states[BRANCH_STATES] = {
-    [BRANCH_NEW] = "new", [BRANCH_ASKED] = "waiting", [BRANCH_YES] = "prepared",
-    [BRANCH_NO] = "refused", [BRANCH_READ_ONLY] = "read-only", [BRANCH_COMMITTING] = "committing",
-    [BRANCH_APPLIED] = "applied", [BRANCH_ABORTING] = "aborting", [BRANCH_ABORTED] = "aborted",
-    [BRANCH_RUNNING] = "running", [BRANCH_LOST] = "unknown", [BRANCH_HAZARD] = "hazard",
-};
-
-static const char *const branch_turns[BRANCH_TURNS] = {
-    [BRANCH_WAS_ASKED] = "was asked", [BRANCH_WAS_RUN] = "was run",
-    [BRANCH_VOTED_YES] = "voted yes", [BRANCH_VOTED_NO] = "voted no",
-    [BRANCH_VOTED_READ_ONLY] = "voted read-only", [BRANCH_VOTED_DONE] = "voted done",
-    [BRANCH_VOTED_LOST] = "voted lost", [BRANCH_SESSION_LOST] = "session lost",
-    [BRANCH_COMMIT_DECIDED] = "commit decided", [BRANCH_ABORT_DECIDED] = "abort decided",
-    [BRANCH_DID_COMMIT] = "did commit", [BRANCH_DID_ABORT] = "did abort",
-    [BRANCH_UNPROVED_COMMIT] = "unproved commit", [BRANCH_UNPROVED_ABORT] = "unproved abort",
-    [BRANCH_GIVEN_UP] = "given up", [BRANCH_FOUND_COMMITTED] = "found committed",
-    [BRANCH_FOUND_ABORTED] = "found aborted", [BRANCH_RECOVERED_YES] = "recovered yes",
-    [BRANCH_RECOVERED_APPLIED] = "recovered applied",
-    [BRANCH_RECOVERED_HAZARD] = "recovered hazard",
-};
-
-static const uint8_t branch_next[BRANCH_STATES][BRANCH_TURNS] = {
-    [BRANCH_NEW] = {
-        [BRANCH_WAS_ASKED] = BRANCH_ASKED,
-        [BRANCH_WAS_RUN] = BRANCH_RUNNING,
-        [BRANCH_RECOVERED_YES] = BRANCH_YES,
-        [BRANCH_RECOVERED_APPLIED] = BRANCH_APPLIED,
-        [BRANCH_RECOVERED_HAZARD] = BRANCH_HAZARD,
-    },
-    [BRANCH_ASKED] = {
-        [BRANCH_VOTED_YES] = BRANCH_YES,
-        [BRANCH_VOTED_NO] = BRANCH_NO,
-        [BRANCH_VOTED_READ_ONLY] = BRANCH_READ_ONLY,
-        [BRANCH_SESSION_LOST] = BRANCH_NO,
-        [BRANCH_ABORT_DECIDED] = BRANCH_ABORTING,
-    },
-    [BRANCH_YES] = {
-        [BRANCH_SESSION_LOST] = BRANCH_YES,
-        [BRANCH_COMMIT_DECIDED] = BRANCH_COMMITTING,
-        [BRANCH_ABORT_DECIDED] = BRANCH_ABORTING,
-    },
-    [BRANCH_NO] = {
-        [BRANCH_SESSION_LOST] = BRANCH_NO,
-        [BRANCH_ABORT_DECIDED] = BRANCH_NO,
-        [BRANCH_DID_ABORT] = BRANCH_NO,
-    },
-    [BRANCH_READ_ONLY] = {
-        [BRANCH_SESSION_LOST] = BRANCH_READ_ONLY,
-        [BRANCH_COMMIT_DECIDED] = BRANCH_READ_ONLY,
-        [BRANCH_ABORT_DECIDED] = BRANCH_READ_ONLY,
-        [BRANCH_DID_ABORT] = BRANCH_READ_ONLY,
-    },
-    [BRANCH_COMMITTING] = {
-        [BRANCH_SESSION_LOST] = BRANCH_COMMITTING,
-        [BRANCH_DID_COMMIT] = BRANCH_APPLIED,
-        [BRANCH_UNPROVED_COMMIT] = BRANCH_HAZARD,
-    },
-    [BRANCH_APPLIED] = {
-        [BRANCH_SESSION_LOST] = BRANCH_APPLIED,
-        [BRANCH_COMMIT_DECIDED] = BRANCH_APPLIED, /* recovered: acknowledged already */
-        [BRANCH_DID_COMMIT] = BRANCH_APPLIED,     /* told twice, by COMMIT and by a verdict */
-        [BRANCH_UNPROVED_COMMIT] = BRANCH_APPLIED, /* the second time nothing was there to prove */
-    },
-    [BRANCH_ABORTING] = {
-        /* A vote and our ABORT crossed. */
-        [BRANCH_VOTED_YES] = BRANCH_ABORTING,
-        [BRANCH_VOTED_NO] = BRANCH_ABORTED,
-        [BRANCH_VOTED_READ_ONLY] = BRANCH_ABORTED,
-        [BRANCH_SESSION_LOST] = BRANCH_ABORTED,
-        [BRANCH_DID_ABORT] = BRANCH_ABORTED,
-        [BRANCH_UNPROVED_ABORT] = BRANCH_HAZARD,
-        [BRANCH_GIVEN_UP] = BRANCH_ABORTED,
-    },
-    [BRANCH_ABORTED] = {
-        [BRANCH_VOTED_NO] = BRANCH_ABORTED,
-        [BRANCH_VOTED_READ_ONLY] = BRANCH_ABORTED,
-        [BRANCH_SESSION_LOST] = BRANCH_ABORTED,
-        [BRANCH_DID_ABORT] = BRANCH_ABORTED,
-        [BRANCH_UNPROVED_ABORT] = BRANCH_HAZARD,
-    },
-    [BRANCH_RUNNING] = {
-        [BRANCH_VOTED_NO] = BRANCH_NO,
-        [BRANCH_VOTED_READ_ONLY] = BRANCH_READ_ONLY,
-        [BRANCH_VOTED_DONE] = BRANCH_APPLIED,
-        [BRANCH_VOTED_LOST] = BRANCH_LOST,
-        [BRANCH_SESSION_LOST] = BRANCH_LOST,
-    },
-    [BRANCH_LOST] = {
-        [BRANCH_VOTED_NO] = BRANCH_NO,
-        [BRANCH_VOTED_READ_ONLY] = BRANCH_READ_ONLY,
-        [BRANCH_VOTED_DONE] = BRANCH_APPLIED,
-        [BRANCH_VOTED_LOST] = BRANCH_LOST,
-        [BRANCH_SESSION_LOST] = BRANCH_LOST,
-        [BRANCH_FOUND_COMMITTED] = BRANCH_APPLIED,
-        [BRANCH_FOUND_ABORTED] = BRANCH_ABORTED,
-    },
-    [BRANCH_HAZARD] = {
-        /* Only an operator ends a hazard. */
-        [BRANCH_SESSION_LOST] = BRANCH_HAZARD,
-        [BRANCH_COMMIT_DECIDED] = BRANCH_HAZARD,
-        [BRANCH_DID_COMMIT] = BRANCH_HAZARD,
-        [BRANCH_DID_ABORT] = BRANCH_HAZARD,
-        [BRANCH_UNPROVED_COMMIT] = BRANCH_HAZARD,
-        [BRANCH_UNPROVED_ABORT] = BRANCH_HAZARD,
-    },
-};
-
-const struct transition_table branch_table = {
-    "branch", branch_states, BRANCH_STATES, branch_turns, BRANCH_TURNS, &branch_next[0][0],
-};
-/* clang-format on */
-
-const char *transaction_state_name(enum transaction_state state)
-{
-    CHECK(state > 0 && state < TRANSACTION_STATES);
-    return transaction_states[state];
-}
-
-const char *branch_state_name(enum branch_state state)
-{
-    CHECK(state > 0 && state < BRANCH_STATES);
-    return branch_states[state];
-}
-
 void transaction_init(struct transaction *transaction, struct branch *branches, int branch_count,
-                      bool alone, bool keyed)
+                      enum transaction_way way, bool keyed)
 {
     CHECK(branch_count >= 0 && branch_count <= LIMIT_BRANCHES);
-    CHECK(!alone || (branch_count == 1 && !keyed));
+    CHECK(way != IN_ONE_PHASE || (branch_count == 1 && !keyed));
+    CHECK(way != IN_THREE_PHASES || (branch_count > 0 && branch_count < LIMIT_SITES));
     *transaction = (struct transaction){.state = TRANSACTION_NEW,
                                         .branch_count = (uint8_t)branch_count,
-                                        .alone = alone,
+                                        .alone = way == IN_ONE_PHASE,
                                         .keyed = keyed,
                                         .branches = branches};
     for (int i = 0; i < branch_count; i++)
         branches[i].state = BRANCH_NEW;
     transaction->in[BRANCH_NEW] = (uint8_t)branch_count;
+    proposer_init(&transaction->proposer, way == IN_THREE_PHASES ? branch_count + 1 : 1, 0);
+}
+
+bool transaction_three_phase(const struct transaction *t)
+{
+    return t->proposer.sites > 1;
+}
+
+bool transaction_wants(const struct transaction *t, int branch)
+{
+    return transaction_three_phase(t) && proposer_wants(&t->proposer) >> (branch + 1) & 1;
 }
 
 static void act(struct actions *actions, enum action_type type, int branch)
@@ -279,12 +92,8 @@ static void finish(struct transaction *t, struct actions *actions)
     }
 }
 
-/* Abort. Nothing is forced: a coordinator that forgets this transaction now will answer "abort" to
- * whoever asks, so the client may hear it at once; ABORT only frees the locks sooner. */
-static void refuse(struct transaction *t, struct actions *actions)
+static void tell_abort(struct transaction *t, struct actions *actions)
 {
-    CHECK(!t->appended || PLANTED(ABORT_WHILE_DECIDING)); /* T2 */
-    turn(t, TURN_REFUSED);
     act(actions, ACTION_ANSWER_ABORTED, 0);
     for (int i = 0; i < t->branch_count; i++) {
         turn_branch(t, i, BRANCH_ABORT_DECIDED);
@@ -297,8 +106,103 @@ static void refuse(struct transaction *t, struct actions *actions)
         finish(t, actions);
 }
 
-/* THE decision. The register that decides has one site here: this coordinator's journal. Appending
- * the record proposes commit; its durability is the decision. */
+/* Abort before anything was proposed. Nothing is forced: a coordinator that forgets this
+ * transaction now will answer "abort" to whoever asks, so the client may hear it at once; ABORT
+ * only frees the locks sooner. */
+static void refuse(struct transaction *t, struct actions *actions)
+{
+    CHECK(!t->appended); /* T2 */
+    turn(t, TURN_REFUSED);
+    (void)proposer_learn(&t->proposer, REGISTER_ABORT);
+    tell_abort(t, actions);
+}
+
+/* Commit is decided: tell it, to the clients first, who wait with nothing else to do. */
+static void tell(struct transaction *t, struct actions *actions)
+{
+    CHECK(t->proposer.phase == PROPOSER_DECIDED && t->proposer.value == REGISTER_COMMIT); /* T3 */
+    t->committed = true;
+    act(actions, ACTION_ANSWER_DECIDED, 0);
+    if (PLANTED(APPLIED_WHEN_DECIDED))
+        act(actions, ACTION_ANSWER_APPLIED, 0);
+    else if (t->late && t->in[BRANCH_YES] > 0) /* else there is nothing to apply */
+        act(actions, ACTION_ANSWER_UNAPPLIED, 0);
+    for (int i = 0; i < t->branch_count; i++) {
+        if (PLANTED(COMMIT_ON_MISSING_VOTE) &&
+            (t->branches[i].state == BRANCH_ASKED || t->branches[i].state == BRANCH_NO))
+            place_branch(t, i, BRANCH_YES);
+        turn_branch(t, i, BRANCH_COMMIT_DECIDED);
+        if (t->branches[i].state == BRANCH_COMMITTING)
+            act(actions, ACTION_OWE_COMMIT, i);
+    }
+}
+
+/* The registers have decided; in two phases that is this coordinator's own. */
+static void decided(struct transaction *t, struct actions *actions)
+{
+    enum register_value value = t->proposer.value;
+    CHECK(register_learn(&t->own, value));
+    turn(t, value == REGISTER_COMMIT ? TURN_DECIDED : TURN_OVERRULED);
+    if (transaction_three_phase(t))
+        act(actions, ACTION_APPEND_DECIDED, 0);
+    if (value == REGISTER_ABORT) {
+        tell_abort(t, actions);
+        return;
+    }
+    tell(t, actions);
+    if (t->in[BRANCH_COMMITTING] == 0)
+        finish(t, actions);
+}
+
+static void owe_asks(struct transaction *t, struct actions *actions)
+{
+    for (int i = 0; i < t->branch_count; i++) {
+        if (!transaction_wants(t, i))
+            continue;
+        CHECK(!t->granting || PLANTED(ASK_BEFORE_OWN)); /* T5 */
+        act(actions, ACTION_OWE_ASK, i);
+    }
+}
+
+/* This site's own register is asked like that of every other, and first; what it grants counts when
+ * it is durable. */
+static enum proposer_turn ask_self(struct transaction *t, enum action_type record,
+                                   struct actions *actions)
+{
+    struct register_ask ask = proposer_ask(&t->proposer);
+    enum register_reply reply = register_answer(&t->own, &ask);
+    if (reply != REGISTER_GRANTED)
+        return proposer_hear(&t->proposer, 0, &ask, reply, &t->own);
+    t->granting = true;
+    act(actions, record, 0);
+    owe_asks(t, actions);
+    return PROPOSER_NOTHING;
+}
+
+/* What follows from what the proposer made of the last news. */
+static void proceed(struct transaction *t, enum proposer_turn what, struct actions *actions)
+{
+    bool own_first = !(t->proposer.granted & 1) && !t->granting;
+    if (what == PROPOSER_PROGRESSED && own_first)
+        what = ask_self(t, ACTION_APPEND_REGISTER, actions);
+    if (what == PROPOSER_HAS_DECIDED) {
+        decided(t, actions);
+        return;
+    }
+    if (t->state == TRANSACTION_PROPOSED)
+        turn(t, TURN_ASKED_AGAIN);
+    if (what == PROPOSER_WAS_OUTBID)
+        act(actions, ACTION_ARM_ROUND, 0);
+}
+
+static void begin_round(struct transaction *t, struct actions *actions)
+{
+    proposer_begin(&t->proposer, &t->own);
+    proceed(t, ask_self(t, ACTION_APPEND_REGISTER, actions), actions);
+}
+
+/* All have voted? Then commit is proposed: the record is this site's acceptance. In two phases its
+ * durability is the decision, in three it lets the other sites be asked. */
 static void decide(struct transaction *t, struct actions *actions)
 {
     int missing = t->in[BRANCH_ASKED];
@@ -315,7 +219,9 @@ static void decide(struct transaction *t, struct actions *actions)
           PLANTED(COMMIT_ON_MISSING_VOTE)); /* T1 */
     turn(t, TURN_ALL_YES);
     t->appended = true;
-    act(actions, ACTION_APPEND_COMMITTED, 0);
+    proposer_propose_commit(&t->proposer);
+    bool three = transaction_three_phase(t);
+    (void)ask_self(t, three ? ACTION_APPEND_PROPOSED : ACTION_APPEND_COMMITTED, actions);
     if (PLANTED(ANSWER_BEFORE_DURABLE))
         act(actions, ACTION_ANSWER_UNAPPLIED, 0);
     for (int i = 0; i < t->branch_count && PLANTED(COMMIT_BEFORE_DURABLE); i++) {
@@ -324,23 +230,78 @@ static void decide(struct transaction *t, struct actions *actions)
     }
 }
 
-/* The decision is durable: tell it, to the clients first, who wait with nothing else to do. */
-static void tell(struct transaction *t, struct actions *actions)
+/* All that this site's register was asked is durable: by others, which only the runner waits for,
+ * or by its own proposer. */
+static void record_durable(struct transaction *t, struct actions *actions)
 {
-    t->durable = true;
-    act(actions, ACTION_ANSWER_DECIDED, 0);
-    if (PLANTED(APPLIED_WHEN_DECIDED))
-        act(actions, ACTION_ANSWER_APPLIED, 0);
-    else if (t->late && t->in[BRANCH_YES] > 0) /* else there is nothing to apply */
-        act(actions, ACTION_ANSWER_UNAPPLIED, 0);
-    for (int i = 0; i < t->branch_count; i++) {
-        if (PLANTED(COMMIT_ON_MISSING_VOTE) &&
-            (t->branches[i].state == BRANCH_ASKED || t->branches[i].state == BRANCH_NO))
-            place_branch(t, i, BRANCH_YES);
-        turn_branch(t, i, BRANCH_COMMIT_DECIDED);
-        if (t->branches[i].state == BRANCH_COMMITTING)
-            act(actions, ACTION_OWE_COMMIT, i);
+    if (!t->granting) {
+        turn(t, TURN_ASKED_AGAIN);
+        return;
     }
+    struct register_ask ask = proposer_ask(&t->proposer);
+    t->granting = false;
+    enum proposer_turn what = proposer_hear(&t->proposer, 0, &ask, REGISTER_GRANTED, &t->own);
+    if (PLANTED(DECIDE_ON_OWN_ACCEPTANCE) && what == PROPOSER_PROGRESSED &&
+        ask.question == REGISTER_ACCEPT)
+        what = proposer_learn(&t->proposer, ask.value);
+    if (what == PROPOSER_PROGRESSED && t->state == TRANSACTION_DECIDING) {
+        turn(t, TURN_ACCEPTED);
+        act(actions, ACTION_ARM_DEADLINE, 0); /* it may have passed meanwhile */
+    }
+    if (what == PROPOSER_PROGRESSED)
+        owe_asks(t, actions);
+    proceed(t, what, actions);
+}
+
+static bool replied(struct transaction *t, const struct transaction_event *event,
+                    struct actions *actions)
+{
+    if (t->state != TRANSACTION_PROPOSED &&
+        !(PLANTED(ASK_BEFORE_OWN) && t->state == TRANSACTION_DECIDING))
+        return false;
+    /* T5: nobody was asked this yet. */
+    if (t->granting && ballot_compare(event->ask.ballot, t->proposer.ballot) == 0 &&
+        event->ask.question == proposer_ask(&t->proposer).question && !PLANTED(ASK_BEFORE_OWN))
+        return false;
+    if (t->granting && PLANTED(ASK_BEFORE_OWN) && event->reply == REGISTER_OUTBID)
+        return true;
+    proceed(t, proposer_hear(&t->proposer, event->site, &event->ask, event->reply, &event->state),
+            actions);
+    return true;
+}
+
+/* Another site brings the decision about, and needs this one's register for it. */
+static bool asked(struct transaction *t, const struct transaction_event *event,
+                  struct actions *actions)
+{
+    if (t->state != TRANSACTION_PROPOSED || (int)event->ask.ballot.site != event->site)
+        return false;
+    struct register_state before = t->own;
+    enum register_reply reply = register_answer(&t->own, &event->ask);
+    turn(t, TURN_ASKED_AGAIN);
+    if (!register_state_equal(&before, &t->own))
+        act(actions, ACTION_APPEND_REGISTER, 0);
+    act(actions, reply == REGISTER_GRANTED ? ACTION_REPLY_GRANTED : ACTION_REPLY_OUTBID,
+        event->site);
+    return true;
+}
+
+/* A site knows the decision. False: it can't be right. */
+static bool decision_told(struct transaction *t, const struct transaction_event *event,
+                          struct actions *actions)
+{
+    if (!transaction_three_phase(t))
+        return false;
+    if (t->proposer.phase == PROPOSER_DECIDED)
+        return t->proposer.value == event->value;
+    /* Nobody was asked to accept commit before this site's own acceptance was durable. */
+    if (event->value == REGISTER_COMMIT && t->state != TRANSACTION_PROPOSED)
+        return false;
+    if (t->state == TRANSACTION_VOTING)
+        refuse(t, actions);
+    else
+        proceed(t, proposer_learn(&t->proposer, event->value), actions);
+    return true;
 }
 
 /* One phase: what the only branch came to is the outcome of the transaction. */
@@ -458,6 +419,13 @@ static void deadline_passed(struct transaction *t, struct actions *actions)
                 act(actions, ACTION_SEND_ABORT, i);
         }
         break;
+    case TRANSACTION_PROPOSED:
+        if (PLANTED(ABORT_AFTER_PROPOSAL)) {
+            proceed(t, proposer_learn(&t->proposer, REGISTER_ABORT), actions);
+            return;
+        }
+        act(actions, ACTION_ANSWER_UNKNOWN, 0);
+        break;
     case TRANSACTION_COMMITTED:
         act(actions, ACTION_ANSWER_UNAPPLIED, 0);
         break;
@@ -482,16 +450,19 @@ static void joined(struct transaction *t, struct actions *actions)
         t->late = false;
         act(actions, ACTION_ANSWER_DECIDED, 0);
         act(actions, ACTION_ARM_DEADLINE, 0);
+    } else if (t->state == TRANSACTION_PROPOSED) {
+        act(actions, ACTION_ARM_DEADLINE, 0);
     }
 }
 
 static void branch_recovered(struct transaction *t, const struct transaction_event *event)
 {
     turn_branch(t, event->branch,
-                event->hazard    ? BRANCH_RECOVERED_HAZARD
-                : event->applied ? BRANCH_RECOVERED_APPLIED
-                                 : BRANCH_RECOVERED_YES);
-    t->appended = t->durable = event->commit;
+                event->hazard      ? BRANCH_RECOVERED_HAZARD
+                : event->applied   ? BRANCH_RECOVERED_APPLIED
+                : event->read_only ? BRANCH_RECOVERED_READ_ONLY
+                                   : BRANCH_RECOVERED_YES);
+    t->appended = t->committed = event->commit;
 }
 
 static void recovered(struct transaction *t, struct actions *actions)
@@ -504,8 +475,34 @@ static void recovered(struct transaction *t, struct actions *actions)
     } else {
         turn(t, TURN_RECOVERED);
         t->appended = true;
+        (void)proposer_learn(&t->proposer, REGISTER_COMMIT);
         tell(t, actions);
     }
+}
+
+static void recovered_proposed(struct transaction *t, const struct transaction_event *event)
+{
+    CHECK(transaction_three_phase(t));
+    t->late = t->appended = true;
+    t->own = event->state;
+    turn(t, TURN_RECOVERED_PROPOSED);
+}
+
+/* As the journal says. What lacks nothing but its end is ended when all of it was read. */
+static void decision_recovered(struct transaction *t, struct actions *actions)
+{
+    turn(t, TURN_DECIDED);
+    (void)proposer_learn(&t->proposer, REGISTER_COMMIT);
+    CHECK(register_learn(&t->own, REGISTER_COMMIT));
+    tell(t, actions);
+}
+
+static void resumed(struct transaction *t, struct actions *actions)
+{
+    if (t->state == TRANSACTION_COMMITTED && t->in[BRANCH_COMMITTING] == 0)
+        finish(t, actions);
+    else if (t->state == TRANSACTION_PROPOSED)
+        begin_round(t, actions);
 }
 
 bool transaction_step(struct transaction *t, const struct transaction_event *event,
@@ -520,10 +517,16 @@ bool transaction_step(struct transaction *t, const struct transaction_event *eve
     case EVENT_VOTED:
         return voted(t, event, actions);
     case EVENT_RECORD_DURABLE:
-        turn(t, TURN_DURABLE);
-        tell(t, actions);
-        if (t->in[BRANCH_COMMITTING] == 0)
-            finish(t, actions);
+        record_durable(t, actions);
+        return true;
+    case EVENT_REPLIED:
+        return replied(t, event, actions);
+    case EVENT_ASKED:
+        return asked(t, event, actions);
+    case EVENT_TOLD:
+        return decision_told(t, event, actions);
+    case EVENT_ROUND_DUE:
+        begin_round(t, actions);
         return true;
     case EVENT_FINISHED:
         return finished(t, event, actions);
@@ -549,9 +552,18 @@ bool transaction_step(struct transaction *t, const struct transaction_event *eve
     case EVENT_RECOVERED:
         recovered(t, actions);
         return true;
+    case EVENT_RECOVERED_PROPOSED:
+        recovered_proposed(t, event);
+        return true;
+    case EVENT_REGISTER_RECOVERED:
+        CHECK(t->state == TRANSACTION_PROPOSED);
+        t->own = event->state;
+        return true;
+    case EVENT_DECISION_RECOVERED:
+        decision_recovered(t, actions);
+        return true;
     case EVENT_RESUMED:
-        if (t->state == TRANSACTION_COMMITTED && t->in[BRANCH_COMMITTING] == 0)
-            finish(t, actions);
+        resumed(t, actions);
         return true;
     }
     return false;
@@ -561,13 +573,14 @@ enum transaction_phase transaction_phase(const struct transaction *t)
 {
     switch (t->state) {
     case TRANSACTION_DECIDING:
+    case TRANSACTION_PROPOSED:
         return PHASE_DECIDING;
     case TRANSACTION_COMMITTED:
         return PHASE_COMMITTED;
     case TRANSACTION_ABORTED:
         return PHASE_ABORTED;
     case TRANSACTION_HAZARD:
-        return t->durable ? PHASE_COMMITTED : PHASE_ABORTED;
+        return t->committed ? PHASE_COMMITTED : PHASE_ABORTED;
     default:
         return PHASE_UNDECIDED;
     }

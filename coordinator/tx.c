@@ -15,18 +15,28 @@ struct block {
     char *texts;
 };
 
-struct tx *tx_new(struct txid id, int branch_count, int call_count, size_t text_bytes)
+struct tx *tx_new(struct txid id, int branch_count, int call_count, bool three_phase,
+                  size_t text_bytes)
 {
     size_t branches = sizeof(struct tx_branch) * (size_t)branch_count;
     size_t calls = sizeof(struct tx_call) * (size_t)call_count;
     size_t states = sizeof(struct branch) * (size_t)branch_count;
-    struct block *block = xcalloc(1, sizeof(*block) + branches + calls + states + text_bytes);
+    size_t sites =
+        three_phase ? sizeof(struct tx_sites) + sizeof(struct tx_site) * (size_t)(branch_count + 1)
+                    : 0;
+    size_t size = sizeof(struct block) + branches + calls + sites + states + text_bytes;
+    struct block *block = xcalloc(1, size);
     struct tx *tx = &block->tx;
     char *at = (char *)(block + 1);
     tx->branches = (struct tx_branch *)at;
     tx->calls = (struct tx_call *)(at + branches);
-    tx->machine.branches = (struct branch *)(at + branches + calls);
-    block->texts = at + branches + calls + states;
+    at += branches + calls;
+    if (three_phase) {
+        tx->sites = (struct tx_sites *)at;
+        tx->sites->tx = tx;
+    }
+    tx->machine.branches = (struct branch *)(at + sites);
+    block->texts = at + sites + states;
     block->room = text_bytes;
     tx->id = id;
     tx->call_count = call_count;
@@ -135,5 +145,8 @@ const char *tx_state_word(const struct tx *tx)
     const struct transaction *machine = &tx->machine;
     if (machine->state != TRANSACTION_DONE)
         return transaction_state_name(machine->state);
-    return machine->in[BRANCH_NO] + machine->in[BRANCH_ABORTED] > 0 ? "aborted" : "applied";
+    bool overruled =
+        machine->proposer.phase == PROPOSER_DECIDED && machine->proposer.value == REGISTER_ABORT;
+    return overruled || machine->in[BRANCH_NO] + machine->in[BRANCH_ABORTED] > 0 ? "aborted"
+                                                                                 : "applied";
 }

@@ -19,7 +19,15 @@ struct key;
 struct guest;
 
 /* Where a branch waits at its participant. */
-enum place { PLACE_NONE, PLACE_UNVOTED, PLACE_ABORTING, PLACE_OWED, PLACE_OUTSTANDING };
+enum place {
+    PLACE_NONE,
+    PLACE_UNVOTED,
+    PLACE_ABORTING,
+    PLACE_OWED, /* of the participant's finishes */
+    PLACE_OUTSTANDING,
+    PLACE_ASK_OWED, /* of its asks */
+    PLACE_ASK_OUTSTANDING,
+};
 
 /* What it counts as at its participant. */
 enum burden { BURDEN_NONE, BURDEN_WORKING, BURDEN_UNAPPLIED };
@@ -58,6 +66,22 @@ struct waiter {
     bool decided_is_enough, repeated_key;
 };
 
+/* A site of a three-phase transaction, as far as this one has heard of it. */
+struct tx_site {
+    struct register_state state; /* as it last said */
+    struct ballot ballot;        /* of its ask that waits for an answer */
+    uint8_t question;            /* likewise */
+    uint8_t reply;               /* the answer, once it is durable; 0: nothing waits */
+    bool heard;                  /* state */
+};
+
+/* What only a three-phase transaction has: lies in the same memory as its tx. */
+struct tx_sites {
+    struct tx *tx;
+    struct timer timer;  /* a new round, or asking again */
+    struct tx_site of[]; /* of each site; [0] is this coordinator */
+};
+
 struct tx {
     struct transaction machine;
     struct txid id;
@@ -76,17 +100,24 @@ struct tx {
     int64_t begun_us, decided_us, ended_us; /* wall clock */
     bool results_dropped;
     bool hazard_only; /* listed again for a hazard after its end: no COMMIT record stands for it */
-    bool counted_undecided, counted_lost, counted_unapplied, counted_hazard;
+    bool counted_undecided, counted_lost, counted_proposed, counted_unapplied, counted_hazard;
     int call_count;
     struct tx_call *calls;
     struct tx_branch *branches;
+    struct tx_sites *sites; /* NULL: not a three-phase one */
 };
 
 /* Room for so many, everything zero or empty; text_bytes: for tx_text. */
-struct tx *tx_new(struct txid id, int branch_count, int call_count, size_t text_bytes);
+struct tx *tx_new(struct txid id, int branch_count, int call_count, bool three_phase,
+                  size_t text_bytes);
 void tx_free(struct tx *tx);
 /* Copies a text into the transaction's own memory, within the text_bytes asked for. */
 char *tx_text(struct tx *tx, const char *text);
+/* Where the branch stands in its transaction. */
+static inline int tx_branch_at(const struct tx_branch *branch)
+{
+    return (int)(branch - branch->tx->branches);
+}
 /* The position of the branch with this number in its gid, or -1. */
 int tx_branch_index(const struct tx *tx, uint32_t number);
 /* The first problem stays. */

@@ -130,6 +130,17 @@ static bool answers(enum branch_state state, bool commit)
                   : state == BRANCH_ABORTING || state == BRANCH_ABORTED;
 }
 
+void server_unproved(struct server *server, struct tx *tx, int index, const char *reason)
+{
+    bool commit = tx->machine.committed;
+    if (!answers(tx->machine.branches[index].state, commit))
+        return;
+    struct transaction_event event = {
+        .type = EVENT_FINISHED, .branch = index, .commit = commit, .hazard = true};
+    take_hazard(server, tx, index, reason);
+    CHECK(server_step(server, tx, &event));
+}
+
 /* A hazard of a transaction that is over: from now on it is listed again. */
 static void relist_hazard(struct server *server, struct guest *guest,
                           const Wire__Finished *finished)
@@ -200,7 +211,7 @@ void server_found(struct server *server, struct guest *guest, const Wire__Found 
 
 /* What is listed for its hazards only is over: what a participant said of it then decides nothing
  * for the other branches, the journal does. */
-static enum presence presence_of(const struct tx *tx)
+enum presence server_presence(const struct tx *tx)
 {
     if (!tx || tx->hazard_only)
         return PRESENCE_NONE;
@@ -229,7 +240,7 @@ static void judge(struct server *server, const Wire__Branch *branch, uint64_t xi
     };
     struct txid id = branch_txid(branch);
     struct tx *tx = server_find(server, id);
-    enum verdict verdict = recovery_judge(&server->recovery, id, presence_of(tx));
+    enum verdict verdict = recovery_judge(&server->recovery, id, server_presence(tx));
     wire__judged__init(out);
     if (tx && verdict == VERDICT_IS_COMMIT && !tx->hazard_only) {
         /* A branch that was not part of the decision can't be prepared under its id. */
@@ -280,8 +291,8 @@ static void send_planted_prepares(struct participant *participant)
 void server_participant_up(struct server *server, struct participant *participant,
                            struct peer *peer)
 {
-    CHECK(participant->peer == NULL && list_empty(&participant->outstanding) &&
-          list_empty(&participant->aborting));
+    CHECK(participant->peer == NULL && list_empty(&participant->finishes.outstanding) &&
+          list_empty(&participant->asks.outstanding) && list_empty(&participant->aborting));
     participant->peer = peer;
     participant->changed_us = server->host.wall_us(server->host.self);
     free(participant->software);
@@ -295,15 +306,15 @@ void server_participant_up(struct server *server, struct participant *participan
 
 /* The session is gone and what it carried may be too. What is owed is owed again, in the same
  * order; what was asked and not answered counts as refused. */
-static void owe_again(struct participant *participant)
+static void owe_again(struct debt *debt, enum place owed)
 {
-    while (!list_empty(&participant->outstanding)) {
-        struct list *last = participant->outstanding.previous;
-        CONTAINER(last, struct tx_branch, waits)->place = PLACE_OWED;
+    while (!list_empty(&debt->outstanding)) {
+        struct list *last = debt->outstanding.previous;
+        CONTAINER(last, struct tx_branch, waits)->place = (uint8_t)owed;
         list_remove(last);
-        list_append(participant->owed.next, last); /* before the first: in front */
+        list_append(debt->owed.next, last); /* before the first: in front */
     }
-    participant->outstanding_count = 0;
+    debt->outstanding_count = 0;
 }
 
 static void lose(struct server *server, struct list *head)
@@ -327,7 +338,10 @@ void server_participant_down(struct server *server, struct participant *particip
 {
     participant->peer = NULL;
     participant->changed_us = server->host.wall_us(server->host.self);
-    owe_again(participant);
+    owe_again(&participant->finishes, PLACE_OWED);
+    owe_again(&participant->asks, PLACE_ASK_OWED);
+    if (participant->settled)
+        participant->settled->count = 0; /* best effort: those of this session are lost with it */
     if (!PLANTED(KEEP_VOTE_OF_LOST_SESSION))
         lose(server, &participant->unvoted);
     lose(server, &participant->aborting);

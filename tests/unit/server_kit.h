@@ -16,6 +16,7 @@
 #include "coordinator/server.h"
 #include "core/check.h"
 #include "core/limits.h"
+#include "core/register.h"
 #include "core/transport.h"
 
 enum { GUESTS = 8, SECOND_US = 1000 * 1000 };
@@ -527,6 +528,18 @@ static void offer(struct visitor *visitor, const char *operation)
     say(visitor, &message);
 }
 
+/* Others reach the participant there. */
+static inline void listen_at(struct visitor *visitor, const char *address)
+{
+    Wire__Status body = WIRE__STATUS__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    body.database_up = true;
+    body.listen = (char *)address;
+    message.body_case = WIRE__MESSAGE__BODY_STATUS;
+    message.status = &body;
+    say(visitor, &message);
+}
+
 static const Wire__Judged *inquire(struct visitor *visitor, Wire__Branch branch)
 {
     Wire__Inquire body = WIRE__INQUIRE__INIT;
@@ -543,6 +556,122 @@ static const Wire__Judged *inquire(struct visitor *visitor, Wire__Branch branch)
     const Wire__Verdicts *verdicts = hear(visitor, WIRE__MESSAGE__BODY_VERDICTS)->verdicts;
     assert_int_equal(verdicts->n_judged, 1);
     return verdicts->judged[0];
+}
+
+/* ---- registers ---- */
+
+/* An Ask that came, with what an answer to it needs. */
+struct question {
+    uint64_t epoch, seq;
+    uint32_t site;
+    struct register_ask ask;
+};
+
+static inline struct question questioned(struct visitor *visitor)
+{
+    const Wire__Ask *body = hear(visitor, WIRE__MESSAGE__BODY_ASK)->ask;
+    assert_string_equal(body->coordinator, "c1");
+    struct question question = {body->epoch, body->seq, body->site, {0}};
+    question.ask.question =
+        body->question == WIRE__QUESTION__ACCEPT ? REGISTER_ACCEPT : REGISTER_PROMISE;
+    question.ask.ballot = (struct ballot){body->ballot->round, body->ballot->site};
+    question.ask.value = (enum register_value)body->value;
+    return question;
+}
+
+static inline void reply_with(struct visitor *visitor, const struct question *question,
+                              Wire__Answered answered, const struct register_state *state)
+{
+    Wire__Reply body = WIRE__REPLY__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    Wire__Ballot ballot = WIRE__BALLOT__INIT, promised = ballot, accepted = ballot;
+    ballot.round = question->ask.ballot.round;
+    ballot.site = question->ask.ballot.site;
+    promised.round = state->promised.round;
+    promised.site = state->promised.site;
+    accepted.round = state->accepted.round;
+    accepted.site = state->accepted.site;
+    body.coordinator = (char *)"c1";
+    body.epoch = question->epoch;
+    body.seq = question->seq;
+    body.site = question->site;
+    body.question = question->ask.question == REGISTER_ACCEPT ? WIRE__QUESTION__ACCEPT
+                                                              : WIRE__QUESTION__PROMISE;
+    body.ballot = &ballot;
+    body.answered = answered;
+    body.promised = &promised;
+    body.accepted = &accepted;
+    body.value = (Wire__Value)state->value;
+    message.body_case = WIRE__MESSAGE__BODY_REPLY;
+    message.reply = &body;
+    say(visitor, &message);
+}
+
+/* As a real site answers, out of its register. */
+static inline enum register_reply answer_from(struct visitor *visitor, struct register_state *state,
+                                              const struct question *question)
+{
+    static const Wire__Answered words[] = {[REGISTER_GRANTED] = WIRE__ANSWERED__GRANTED,
+                                           [REGISTER_OUTBID] = WIRE__ANSWERED__OUTBID,
+                                           [REGISTER_DECIDED] = WIRE__ANSWERED__KNOWN};
+    enum register_reply reply = register_answer(state, &question->ask);
+    struct register_state told = *state;
+    if (reply == REGISTER_DECIDED)
+        told = (struct register_state){.value = state->value};
+    reply_with(visitor, question, words[reply], &told);
+    return reply;
+}
+
+/* Takes the next question and grants it. */
+static inline struct question granted(struct visitor *visitor, struct register_state *state)
+{
+    struct question question = questioned(visitor);
+    assert_int_equal(answer_from(visitor, state, &question), REGISTER_GRANTED);
+    return question;
+}
+
+/* Another site's question to the coordinator. */
+static inline void question_it(struct visitor *visitor, const struct question *question)
+{
+    Wire__Ask body = WIRE__ASK__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    Wire__Ballot ballot = WIRE__BALLOT__INIT;
+    ballot.round = question->ask.ballot.round;
+    ballot.site = question->ask.ballot.site;
+    body.coordinator = (char *)"c1";
+    body.epoch = question->epoch;
+    body.seq = question->seq;
+    body.site = question->site;
+    body.question = question->ask.question == REGISTER_ACCEPT ? WIRE__QUESTION__ACCEPT
+                                                              : WIRE__QUESTION__PROMISE;
+    body.ballot = &ballot;
+    body.value = (Wire__Value)question->ask.value;
+    message.body_case = WIRE__MESSAGE__BODY_ASK;
+    message.ask = &body;
+    say(visitor, &message);
+}
+
+/* The coordinator's answer, which must be this. */
+static inline const Wire__Reply *replied(struct visitor *visitor, Wire__Answered answered)
+{
+    const Wire__Reply *body = hear(visitor, WIRE__MESSAGE__BODY_REPLY)->reply;
+    assert_string_equal(body->coordinator, "c1");
+    assert_int_equal(body->site, 0);
+    assert_int_equal(body->answered, answered);
+    return body;
+}
+
+static inline void tell_decision(struct visitor *visitor, Wire__Branch branch, Wire__Value value)
+{
+    Wire__Decided body = WIRE__DECIDED__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    body.coordinator = (char *)"c1";
+    body.epoch = branch.epoch;
+    body.seq = branch.seq;
+    body.value = value;
+    message.body_case = WIRE__MESSAGE__BODY_DECIDED;
+    message.decided = &body;
+    say(visitor, &message);
 }
 
 static const Wire__Answer *ask(struct visitor *visitor, Wire__What what, const char *gtrid,

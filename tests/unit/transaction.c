@@ -35,11 +35,15 @@ static void every_pair_of_the_transaction_table_is_as_written_here(void **unused
     (void)unused;
     static const char *const rows[TRANSACTION_STATES] = {
         [TRANSACTION_NEW] = "began>voting, began alone>one-phase, recovered>committed, "
-                            "recovered hazard>hazard",
+                            "recovered proposed>pre-committed, recovered hazard>hazard",
         [TRANSACTION_VOTING] = "branch changed>voting, all yes>deciding, all read-only>done, "
                                "refused>aborted, joined>voting",
         [TRANSACTION_DECIDING] =
-            "branch changed>deciding, durable>committed, came late>deciding, joined>deciding",
+            "branch changed>deciding, accepted>pre-committed, decided>committed, "
+            "overruled>aborted, came late>deciding, joined>deciding",
+        [TRANSACTION_PROPOSED] = "branch changed>pre-committed, asked again>pre-committed, "
+                                 "decided>committed, overruled>aborted, "
+                                 "came late>pre-committed, joined>pre-committed",
         [TRANSACTION_COMMITTED] = "branch changed>committed, all finished>done, "
                                   "hazard left>hazard, came late>committed, joined>committed",
         [TRANSACTION_ABORTED] = "branch changed>aborted, all finished>done, hazard left>hazard",
@@ -59,7 +63,8 @@ static void every_pair_of_the_branch_table_is_as_written_here(void **unused)
     (void)unused;
     static const char *const rows[BRANCH_STATES] = {
         [BRANCH_NEW] = "was asked>waiting, was run>running, recovered yes>prepared, "
-                       "recovered applied>applied, recovered hazard>hazard",
+                       "recovered read-only>read-only, recovered applied>applied, "
+                       "recovered hazard>hazard",
         [BRANCH_ASKED] = "voted yes>prepared, voted no>refused, voted read-only>read-only, "
                          "session lost>refused, abort decided>aborting",
         [BRANCH_YES] = "session lost>prepared, commit decided>committing, abort decided>aborting",
@@ -104,7 +109,8 @@ struct search {
     struct world *known;
     int count, next;
     int branch_count;
-    bool alone, keyed;
+    enum transaction_way way;
+    bool keyed;
 };
 
 static void check_committed_answer(const struct world *world)
@@ -312,17 +318,17 @@ static void try_all_events(struct search *search, const struct world *from)
 }
 
 /* Returns how many different worlds there are; what must be reachable is noted in *seen. */
-static int explore(int branch_count, bool alone, bool keyed, struct world *seen)
+static int explore(int branch_count, enum transaction_way way, bool keyed, struct world *seen)
 {
     struct search search = {.branch_count = branch_count,
-                            .alone = alone,
+                            .way = way,
                             .keyed = keyed,
                             .known = calloc(KNOWN_MAX, sizeof(struct world))};
     struct world first;
     struct transaction_event event = {.type = EVENT_SUBMITTED};
     memset(&first, 0, sizeof(first));
     memset(seen, 0, sizeof(*seen));
-    transaction_init(&first.machine, first.branches, branch_count, alone, keyed);
+    transaction_init(&first.machine, first.branches, branch_count, way, keyed);
     first.machine.branches = NULL;
     try_event(&search, &first, &event);
     for (search.next = 0; search.next < search.count; search.next++) {
@@ -343,7 +349,7 @@ static void no_order_of_events_breaks_a_promise_of_two_branches(void **unused)
 {
     (void)unused;
     struct world seen;
-    assert_in_range(explore(2, false, false, &seen), 100, KNOWN_MAX);
+    assert_in_range(explore(2, IN_TWO_PHASES, false, &seen), 100, KNOWN_MAX);
     assert_true(seen.ended && seen.hazard && seen.answered_applied && seen.answered_aborted);
     assert_false(seen.answered_unknown);
 }
@@ -352,8 +358,8 @@ static void no_order_of_events_breaks_a_promise_with_a_key(void **unused)
 {
     (void)unused;
     struct world seen;
-    assert_in_range(explore(2, false, true, &seen), 100, KNOWN_MAX);
-    assert_in_range(explore(1, false, true, &seen), 20, KNOWN_MAX);
+    assert_in_range(explore(2, IN_TWO_PHASES, true, &seen), 100, KNOWN_MAX);
+    assert_in_range(explore(1, IN_TWO_PHASES, true, &seen), 20, KNOWN_MAX);
     assert_true(seen.ended && seen.hazard && seen.answered_applied && seen.answered_aborted);
 }
 
@@ -361,7 +367,7 @@ static void no_order_of_events_breaks_a_promise_of_one_phase(void **unused)
 {
     (void)unused;
     struct world seen;
-    assert_in_range(explore(1, true, false, &seen), 5, KNOWN_MAX);
+    assert_in_range(explore(1, IN_ONE_PHASE, false, &seen), 5, KNOWN_MAX);
     assert_true(seen.answered_applied && seen.answered_aborted && seen.answered_unknown);
     assert_false(seen.ended || seen.hazard);
 }
@@ -374,10 +380,10 @@ struct fixture {
     struct actions actions;
 };
 
-static void begin(struct fixture *f, int branch_count, bool alone, bool keyed)
+static void begin(struct fixture *f, int branch_count, enum transaction_way way, bool keyed)
 {
     struct transaction_event event = {.type = EVENT_SUBMITTED};
-    transaction_init(&f->machine, f->branches, branch_count, alone, keyed);
+    transaction_init(&f->machine, f->branches, branch_count, way, keyed);
     assert_true(transaction_step(&f->machine, &event, &f->actions));
 }
 
@@ -412,7 +418,7 @@ static void the_record_is_appended_when_the_last_yes_came_and_nothing_is_told_ye
 {
     (void)unused;
     struct fixture f;
-    begin(&f, 2, false, false);
+    begin(&f, 2, IN_TWO_PHASES, false);
     expect(&f, ACTION_ARM_DEADLINE, 0, ACTION_SEND_PREPARE, 0, ACTION_SEND_PREPARE, 1, -1);
     vote(&f, 1, CHOSE_YES);
     expect(&f, -1);
@@ -431,7 +437,7 @@ static void a_no_aborts_at_once_and_frees_the_others(void **unused)
 {
     (void)unused;
     struct fixture f;
-    begin(&f, 3, false, false);
+    begin(&f, 3, IN_TWO_PHASES, false);
     vote(&f, 0, CHOSE_YES);
     vote(&f, 1, CHOSE_NO);
     expect(&f, ACTION_ANSWER_ABORTED, 0, ACTION_SEND_ABORT, 0, ACTION_SEND_ABORT, 2,
@@ -446,7 +452,7 @@ static void a_lost_session_is_a_no_before_the_vote_and_nothing_after_it(void **u
 {
     (void)unused;
     struct fixture f;
-    begin(&f, 2, false, false);
+    begin(&f, 2, IN_TWO_PHASES, false);
     vote(&f, 0, CHOSE_YES);
     step(&f, EVENT_PARTICIPANT_LOST, 0, false);
     expect(&f, -1);
@@ -458,7 +464,7 @@ static void the_deadline_never_aborts_once_the_record_is_appended(void **unused)
 {
     (void)unused;
     struct fixture f;
-    begin(&f, 2, false, false);
+    begin(&f, 2, IN_TWO_PHASES, false);
     vote(&f, 0, CHOSE_YES);
     vote(&f, 1, CHOSE_YES);
     step(&f, EVENT_DEADLINE_PASSED, 0, false);
@@ -472,11 +478,11 @@ static void reading_alone_needs_no_record_unless_a_key_must_be_kept(void **unuse
 {
     (void)unused;
     struct fixture f;
-    begin(&f, 2, false, false);
+    begin(&f, 2, IN_TWO_PHASES, false);
     vote(&f, 0, CHOSE_READ_ONLY);
     vote(&f, 1, CHOSE_READ_ONLY);
     expect(&f, ACTION_ANSWER_APPLIED, 0, ACTION_DISARM, 0, ACTION_RELEASE, 0, -1);
-    begin(&f, 1, false, true);
+    begin(&f, 1, IN_TWO_PHASES, true);
     vote(&f, 0, CHOSE_READ_ONLY);
     expect(&f, ACTION_APPEND_COMMITTED, 0, -1);
     step(&f, EVENT_RECORD_DURABLE, 0, false);
@@ -488,7 +494,7 @@ static void a_read_only_branch_is_not_told_commit(void **unused)
 {
     (void)unused;
     struct fixture f;
-    begin(&f, 2, false, false);
+    begin(&f, 2, IN_TWO_PHASES, false);
     vote(&f, 0, CHOSE_READ_ONLY);
     vote(&f, 1, CHOSE_YES);
     step(&f, EVENT_RECORD_DURABLE, 0, false);
@@ -499,7 +505,7 @@ static void one_phase_lost_is_looked_up_and_unknown_at_the_deadline(void **unuse
 {
     (void)unused;
     struct fixture f;
-    begin(&f, 1, true, false);
+    begin(&f, 1, IN_ONE_PHASE, false);
     step(&f, EVENT_PARTICIPANT_LOST, 0, false);
     expect(&f, ACTION_OWE_LOOKUP, 0, -1);
     step(&f, EVENT_DEADLINE_PASSED, 0, false);
@@ -512,7 +518,7 @@ static void a_hazard_is_recorded_and_stays_while_the_others_go_on(void **unused)
 {
     (void)unused;
     struct fixture f;
-    begin(&f, 2, false, false);
+    begin(&f, 2, IN_TWO_PHASES, false);
     vote(&f, 0, CHOSE_YES);
     vote(&f, 1, CHOSE_YES);
     step(&f, EVENT_RECORD_DURABLE, 0, false);
@@ -530,7 +536,7 @@ static void a_recovered_commit_owes_what_was_not_applied(void **unused)
 {
     (void)unused;
     struct fixture f;
-    transaction_init(&f.machine, f.branches, 2, false, false);
+    transaction_init(&f.machine, f.branches, 2, IN_TWO_PHASES, false);
     struct transaction_event event = {
         .type = EVENT_BRANCH_RECOVERED, .branch = 0, .commit = true, .applied = true};
     assert_true(transaction_step(&f.machine, &event, &f.actions));
@@ -549,7 +555,7 @@ static void an_acknowledgement_of_what_was_not_told_is_refused(void **unused)
 {
     (void)unused;
     struct fixture f;
-    begin(&f, 2, false, false);
+    begin(&f, 2, IN_TWO_PHASES, false);
     struct transaction_event event = {.type = EVENT_FINISHED, .branch = 0, .commit = true};
     assert_false(transaction_step(&f.machine, &event, &f.actions));
     vote(&f, 0, CHOSE_YES);

@@ -1,0 +1,476 @@
+/* Three-phase commit's registers, as this coordinator meets them: it is a site and answers what
+ * others ask, it asks them, and it learns what they have decided. Whatever a participant sends that
+ * can't be right is logged and ignored. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/parts.h"
+#include "core/check.h"
+#include "core/crash.h"
+#include "core/planted.h"
+
+enum {
+    BACKOFF_LEAST_US = 200 * 1000,
+    BACKOFF_MOST_US = 1000 * 1000,
+    ASK_AGAIN_US = 1000 * 1000,
+};
+
+static void stray(const struct server *server, const struct guest *guest, const char *what,
+                  struct txid id, const char *why)
+{
+    host_log(&server->host, LOG_WARNING,
+             "%s about the register of %" PRIu64 ".%" PRIu64 " from %s was ignored: %s", what,
+             id.epoch, id.seq, guest->participant->name, why);
+}
+
+static bool ours(const struct server *server, const char *coordinator)
+{
+    return strcmp(coordinator, server->coordinator) == 0;
+}
+
+/* The sender's branch, or -1. */
+static int branch_of(const struct tx *tx, const struct guest *guest)
+{
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        if (tx->branches[i].participant == guest->participant)
+            return i;
+    }
+    return -1;
+}
+
+/* ---- what came in, made sound ---- */
+
+static bool take_ballot(const Wire__Ballot *ballot, struct ballot *out)
+{
+    *out = (struct ballot){0, 0};
+    if (ballot)
+        *out = (struct ballot){ballot->round, ballot->site};
+    return out->round <= LIMIT_ROUNDS && out->site < LIMIT_SITES;
+}
+
+static bool take_question(Wire__Question question, const Wire__Ballot *ballot, Wire__Value value,
+                          struct register_ask *out)
+{
+    if (!take_ballot(ballot, &out->ballot))
+        return false;
+    out->question = question == WIRE__QUESTION__ACCEPT ? REGISTER_ACCEPT : REGISTER_PROMISE;
+    out->value = (enum register_value)value;
+    if (question == WIRE__QUESTION__ACCEPT)
+        return value == WIRE__VALUE__ABORT || value == WIRE__VALUE__COMMIT;
+    return question == WIRE__QUESTION__PROMISE;
+}
+
+static bool take_state(const Wire__Reply *reply, struct register_state *out)
+{
+    *out = (struct register_state){.value = (uint8_t)reply->value};
+    return take_ballot(reply->promised, &out->promised) &&
+           take_ballot(reply->accepted, &out->accepted) &&
+           ballot_compare(out->promised, out->accepted) >= 0 &&
+           (reply->value == WIRE__VALUE__EMPTY || reply->value == WIRE__VALUE__ABORT ||
+            reply->value == WIRE__VALUE__COMMIT);
+}
+
+/* ---- asks of others ---- */
+
+static void wire_ballot(Wire__Ballot *out, struct ballot ballot)
+{
+    wire__ballot__init(out);
+    out->round = ballot.round;
+    out->site = ballot.site;
+}
+
+static void send_reply(struct server *server, struct peer *peer, struct txid id,
+                       const struct register_ask *ask, enum register_reply answer,
+                       const struct register_state *state)
+{
+    static const Wire__Answered words[] = {
+        [REGISTER_GRANTED] = WIRE__ANSWERED__GRANTED,  [REGISTER_OUTBID] = WIRE__ANSWERED__OUTBID,
+        [REGISTER_DECIDED] = WIRE__ANSWERED__KNOWN,    [REGISTER_WAIT] = WIRE__ANSWERED__ASK_LATER,
+        [REGISTER_HELD] = WIRE__ANSWERED__CANNOT_TELL,
+    };
+    Wire__Reply reply = WIRE__REPLY__INIT;
+    Wire__Ballot ballot, promised, accepted;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    wire_ballot(&ballot, ask->ballot);
+    wire_ballot(&promised, state->promised);
+    wire_ballot(&accepted, state->accepted);
+    reply.coordinator = server->coordinator;
+    reply.epoch = id.epoch;
+    reply.seq = id.seq;
+    reply.question =
+        ask->question == REGISTER_ACCEPT ? WIRE__QUESTION__ACCEPT : WIRE__QUESTION__PROMISE;
+    reply.ballot = &ballot;
+    reply.answered = words[answer];
+    reply.promised = &promised;
+    reply.accepted = &accepted;
+    reply.value = (Wire__Value)state->value;
+    message.body_case = WIRE__MESSAGE__BODY_REPLY;
+    message.reply = &reply;
+    /* Refused when too much waits for it: it asks again. */
+    (void)peer_send(peer, &message, false);
+}
+
+/* The answer that waits for the site, if its participant is there. */
+static void send_waiting(struct server *server, struct tx *tx, int index)
+{
+    struct tx_site *site = &tx->sites->of[index];
+    struct participant *participant = tx->branches[index - 1].participant;
+    struct register_ask ask = {.question = site->question, .ballot = site->ballot};
+    struct register_state state = tx->machine.own;
+    enum register_reply reply = site->reply;
+    site->reply = 0;
+    if (reply == REGISTER_DECIDED)
+        state = (struct register_state){.value = state.value};
+    if (participant->peer)
+        send_reply(server, participant->peer, tx->id, &ask, reply, &state);
+}
+
+void server_send_replies(struct server *server, struct tx *tx)
+{
+    for (int i = 1; i <= tx->machine.branch_count; i++) {
+        if (tx->sites->of[i].reply)
+            send_waiting(server, tx, i);
+    }
+}
+
+void server_reply_later(struct server *server, struct tx *tx, int site, enum register_reply reply)
+{
+    tx->sites->of[site].reply = (uint8_t)reply;
+    if (tx->position <= server->durable_position || PLANTED(ANSWER_BEFORE_STORED))
+        send_waiting(server, tx, site);
+}
+
+/* As an acceptor. One ask of each site waits for its answer, the newest. */
+static void ask_register(struct server *server, struct guest *guest, struct tx *tx,
+                         const struct register_ask *ask)
+{
+    int site = branch_of(tx, guest) + 1;
+    if (site == 0 || (int)ask->ballot.site != site || ask->ballot.round == 0) {
+        stray(server, guest, "a question", tx->id, "it is not that site's to ask");
+        return;
+    }
+    struct transaction_event event = {.type = EVENT_ASKED, .site = site, .ask = *ask};
+    tx->sites->of[site].question = (uint8_t)ask->question;
+    tx->sites->of[site].ballot = ask->ballot;
+    CHECK(server_step(server, tx, &event));
+}
+
+/* What is known of the decision, or that nothing is. */
+static void answer_decision(struct server *server, struct guest *guest, struct txid id,
+                            const struct tx *tx, const struct register_ask *ask)
+{
+    struct register_state state = {.value = REGISTER_EMPTY};
+    enum register_reply reply = REGISTER_DECIDED;
+    switch (recovery_judge(&server->recovery, id, server_presence(tx))) {
+    case VERDICT_IS_COMMIT:
+        state.value = REGISTER_COMMIT;
+        break;
+    case VERDICT_IS_ABORT:
+        state.value = REGISTER_ABORT;
+        break;
+    case VERDICT_IS_WAIT:
+        reply = REGISTER_WAIT;
+        break;
+    case VERDICT_IS_HOLD:
+        reply = REGISTER_HELD;
+        break;
+    }
+    send_reply(server, guest->peer, id, ask, reply, &state);
+}
+
+void server_asked(struct server *server, struct guest *guest, const Wire__Ask *ask)
+{
+    struct txid id = {ask->epoch, ask->seq};
+    struct register_ask question;
+    if (!ours(server, ask->coordinator) || ask->site != 0 ||
+        !take_question(ask->question, ask->ballot, ask->value, &question)) {
+        stray(server, guest, "a question", id, "it makes no sense");
+        return;
+    }
+    struct tx *tx = server_find(server, id);
+    if (tx && tx->sites && tx->machine.state == TRANSACTION_PROPOSED)
+        ask_register(server, guest, tx, &question);
+    else
+        answer_decision(server, guest, id, tx, &question);
+}
+
+/* ---- asking others ---- */
+
+void server_send_ask(struct server *server, struct tx_branch *branch)
+{
+    const struct tx *tx = branch->tx;
+    struct register_ask question = proposer_ask(&tx->machine.proposer);
+    Wire__Ask ask = WIRE__ASK__INIT;
+    Wire__Ballot ballot;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    wire_ballot(&ballot, question.ballot);
+    ask.coordinator = server->coordinator;
+    ask.epoch = tx->id.epoch;
+    ask.seq = tx->id.seq;
+    ask.site = (uint32_t)tx_branch_at(branch) + 1;
+    ask.question =
+        question.question == REGISTER_ACCEPT ? WIRE__QUESTION__ACCEPT : WIRE__QUESTION__PROMISE;
+    ask.ballot = &ballot;
+    ask.value = (Wire__Value)question.value;
+    ask.begun_us = tx->begun_us;
+    message.body_case = WIRE__MESSAGE__BODY_ASK;
+    message.ask = &ask;
+    CHECK(peer_send(branch->participant->peer, &message, true));
+}
+
+/* At random, so that those who outbid each other do not go on so for ever. */
+void server_arm_round(struct server *server, struct tx *tx)
+{
+    uint32_t random;
+    server->host.random(server->host.self, &random, sizeof(random));
+    uint64_t pause_us = BACKOFF_LEAST_US + random % (BACKOFF_MOST_US - BACKOFF_LEAST_US + 1);
+    timers_set(&server->rounds, &tx->sites->timer,
+               server->host.now_us(server->host.self) + pause_us);
+}
+
+void server_begin_round(struct server *server, struct tx *tx, enum transaction_event_type why)
+{
+    struct transaction_event event = {.type = why};
+    /* A crash here: nobody has heard of this round; the restart begins one. */
+    CRASH_POINT("coordinator.terminating");
+    CHECK(server_step(server, tx, &event));
+}
+
+/* Who has answered that it can't grant now is asked again. */
+static void ask_again(struct server *server, struct tx *tx)
+{
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        if (transaction_wants(&tx->machine, i) && tx->branches[i].place == PLACE_NONE)
+            server_owe_ask(server, &tx->branches[i]);
+    }
+}
+
+void server_round_due(struct server *server, struct tx *tx)
+{
+    if (tx->machine.proposer.phase == PROPOSER_OUTBID)
+        server_begin_round(server, tx, EVENT_ROUND_DUE);
+    else
+        ask_again(server, tx);
+}
+
+/* ---- what others know ---- */
+
+/* The site says that this is the decision. */
+static void learn(struct server *server, struct guest *guest, struct tx *tx, int index,
+                  enum register_value value)
+{
+    struct transaction_event event = {.type = EVENT_TOLD, .value = value};
+    struct tx_site *site = &tx->sites->of[index + 1];
+    if (tx->machine.state == TRANSACTION_VOTING && value == REGISTER_ABORT)
+        server_overruled(tx);
+    if (server_step(server, tx, &event)) {
+        site->heard = register_learn(&site->state, value);
+        /* A crash here loses what was queued in this turn: the restart asks the registers. */
+        CRASH_POINT("coordinator.told");
+        return;
+    }
+    if (tx->machine.proposer.phase != PROPOSER_DECIDED) {
+        stray(server, guest, "a decision", tx->id, "commit was not proposed");
+        return;
+    }
+    host_log(&server->host, LOG_ERROR,
+             "%s says that %" PRIu64 ".%" PRIu64 " was decided otherwise than it is known here: "
+             "somebody broke the protocol",
+             guest->participant->name, tx->id.epoch, tx->id.seq);
+    server_unproved(server, tx, index, "it says that the registers decided otherwise");
+}
+
+/* The last question was answered, with or without a grant. */
+static bool settles_ask(const struct tx *tx, const struct register_ask *ask)
+{
+    if (tx->machine.state != TRANSACTION_PROPOSED || proposer_wants(&tx->machine.proposer) == 0)
+        return false;
+    struct register_ask asked = proposer_ask(&tx->machine.proposer);
+    return asked.question == ask->question && ballot_compare(asked.ballot, ask->ballot) == 0;
+}
+
+static void hear(struct server *server, struct guest *guest, struct tx *tx,
+                 struct transaction_event *event)
+{
+    struct tx_site *site = &tx->sites->of[event->site];
+    if (tx->machine.state != TRANSACTION_PROPOSED && !PLANTED(ASK_BEFORE_OWN)) {
+        if (tx->machine.state != TRANSACTION_COMMITTED) /* else it came after the majority */
+            stray(server, guest, "a reply", tx->id, "it was not asked");
+        return;
+    }
+    if (!register_decided(&site->state))
+        site->state = event->state;
+    site->heard = true;
+    if (!server_step(server, tx, event)) {
+        stray(server, guest, "a reply", tx->id, "it was not asked that");
+        return;
+    }
+    if (tx->machine.state == TRANSACTION_PROPOSED) {
+        /* A crash here: some sites hold an acceptance or a promise. The restart takes over. */
+        CRASH_POINT("coordinator.granted");
+    } else {
+        CRASH_POINT("coordinator.told");
+    }
+}
+
+/* False: no answer that a register could give. */
+static bool take_reply(const Wire__Reply *reply, struct transaction_event *event)
+{
+    if (!take_question(reply->question, reply->ballot, WIRE__VALUE__ABORT, &event->ask) ||
+        !take_state(reply, &event->state))
+        return false;
+    int above = ballot_compare(event->state.promised, event->ask.ballot);
+    switch (reply->answered) {
+    case WIRE__ANSWERED__GRANTED:
+        event->reply = REGISTER_GRANTED;
+        return above >= 0;
+    case WIRE__ANSWERED__OUTBID:
+        event->reply = REGISTER_OUTBID;
+        return above > 0;
+    case WIRE__ANSWERED__KNOWN:
+        event->reply = REGISTER_DECIDED;
+        return reply->value != WIRE__VALUE__EMPTY;
+    case WIRE__ANSWERED__ASK_LATER:
+    case WIRE__ANSWERED__CANNOT_TELL:
+        event->reply = REGISTER_WAIT;
+        return true;
+    default:
+        return false;
+    }
+}
+
+void server_replied(struct server *server, struct guest *guest, const Wire__Reply *reply)
+{
+    struct txid id = {reply->epoch, reply->seq};
+    struct tx *tx = ours(server, reply->coordinator) ? server_find(server, id) : NULL;
+    if (!tx)
+        return; /* over: the others were a majority */
+    struct transaction_event event = {.type = EVENT_REPLIED};
+    int index = tx->sites ? branch_of(tx, guest) : -1;
+    if (index < 0 || reply->site != (uint32_t)index + 1 || !take_reply(reply, &event)) {
+        stray(server, guest, "a reply", id, "it makes no sense");
+        return;
+    }
+    event.site = index + 1;
+    struct tx_branch *branch = &tx->branches[index];
+    bool settles = settles_ask(tx, &event.ask);
+    if (settles && branch->place == PLACE_ASK_OUTSTANDING)
+        server_leave(branch);
+    if (event.reply == REGISTER_DECIDED)
+        learn(server, guest, tx, index, event.state.value);
+    else if (event.reply != REGISTER_WAIT)
+        hear(server, guest, tx, &event);
+    else if (settles && tx->sites->timer.place == 0)
+        timers_set(&server->rounds, &tx->sites->timer,
+                   server->host.now_us(server->host.self) + ASK_AGAIN_US);
+    server_pump(server, guest->participant);
+}
+
+void server_told(struct server *server, struct guest *guest, const Wire__Decided *decided)
+{
+    struct txid id = {decided->epoch, decided->seq};
+    if (!ours(server, decided->coordinator) ||
+        (decided->value != WIRE__VALUE__ABORT && decided->value != WIRE__VALUE__COMMIT)) {
+        stray(server, guest, "a decision", id, "it makes no sense");
+        return;
+    }
+    struct tx *tx = server_find(server, id);
+    int index = tx && tx->sites ? branch_of(tx, guest) : -1;
+    if (index >= 0) {
+        learn(server, guest, tx, index, (enum register_value)decided->value);
+        return;
+    }
+    enum verdict known = recovery_judge(&server->recovery, id, server_presence(tx));
+    enum verdict told =
+        decided->value == WIRE__VALUE__COMMIT ? VERDICT_IS_COMMIT : VERDICT_IS_ABORT;
+    if (tx || ((known == VERDICT_IS_COMMIT || known == VERDICT_IS_ABORT) && known != told))
+        stray(server, guest, "a decision", id, "it is not what is known here");
+}
+
+/* ---- decided ---- */
+
+void server_overruled(struct tx *tx)
+{
+    Wire__Problem problem = WIRE__PROBLEM__INIT;
+    problem.code = (char *)"overruled";
+    problem.message = (char *)"the other sites have aborted it";
+    problem.detail = (char *)"they could not reach the coordinator while it was not decided";
+    problem.hint = (char *)"it may be submitted again";
+    tx_problem(tx, NULL, &problem);
+}
+
+/* Who was there while others brought the decision about, and has no branch that is told. */
+static void tell_bystanders(struct server *server, struct tx *tx)
+{
+    Wire__Decided decided = WIRE__DECIDED__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    decided.coordinator = server->coordinator;
+    decided.epoch = tx->id.epoch;
+    decided.seq = tx->id.seq;
+    decided.value = (Wire__Value)tx->machine.proposer.value;
+    message.body_case = WIRE__MESSAGE__BODY_DECIDED;
+    message.decided = &decided;
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        struct peer *peer = tx->branches[i].participant->peer;
+        if (peer && tx->machine.branches[i].state == BRANCH_READ_ONLY)
+            (void)peer_send(peer, &message, false);
+    }
+}
+
+void server_decided(struct server *server, struct tx *tx)
+{
+    /* A crash here: a majority has decided and nobody was told. Whoever asks the registers finds
+     * the same: the restart, or participants that do not wait for it. */
+    CRASH_POINT("coordinator.decided");
+    tx->decided_us = server->host.wall_us(server->host.self);
+    list_remove(&tx->durable);
+    timers_clear(&server->rounds, &tx->sites->timer);
+    server_append_decided(server, tx);
+    if (tx->machine.proposer.value == REGISTER_ABORT)
+        server_overruled(tx);
+    for (int i = 1; i <= tx->machine.branch_count; i++) {
+        if (tx->sites->of[i].reply)
+            tx->sites->of[i].reply = REGISTER_DECIDED;
+    }
+    server_send_replies(server, tx);
+    if (tx->machine.proposer.seen > 0)
+        tell_bystanders(server, tx);
+}
+
+void server_flush_settled(struct server *server, struct participant *participant)
+{
+    (void)server;
+    struct settled *settled = participant->settled;
+    if (!settled || settled->count == 0)
+        return;
+    Wire__Settled body = WIRE__SETTLED__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    body.epoch = settled->epoch;
+    body.seqs = settled->seqs;
+    body.n_seqs = settled->count;
+    message.body_case = WIRE__MESSAGE__BODY_SETTLED;
+    message.settled = &body;
+    /* Best effort: what is lost stays there until its age. */
+    if (participant->peer)
+        (void)peer_send(participant->peer, &message, false);
+    settled->count = 0;
+}
+
+void server_settled(struct server *server, const struct tx *tx)
+{
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        struct participant *participant = tx->branches[i].participant;
+        if (!participant->peer)
+            continue;
+        if (!participant->settled)
+            participant->settled = xcalloc(1, sizeof(*participant->settled));
+        struct settled *settled = participant->settled;
+        if (settled->count == SETTLED_BATCH || settled->epoch != tx->id.epoch)
+            server_flush_settled(server, participant);
+        settled->epoch = tx->id.epoch;
+        settled->seqs[settled->count++] = tx->id.seq;
+        if (settled->count == SETTLED_BATCH)
+            server_flush_settled(server, participant);
+    }
+}
