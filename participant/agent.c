@@ -319,6 +319,16 @@ static void on_up(void *self, struct peer *peer)
         peer_close(peer, "a coordinator's name is not valid");
         return;
     }
+    if (peer_role(peer) == WIRE__ROLE__PARTICIPANT) {
+        if (!link->refused[0])
+            host_log(&agent->host, LOG_ERROR,
+                     "participant %s is where a coordinator was to be; compare `coordinators` with "
+                     "its `listen`",
+                     peer_name(peer));
+        snprintf(link->refused, sizeof(link->refused), "no coordinator is there");
+        peer_close(peer, "this address was taken for a coordinator's");
+        return;
+    }
     link->peer = peer;
     link->session = ++agent->sessions;
     link->quiet_since_us = agent->host.now_us(agent->host.self);

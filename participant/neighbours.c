@@ -214,17 +214,25 @@ static struct line *line_find(const struct agent *agent, const char *address)
     return NULL;
 }
 
+static bool belongs_to(const struct line *line, const char *name)
+{
+    return line->peer && peer_role(line->peer) == WIRE__ROLE__PARTICIPANT &&
+           strcmp(peer_name(line->peer), name) == 0;
+}
+
 /* The address is what a row says; who is there now is told by the session. */
 static bool is_there(struct line *line, const char *name)
 {
     if (!line->peer)
         return false;
-    if (strcmp(peer_name(line->peer), name) == 0)
+    if (belongs_to(line, name))
         return true;
     if (!line->strange)
         host_log(&line->agent->host, LOG_ERROR,
-                 "participant %s was to be at %s, but %s is there: it is not asked", name,
-                 line->address, peer_name(line->peer));
+                 "participant %s was to be at %s, but %s %s is there: it is not asked", name,
+                 line->address,
+                 peer_role(line->peer) == WIRE__ROLE__PARTICIPANT ? "participant" : "coordinator",
+                 peer_name(line->peer));
     line->strange = true;
     return false;
 }
@@ -251,7 +259,7 @@ bool line_tell(struct agent *agent, const char *name, const char *address,
 bool line_reaches(const struct agent *agent, const char *name, const char *address)
 {
     const struct line *line = line_find(agent, address);
-    return line && line->peer && strcmp(peer_name(line->peer), name) == 0;
+    return line && belongs_to(line, name);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */

@@ -67,7 +67,8 @@ struct frame_queue {
 };
 
 static struct frame_queue to_agent, to_coordinator;
-static bool cut; /* frames are lost */
+static bool cut;              /* frames are lost */
+static bool coordinator_away; /* its frames are */
 
 static bool queue_frame(struct frame_queue *queue, const void *frame, size_t size)
 {
@@ -253,7 +254,9 @@ static void coordinator_down(void *self, struct peer *peer, const char *reason)
 static void deliver(struct frame_queue *queue, bool agents)
 {
     for (int i = 0; i < queue->count; i++) {
-        if (agents)
+        if (coordinator_away)
+            ;
+        else if (agents)
             agent_frame(agent, 0, queue->frames[i].bytes, queue->frames[i].size);
         else
             transport_frame(coordinator, 1, queue->frames[i].bytes, queue->frames[i].size);
@@ -479,7 +482,7 @@ static int start(void **state)
     (void)state;
     now_us = 1000000;
     random_state = 1;
-    cut = false;
+    cut = coordinator_away = false;
     last_error[0] = '\0';
     memset(&database, 0, sizeof(database));
     load_operations();

@@ -8,10 +8,10 @@
 
 enum { NEIGHBOURS = 3, SEEN = 64 };
 
+/* This participant is branch 1, and so site 2: after orders, before inventory. */
 static const char all_sites[] = "orders=tcp://127.0.0.1:7411,payments=tcp://127.0.0.1:7412,"
                                 "inventory=tcp://127.0.0.1:7413";
 
-/* What it saw, with the session that it came in. */
 struct seen {
     Wire__Message *messages[SEEN];
     int count;
@@ -29,6 +29,10 @@ struct neighbour {
     struct peer *door;
     struct frame_queue to_visit, to_door;
     struct seen asked, answered; /* on the line; at the door */
+    uint32_t site;               /* its number; its register of transaction 1: */
+    struct register_state own;
+    bool answers;           /* by itself */
+    Wire__Answered instead; /* of what the register says */
 };
 
 static struct neighbour neighbours[NEIGHBOURS];
@@ -57,10 +61,57 @@ static void home_up(void *self, struct peer *peer)
     ((struct neighbour *)self)->line = peer;
 }
 
+static Wire__Ballot wire_ballot(struct ballot ballot)
+{
+    Wire__Ballot wire = WIRE__BALLOT__INIT;
+    wire.round = ballot.round;
+    wire.site = ballot.site;
+    return wire;
+}
+
+static void send_reply(struct peer *peer, const Wire__Ask *ask, Wire__Answered answered,
+                       struct register_state state)
+{
+    Wire__Ballot promised = wire_ballot(state.promised), accepted = wire_ballot(state.accepted);
+    Wire__Reply reply = WIRE__REPLY__INIT;
+    reply.coordinator = ask->coordinator;
+    reply.epoch = ask->epoch;
+    reply.seq = ask->seq;
+    reply.site = ask->site;
+    reply.question = ask->question;
+    reply.ballot = ask->ballot;
+    reply.answered = answered;
+    reply.promised = &promised;
+    reply.accepted = &accepted;
+    reply.value = (Wire__Value)state.value;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_REPLY;
+    message.reply = &reply;
+    assert_true(peer_send(peer, &message, true));
+}
+
+/* As a site does whose database is quick. */
+static void answer_by_register(struct peer *peer, const Wire__Ask *ask, struct register_state *own,
+                               Wire__Answered instead)
+{
+    static const Wire__Answered words[] = {[REGISTER_GRANTED] = WIRE__ANSWERED__GRANTED,
+                                           [REGISTER_OUTBID] = WIRE__ANSWERED__OUTBID,
+                                           [REGISTER_DECIDED] = WIRE__ANSWERED__KNOWN};
+    struct register_ask question = {.question = (enum register_question)ask->question,
+                                    .ballot = {ask->ballot->round, ask->ballot->site},
+                                    .value = (enum register_value)ask->value};
+    Wire__Answered answered = instead ? instead : words[register_answer(own, &question)];
+    send_reply(peer, ask, answered, *own);
+}
+
 static void home_message(void *self, struct peer *peer, const Wire__Message *message)
 {
-    (void)peer;
-    keep(&((struct neighbour *)self)->asked, message);
+    struct neighbour *neighbour = self;
+    keep(&neighbour->asked, message);
+    if (neighbour->answers && message->body_case == WIRE__MESSAGE__BODY_ASK) {
+        assert_int_equal(message->ask->site, neighbour->site);
+        answer_by_register(peer, message->ask, &neighbour->own, neighbour->instead);
+    }
 }
 
 static void home_down(void *self, struct peer *peer, const char *reason)
@@ -157,8 +208,57 @@ static void neighbour_turn(struct neighbour *neighbour, uint64_t route)
     transport_settle(neighbour->visit);
 }
 
+/* This participant's row of transaction 1, in a database that answers at once. */
+static struct {
+    bool serves, exists, fails;
+    struct register_state state;
+    char sites[256];
+    int stores;
+} table;
+
+static enum db_stored store_row(int request)
+{
+    bool same = database.requests[request].insert
+                    ? !table.exists
+                    : table.exists &&
+                          register_state_equal(&table.state, &database.requests[request].before);
+    if (table.fails)
+        return DB_STORE_FAILED;
+    if (!same)
+        return DB_CHANGED;
+    table.exists = true;
+    table.state = database.requests[request].row.state;
+    table.stores++;
+    return DB_STORED;
+}
+
+static void serve_row(void)
+{
+    while (database.count > 0 &&
+           (database.requests[0].kind == LOAD || database.requests[0].kind == STORE)) {
+        bool is_load = database.requests[0].kind == LOAD;
+        int request = take(is_load ? LOAD : STORE);
+        void *tag = database.requests[request].tag;
+        struct db_register found = {.gtrid = "shop.c1.5.1",
+                                    .sites = table.sites,
+                                    .begun_us = 1000000,
+                                    .state = table.state};
+        assert_string_equal(database.requests[request].text, "shop.c1.5.1");
+        if (is_load)
+            events->register_loaded(events->self, tag,
+                                    table.fails    ? DB_FOUND_ERROR
+                                    : table.exists ? DB_FOUND
+                                                   : DB_NOT_FOUND,
+                                    table.exists && !table.fails ? &found : NULL);
+        else
+            events->register_stored(events->self, tag, store_row(request));
+    }
+}
+
 static void all_neighbours_turn(void)
 {
+    if (table.serves)
+        serve_row();
     for (int i = 0; i < NEIGHBOURS; i++)
         neighbour_turn(&neighbours[i], (uint64_t)i + 1);
 }
@@ -177,6 +277,7 @@ static void neighbour_start(struct neighbour *neighbour, const char *name, const
     struct transport_events at_door = {neighbour, NULL, visit_up, visit_message, visit_down, NULL};
     *neighbour = (struct neighbour){
         .name = name, .address = address, .bystander = role != WIRE__ROLE__PARTICIPANT};
+    neighbour->site = neighbour == inventory ? 3 : 1;
     neighbour->visit = transport_new(&config, &host, &visit, &at_door);
     config.acceptor = true;
     neighbour->home = transport_new(&config, &host, &home, &at_home);
@@ -190,6 +291,7 @@ static int start_three_phase(void **state)
     agent_door = &door;
     agent_dial = &dials;
     neighbours_turn = all_neighbours_turn;
+    memset(&table, 0, sizeof(table));
     now_us = 1000000;
     neighbour_start(orders, "orders", "tcp://127.0.0.1:7411", WIRE__ROLE__PARTICIPANT);
     neighbour_start(inventory, "inventory", "tcp://127.0.0.1:7413", WIRE__ROLE__PARTICIPANT);
@@ -216,5 +318,115 @@ static int stop_three_phase(void **state)
     agent_dial = NULL;
     return 0;
 }
+
+static Wire__Branch three_phase_branch(uint64_t seq)
+{
+    Wire__Branch branch = branch_of(seq);
+    branch.branch = 1;
+    return branch;
+}
+
+static void send_sites(uint64_t seq, const char *names[], const char *addresses[], size_t count,
+                       const char *operation)
+{
+    Wire__Site sites[3], *pointers[3];
+    for (size_t i = 0; i < count; i++) {
+        wire__site__init(&sites[i]);
+        sites[i].participant = (char *)names[i];
+        sites[i].address = (char *)addresses[i];
+        pointers[i] = &sites[i];
+    }
+    Wire__Branch branch = three_phase_branch(seq);
+    Wire__Call call = WIRE__CALL__INIT, *calls[] = {&call};
+    call.operation = (char *)operation;
+    call.arguments = (char *)(strcmp(operation, "charge") == 0 ? "{\"amount\":1}" : "{}");
+    Wire__Prepare prepare = WIRE__PREPARE__INIT;
+    prepare.branch = &branch;
+    prepare.timeout_ms = 1000;
+    prepare.n_calls = 1;
+    prepare.calls = calls;
+    prepare.sites = pointers;
+    prepare.n_sites = count;
+    prepare.begun_us = (int64_t)now_us;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_PREPARE;
+    message.prepare = &prepare;
+    send(&message);
+}
+
+static void send_three_phase(uint64_t seq)
+{
+    const char *names[] = {"orders", "payments", "inventory"};
+    const char *addresses[] = {"tcp://127.0.0.1:7411", "tcp://127.0.0.1:7412",
+                               "tcp://127.0.0.1:7413"};
+    send_sites(seq, names, addresses, 3, "charge");
+}
+
+/* A branch in doubt: prepared, and a yes was given. */
+static void prepare_three_phase(uint64_t seq)
+{
+    send_three_phase(seq);
+    worked(take_tag(WORK), DB_PREPARED, 7);
+    got_vote(WIRE__CHOICE__YES);
+    clear_inbox();
+}
+
+static void finish_three_phase(uint64_t seq, bool commit)
+{
+    Wire__Branch branch = three_phase_branch(seq);
+    Wire__Finish finish = WIRE__FINISH__INIT;
+    finish.branch = &branch;
+    finish.commit = commit;
+    finish.xid = 7;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_FINISH;
+    message.finish = &finish;
+    send(&message);
+}
+
+struct ask {
+    uint64_t seq;
+    Wire__Question question;
+    struct ballot ballot;
+    Wire__Value value;
+    uint32_t site; /* 0: 2 */
+    int64_t begun_us;
+    const char *coordinator; /* NULL: c1 */
+};
+
+static void ask_of(struct peer *peer, struct ask ask)
+{
+    Wire__Ballot ballot = WIRE__BALLOT__INIT;
+    ballot.round = ask.ballot.round;
+    ballot.site = ask.ballot.site;
+    Wire__Ask wire = WIRE__ASK__INIT;
+    wire.coordinator = (char *)(ask.coordinator ? ask.coordinator : "c1");
+    wire.epoch = 5;
+    wire.seq = ask.seq;
+    wire.site = ask.site ? ask.site : 2;
+    wire.question = ask.question;
+    wire.ballot = &ballot;
+    wire.value = ask.value;
+    wire.begun_us = ask.begun_us ? ask.begun_us : (int64_t)now_us;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_ASK;
+    message.ask = &wire;
+    assert_non_null(peer);
+    assert_true(peer_send(peer, &message, true));
+    settle();
+}
+
+#define ASK(peer, ...) ask_of(peer, (struct ask){__VA_ARGS__})
+#define PROPOSAL(number)                                                                           \
+    .seq = (number), .question = WIRE__QUESTION__ACCEPT, .value = WIRE__VALUE__COMMIT
+
+static void stored(int request, enum db_stored how)
+{
+    events->register_stored(events->self, database.requests[request].tag, how);
+    settle();
+}
+
+static const struct register_state fresh = {0};
+static const struct register_state proposed = {.value = REGISTER_COMMIT};
 
 #endif

@@ -1,101 +1,6 @@
-/* The participant's side of three-phase commit: its register, and finishing a transaction without
- * its coordinator. */
+/* The participant's register of a three-phase transaction: fenced, durable, answered. termination.c
+ * is about finishing one without its coordinator. */
 #include "tests/unit/neighbour_ports.h"
-
-/* This participant is branch 1, and so site 2: after orders, before inventory. */
-static Wire__Branch three_phase_branch(uint64_t seq)
-{
-    Wire__Branch branch = branch_of(seq);
-    branch.branch = 1;
-    return branch;
-}
-
-static void send_sites(uint64_t seq, const char *names[], const char *addresses[], size_t count,
-                       const char *operation)
-{
-    Wire__Site sites[3], *pointers[3];
-    for (size_t i = 0; i < count; i++) {
-        wire__site__init(&sites[i]);
-        sites[i].participant = (char *)names[i];
-        sites[i].address = (char *)addresses[i];
-        pointers[i] = &sites[i];
-    }
-    Wire__Branch branch = three_phase_branch(seq);
-    Wire__Call call = WIRE__CALL__INIT, *calls[] = {&call};
-    call.operation = (char *)operation;
-    call.arguments = (char *)(strcmp(operation, "charge") == 0 ? "{\"amount\":1}" : "{}");
-    Wire__Prepare prepare = WIRE__PREPARE__INIT;
-    prepare.branch = &branch;
-    prepare.timeout_ms = 1000;
-    prepare.n_calls = 1;
-    prepare.calls = calls;
-    prepare.sites = pointers;
-    prepare.n_sites = count;
-    prepare.begun_us = (int64_t)now_us;
-    Wire__Message message = WIRE__MESSAGE__INIT;
-    message.body_case = WIRE__MESSAGE__BODY_PREPARE;
-    message.prepare = &prepare;
-    send(&message);
-}
-
-static void send_three_phase(uint64_t seq)
-{
-    const char *names[] = {"orders", "payments", "inventory"};
-    const char *addresses[] = {"tcp://127.0.0.1:7411", "tcp://127.0.0.1:7412",
-                               "tcp://127.0.0.1:7413"};
-    send_sites(seq, names, addresses, 3, "charge");
-}
-
-/* A branch in doubt: prepared, and a yes was given. */
-static void prepare_three_phase(uint64_t seq)
-{
-    send_three_phase(seq);
-    worked(take_tag(WORK), DB_PREPARED, 7);
-    got_vote(WIRE__CHOICE__YES);
-    clear_inbox();
-}
-
-struct ask {
-    uint64_t seq;
-    Wire__Question question;
-    struct ballot ballot;
-    Wire__Value value;
-    uint32_t site; /* 0: 2 */
-    int64_t begun_us;
-    const char *coordinator; /* NULL: c1 */
-};
-
-static void ask_of(struct peer *peer, struct ask ask)
-{
-    Wire__Ballot ballot = WIRE__BALLOT__INIT;
-    ballot.round = ask.ballot.round;
-    ballot.site = ask.ballot.site;
-    Wire__Ask wire = WIRE__ASK__INIT;
-    wire.coordinator = (char *)(ask.coordinator ? ask.coordinator : "c1");
-    wire.epoch = 5;
-    wire.seq = ask.seq;
-    wire.site = ask.site ? ask.site : 2;
-    wire.question = ask.question;
-    wire.ballot = &ballot;
-    wire.value = ask.value;
-    wire.begun_us = ask.begun_us ? ask.begun_us : (int64_t)now_us;
-    Wire__Message message = WIRE__MESSAGE__INIT;
-    message.body_case = WIRE__MESSAGE__BODY_ASK;
-    message.ask = &wire;
-    assert_non_null(peer);
-    assert_true(peer_send(peer, &message, true));
-    settle();
-}
-
-#define ASK(peer, ...) ask_of(peer, (struct ask){__VA_ARGS__})
-#define PROPOSAL(number)                                                                           \
-    .seq = (number), .question = WIRE__QUESTION__ACCEPT, .value = WIRE__VALUE__COMMIT
-
-static void stored(int request, enum db_stored how)
-{
-    events->register_stored(events->self, database.requests[request].tag, how);
-    settle();
-}
 
 static void loaded(enum db_found found, struct register_state row, const char *sites)
 {
@@ -107,9 +12,6 @@ static void loaded(enum db_found found, struct register_state row, const char *s
                             found == DB_FOUND ? &answer : NULL);
     settle();
 }
-
-static const struct register_state fresh = {0};
-static const struct register_state proposed = {.value = REGISTER_COMMIT};
 
 /* ---- the hot path -------------------------------------------------------------------------- */
 
@@ -151,15 +53,7 @@ static void a_three_phase_branch_accepts_durably_before_it_answers(void **state)
     assert_int_equal(database.count, 0);
     assert_int_equal(got(WIRE__MESSAGE__BODY_REPLY)->reply->answered, WIRE__ANSWERED__GRANTED);
     clear_inbox();
-    Wire__Branch branch = three_phase_branch(1);
-    Wire__Finish finish = WIRE__FINISH__INIT;
-    finish.branch = &branch;
-    finish.commit = true;
-    finish.xid = 7;
-    Wire__Message message = WIRE__MESSAGE__INIT;
-    message.body_case = WIRE__MESSAGE__BODY_FINISH;
-    message.finish = &finish;
-    send(&message);
+    finish_three_phase(1, true);
     events->finished(events->self, take_tag(FINISH), DB_FINISHED, "");
     settle();
     assert_false(got(WIRE__MESSAGE__BODY_FINISHED)->finished->hazard);
