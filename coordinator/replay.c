@@ -1,5 +1,6 @@
 /* What comes out of the journal: the transactions that are committed and not ended are live again,
- * with everything owed that was not acknowledged; all else is memory for verdicts and keys. */
+ * with everything owed that was not acknowledged, and those that were proposed and not decided; all
+ * else is memory for verdicts and keys. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,12 +119,151 @@ static bool replay_committed(struct server *server, const Journal__Committed *co
     return server_step(server, tx, &event);
 }
 
+static bool take_register(const Journal__Register *record, struct register_state *out)
+{
+    *out = (struct register_state){.promised = {record->promised_round, record->promised_site},
+                                   .accepted = {record->accepted_round, record->accepted_site},
+                                   .value = record->commit ? REGISTER_COMMIT : REGISTER_ABORT};
+    return out->promised.round <= LIMIT_ROUNDS && out->promised.site < LIMIT_SITES &&
+           out->accepted.site < LIMIT_SITES && ballot_compare(out->promised, out->accepted) >= 0;
+}
+
+/* Each branch that voted yes is that of the site with its number; no site is there twice. */
+static bool sound_proposal(const Journal__Proposed *proposed, struct register_state *own)
+{
+    const Journal__Committed *proposal = proposed->proposal;
+    uint32_t seen = 0;
+    if (!proposal || !sound_branches(proposal) || proposed->n_sites == 0 ||
+        proposed->n_sites >= LIMIT_SITES)
+        return false;
+    for (size_t i = 0; i < proposal->n_branches; i++) {
+        const Journal__Branch *branch = proposal->branches[i];
+        if (branch->index >= proposed->n_sites || seen >> branch->index & 1 ||
+            strcmp(branch->participant, proposed->sites[branch->index]) != 0)
+            return false;
+        seen |= UINT32_C(1) << branch->index;
+    }
+    for (size_t i = 0; i < proposed->n_sites; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(proposed->sites[i], proposed->sites[j]) == 0)
+                return false;
+        }
+    }
+    *own = (struct register_state){.value = REGISTER_COMMIT};
+    return !proposed->own || take_register(proposed->own, own);
+}
+
+static bool meet_sites(struct server *server, struct tx *tx, const Journal__Proposed *proposed,
+                       struct error *error)
+{
+    for (size_t i = 0; i < proposed->n_sites; i++) {
+        tx->branches[i].participant = meet(server, proposed->sites[i], error);
+        if (!tx->branches[i].participant)
+            return false;
+    }
+    return true;
+}
+
+static void recover_votes(struct server *server, struct tx *tx, const Journal__Committed *proposal)
+{
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        struct transaction_event event = {
+            .type = EVENT_BRANCH_RECOVERED, .branch = i, .read_only = true};
+        for (size_t j = 0; j < proposal->n_branches; j++) {
+            if (proposal->branches[j]->index != (uint32_t)i)
+                continue;
+            event.read_only = false;
+            tx->branches[i].xid = proposal->branches[j]->xid;
+        }
+        CHECK(server_step(server, tx, &event));
+    }
+}
+
+/* What was proposed is live: whether it was decided only the registers know. */
+static bool replay_proposed(struct server *server, const Journal__Proposed *proposed,
+                            struct error *error)
+{
+    struct register_state own;
+    if (!server->named || !sound_proposal(proposed, &own))
+        return senseless(error, "a proposal that can't be: nobody's or malformed");
+    const Journal__Committed *proposal = proposed->proposal;
+    struct txid id = {proposal->epoch, proposal->seq};
+    if (server_find(server, id))
+        return senseless(error, "a proposal of what is there already");
+    if (PLANTED(PRESUME_ABORT_OF_PROPOSED))
+        return true;
+    int count = (int)proposed->n_sites;
+    size_t text = proposal->key ? strlen(proposal->key->key) + 1 : 0;
+    struct tx *tx = tx_new(id, count, 0, true, text);
+    transaction_init(&tx->machine, tx->machine.branches, count, IN_THREE_PHASES,
+                     proposal->key != NULL);
+    tx->begun_us = proposal->begun_us;
+    server_list(server, tx);
+    if (!meet_sites(server, tx, proposed, error))
+        return false;
+    recover_votes(server, tx, proposal);
+    if (proposal->key) {
+        tx->key_text = tx_text(tx, proposal->key->key);
+        if (!replay_key(server, proposal->key, tx, id, 0, error))
+            return false;
+    }
+    struct transaction_event event = {.type = EVENT_RECOVERED_PROPOSED, .state = own};
+    return server_step(server, tx, &event);
+}
+
+/* NULL: it is not there, or not to be decided any more. */
+static struct tx *find_proposed(struct server *server, struct txid id)
+{
+    struct tx *tx = server_find(server, id);
+    return tx && tx->machine.state == TRANSACTION_PROPOSED ? tx : NULL;
+}
+
+static bool not_proposed(struct error *error)
+{
+    return PLANTED(PRESUME_ABORT_OF_PROPOSED) || PLANTED(CHECKPOINT_DROPS_LIVE) ||
+           senseless(error, "the register or the decision of what was not proposed");
+}
+
+static bool replay_register(struct server *server, const Journal__Register *record,
+                            struct error *error)
+{
+    struct transaction_event event = {.type = EVENT_REGISTER_RECOVERED};
+    struct tx *tx = find_proposed(server, (struct txid){record->epoch, record->seq});
+    if (!tx)
+        return not_proposed(error);
+    if (!take_register(record, &event.state) ||
+        ballot_compare(event.state.promised, tx->machine.own.promised) < 0 ||
+        ballot_compare(event.state.accepted, tx->machine.own.accepted) < 0)
+        return senseless(error, "a register that can't be, or that forgot a promise");
+    return server_step(server, tx, &event);
+}
+
+static bool replay_decided(struct server *server, const Journal__Decided *decided,
+                           struct error *error)
+{
+    struct tx *tx = find_proposed(server, (struct txid){decided->epoch, decided->seq});
+    if (!tx)
+        return not_proposed(error);
+    if (decided->commit) {
+        struct transaction_event event = {.type = EVENT_DECISION_RECOVERED};
+        tx->decided_us = decided->at_us;
+        return server_step(server, tx, &event);
+    }
+    /* As if it had never been: whoever asks is told abort. */
+    if (tx->key)
+        keys_remove(&server->keys, tx->key);
+    server_unlist(server, tx);
+    tx_free(tx);
+    return true;
+}
+
 static bool replay_ended(struct server *server, const Journal__Ended *ended, struct error *error)
 {
     struct txid id = {ended->epoch, ended->seq};
     struct tx *tx = server_find(server, id);
-    if (!tx)
+    if (!tx || !tx->machine.committed)
         return PLANTED(NO_RECOVERY) || PLANTED(CHECKPOINT_DROPS_LIVE) ||
+               PLANTED(PRESUME_ABORT_OF_PROPOSED) ||
                senseless(error, "the end of a transaction that was never committed");
     if (tx->key)
         keys_settle(&server->keys, tx->key, ended->at_us);
@@ -209,6 +349,12 @@ static bool replay_record(struct server *server, const Journal__Record *record, 
         return replay_ended(server, record->ended, error);
     case JOURNAL__RECORD__BODY_HAZARD:
         return replay_hazard(server, record->hazard, error);
+    case JOURNAL__RECORD__BODY_PROPOSED:
+        return replay_proposed(server, record->proposed, error);
+    case JOURNAL__RECORD__BODY_REGISTERED:
+        return replay_register(server, record->registered, error);
+    case JOURNAL__RECORD__BODY_DECIDED:
+        return replay_decided(server, record->decided, error);
     case JOURNAL__RECORD__BODY_STOPPED:
         return true;
     case JOURNAL__RECORD__BODY_RETAINED:

@@ -43,6 +43,8 @@ static bool branch_in_doubt(enum branch_state state)
 
 static bool in_doubt(const struct tx *tx)
 {
+    if (tx->machine.state == TRANSACTION_PROPOSED)
+        return true;
     for (int i = 0; i < tx->machine.branch_count; i++) {
         if (branch_in_doubt(tx->machine.branches[i].state))
             return tx->machine.state != TRANSACTION_DONE;
@@ -84,6 +86,111 @@ static Wire__BranchView *view_branch(struct draft *draft, const struct tx *tx, i
     return view;
 }
 
+/* ---- what only a three-phase transaction has ---- */
+
+static const char *phase_word(const struct transaction *machine)
+{
+    switch (transaction_phase(machine)) {
+    case PHASE_DECIDING:
+        return "pre-commit";
+    case PHASE_COMMITTED:
+        return "do-commit";
+    case PHASE_ABORTED:
+        return "";
+    case PHASE_UNDECIDED:
+        break;
+    }
+    if (machine->state != TRANSACTION_DONE)
+        return "can-commit";
+    return machine->committed ? "do-commit" : "";
+}
+
+static Wire__Ballot *view_ballot(struct draft *draft, struct ballot ballot)
+{
+    Wire__Ballot *view = take(draft, sizeof(*view));
+    wire__ballot__init(view);
+    view->round = ballot.round;
+    view->site = ballot.site;
+    return view;
+}
+
+static void view_register(struct draft *draft, const struct register_state *state,
+                          Wire__SiteView *view)
+{
+    view->heard = true;
+    view->value = (Wire__Value)state->value;
+    view->decided = register_decided(state);
+    if (view->decided)
+        return;
+    view->promised = view_ballot(draft, state->promised);
+    view->accepted = view_ballot(draft, state->accepted);
+}
+
+static Wire__SiteView *view_site(struct draft *draft, const struct tx *tx, int site)
+{
+    Wire__SiteView *view = take(draft, sizeof(*view));
+    wire__site_view__init(view);
+    view->site = (uint32_t)site;
+    if (site == 0) {
+        view->name = draft->server->coordinator;
+        view->reachable = true;
+        view_register(draft, &tx->machine.own, view);
+        return view;
+    }
+    const struct participant *participant = tx->branches[site - 1].participant;
+    view->name = (char *)participant->name;
+    view->address = or_empty(participant->report.listen);
+    view->reachable = participant->peer != NULL;
+    if (tx->sites->of[site].heard)
+        view_register(draft, &tx->sites->of[site].state, view);
+    return view;
+}
+
+static void take_highest(struct ballot *highest, const struct register_state *state)
+{
+    if (!register_decided(state) && ballot_compare(state->promised, *highest) > 0)
+        *highest = state->promised;
+}
+
+/* Who leads the highest ballot above the coordinator's first. */
+static char *view_terminator(const struct draft *draft, const struct tx *tx)
+{
+    struct ballot highest = tx->machine.proposer.ballot;
+    take_highest(&highest, &tx->machine.own);
+    for (int i = 1; i <= tx->machine.branch_count; i++)
+        take_highest(&highest, &tx->sites->of[i].state);
+    if (highest.round == 0 || highest.site > tx->machine.branch_count)
+        return (char *)"";
+    return highest.site == 0 ? draft->server->coordinator
+                             : tx->branches[highest.site - 1].participant->name;
+}
+
+static char *view_waits_for(struct draft *draft, const struct tx *tx)
+{
+    enum { WAITS_FOR_BYTES = 80 };
+    const struct proposer *proposer = &tx->machine.proposer;
+    if (tx->machine.state != TRANSACTION_PROPOSED)
+        return (char *)"";
+    if (proposer->phase == PROPOSER_OUTBID)
+        return (char *)"a new round: another site was ahead";
+    char *text = take(draft, WAITS_FOR_BYTES);
+    int granted = proposer_granted(proposer);
+    snprintf(text, WAITS_FOR_BYTES, "a majority: %d of %d sites %s answered", granted,
+             proposer->sites, granted == 1 ? "has" : "have");
+    return text;
+}
+
+static void view_three_phase(struct draft *draft, const struct tx *tx, Wire__TransactionView *view)
+{
+    view->protocol = WIRE__PROTOCOL__THREE_PHASE;
+    view->phase = (char *)phase_word(&tx->machine);
+    view->terminator = view_terminator(draft, tx);
+    view->waits_for = view_waits_for(draft, tx);
+    view->sites = take(draft, sizeof(*view->sites) * (size_t)(tx->machine.branch_count + 1));
+    for (int i = 0; i <= tx->machine.branch_count; i++)
+        view->sites[view->n_sites++] = view_site(draft, tx, i);
+}
+
 static Wire__TransactionView *view_transaction(struct draft *draft, const struct tx *tx)
 {
     const struct server *server = draft->server;
@@ -102,6 +209,8 @@ static Wire__TransactionView *view_transaction(struct draft *draft, const struct
     view->branches = take(draft, sizeof(*view->branches) * (size_t)(tx->machine.branch_count + 1));
     for (int i = 0; i < tx->machine.branch_count; i++)
         view->branches[view->n_branches++] = view_branch(draft, tx, i);
+    if (tx->sites)
+        view_three_phase(draft, tx, view);
     return view;
 }
 
@@ -238,6 +347,9 @@ static Wire__ParticipantView *view_participant(struct draft *draft,
     view->n_held = report->held_count;
     view->operations = report->operations;
     view->n_operations = report->operation_count;
+    view->listen = or_empty(report->listen);
+    view->terminating = report->terminating;
+    view->minority = report->minority;
     return view;
 }
 

@@ -19,7 +19,7 @@
 #include "core/register.h"
 #include "core/transport.h"
 
-enum { GUESTS = 8, SECOND_US = 1000 * 1000 };
+enum { GUESTS = 40, SECOND_US = 1000 * 1000 };
 
 struct bytes {
     uint8_t *data;
