@@ -138,7 +138,8 @@ static bool no_session(const struct connection *connection, struct error *error)
     error_detail(error, "waited %s for a coordinator",
                  age_format(age, (int64_t)connection->timeout_us));
     return error_hint(error, "is trothd running there? --coordinator or TROTH_COORDINATOR names "
-                             "another address");
+                             "another address; while it is away, that of a participant (its "
+                             "`listen`) shows what waits for it");
 }
 
 struct connection *connection_open(const struct options *options, struct error *error)
@@ -185,10 +186,29 @@ void connection_close(struct connection *connection)
     free(connection);
 }
 
-const char *connection_coordinator(const struct connection *connection)
+struct answerer connection_answerer(const struct connection *connection)
 {
     const char *name = client_coordinator(connection->client);
-    return name ? name : "";
+    struct answerer who = {.participant = client_at_participant(connection->client)};
+    snprintf(who.name, sizeof(who.name), "%s", name ? name : "");
+    return who;
+}
+
+void print_answerer(const struct answerer *who)
+{
+    if (who->participant)
+        printf("participant %s (no coordinator asked)\n\n", who->name);
+}
+
+void json_answerer(struct json_writer *writer, const struct answerer *who)
+{
+    json_name(writer, "answered_by");
+    json_open(writer, '{');
+    json_name(writer, "role");
+    json_string(writer, who->participant ? "participant" : "coordinator");
+    json_name(writer, "name");
+    json_string(writer, who->name);
+    json_close(writer, '}');
 }
 
 /* Why no answer came, once the request was sent. */
@@ -249,11 +269,12 @@ Wire__Outcome *connection_submit(struct connection *connection, const Wire__Subm
 }
 
 Wire__Answer *connect_and_query(const struct options *options, const Wire__Query *query,
-                                struct error *error)
+                                struct answerer *who, struct error *error)
 {
     struct connection *connection = connection_open(options, error);
     if (!connection)
         return NULL;
+    *who = connection_answerer(connection);
     Wire__Answer *answer = connection_query(connection, query, error);
     connection_close(connection);
     return answer;

@@ -1,19 +1,32 @@
-/* A command's conversation with a coordinator: connect, ask, wait for the answer. Blocking. */
+/* A command's conversation with a coordinator, or with a participant that is asked in its absence:
+ * connect, ask, wait for the answer. Blocking. */
 #ifndef TROTH_CLI_CONNECT_H
 #define TROTH_CLI_CONNECT_H
 
 #include "cli/cli.h"
 #include "core/error.h"
+#include "core/json.h"
+#include "core/limits.h"
 #include "wire.pb-c.h"
 
 struct connection;
+
+/* Who answered. A participant knows its own branches and what it has heard, and no more. */
+struct answerer {
+    bool participant; /* else a coordinator */
+    char name[LIMIT_NAME_BYTES + 1];
+};
+
+/* For text: a participant is named, so that nobody takes its answer for a coordinator's. */
+void print_answerer(const struct answerer *who);
+/* The member "answered_by" of the open object. */
+void json_answerer(struct json_writer *writer, const struct answerer *who);
 
 /* Waits for a session, at most --timeout (5 s when not given). NULL with an error: nobody answers
  * (ERROR_UNREACHABLE), or the coordinator wants none of us (ERROR_REFUSED). */
 struct connection *connection_open(const struct options *options, struct error *error);
 void connection_close(struct connection *connection);
-/* The name of the coordinator. */
-const char *connection_coordinator(const struct connection *connection);
+struct answerer connection_answerer(const struct connection *connection);
 
 /* NULL with an error. The caller frees the answer with wire__answer__free_unpacked. A problem that
  * the coordinator reports is an answer, not an error. */
@@ -27,6 +40,6 @@ Wire__Outcome *connection_submit(struct connection *connection, const Wire__Subm
 
 /* For commands that ask one thing: opens, asks, closes. */
 Wire__Answer *connect_and_query(const struct options *options, const Wire__Query *query,
-                                struct error *error);
+                                struct answerer *who, struct error *error);
 
 #endif

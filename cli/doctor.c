@@ -8,22 +8,28 @@
 #include "cli/arguments.h"
 #include "cli/connect.h"
 #include "cli/print.h"
+#include "cli/sites.h"
 #include "core/check.h"
 
 #define DISK_WARNING_BYTES (1024ull * 1024 * 1024)
 #define DISK_PROBLEM_BYTES (128ull * 1024 * 1024)
 #define IN_DOUBT_LONG_US   (60 * 1000 * 1000ll)
+/* With a majority there, registers answer within a few round trips, and rounds that outbid each
+ * other are over in a few seconds. */
+#define MAJORITY_LONG_US (10 * 1000 * 1000ll)
 
-enum { SLOTS_WARNING_PERCENT = 80, HELD_SHOWN = 5 };
+enum { SLOTS_WARNING_PERCENT = 80, HELD_SHOWN = 5, UNDECIDED_SHOWN = 5 };
 
-enum level { LEVEL_OK, LEVEL_WARNING, LEVEL_PROBLEM };
-static const char *const level_words[] = {"ok", "warning", "problem"};
+/* Info: nothing is wrong, but somebody may have wanted it otherwise. */
+enum level { LEVEL_OK, LEVEL_INFO, LEVEL_WARNING, LEVEL_PROBLEM, LEVELS };
+static const char *const level_words[] = {"ok", "info", "warning", "problem"};
 
 /* What was found, printed as it comes (text) or kept as JSON. */
 struct findings {
     bool as_json;
     struct json_writer json;
-    int counts[3];
+    struct answerer who;
+    int counts[LEVELS];
     char subject[80]; /* what the next findings are about */
 };
 
@@ -149,6 +155,26 @@ static void check_database(struct findings *findings, const Wire__ParticipantVie
               "its oldest prepared transaction is %s old", age_format(age, old_us));
 }
 
+/* The coordinator is away, or holds what it was asked about. */
+static void check_terminating(struct findings *findings, const Wire__ParticipantView *view)
+{
+    if (view->terminating == 0)
+        return;
+    const char *address = *view->listen ? view->listen : "ITS-LISTEN-ADDRESS";
+    char *hint =
+        xasprintf("troth --coordinator %s tx list --in-doubt names them%s", address,
+                  view->minority ? ", and tx show GTRID the sites that must come back" : "");
+    if (view->minority)
+        found(findings, LEVEL_PROBLEM, hint,
+              "%" PRIu32 " of %" PRIu32 " transactions that it finishes without their coordinator "
+              "wait for a majority of their sites, and keep their rows locked",
+              view->minority, view->terminating);
+    else
+        found(findings, LEVEL_WARNING, hint,
+              "is finishing %" PRIu32 " transactions without their coordinator", view->terminating);
+    free(hint);
+}
+
 /* A hint names the participant where it helps; its name was checked by the coordinator. */
 static void check_participant(struct findings *findings, const Wire__ParticipantView *view)
 {
@@ -176,11 +202,34 @@ static void check_participant(struct findings *findings, const Wire__Participant
     }
     int before = findings->counts[LEVEL_WARNING] + findings->counts[LEVEL_PROBLEM];
     check_database(findings, view);
+    check_terminating(findings, view);
     if (findings->counts[LEVEL_WARNING] + findings->counts[LEVEL_PROBLEM] == before)
         found(findings, LEVEL_OK, "",
               "connected, database up, %" PRIu32 " of %" PRIu32 " prepared, %" PRIu32
               " to be applied",
               view->prepared, view->prepared_slots, view->unapplied);
+}
+
+/* One line for all: where nobody wants three phases it should not be in the way. */
+static void check_listen(struct findings *findings, const Wire__Answer *answer)
+{
+    char names[300] = "";
+    size_t silent = 0, used = 0;
+    for (size_t i = 0; i < answer->n_participants; i++) {
+        const Wire__ParticipantView *view = answer->participants[i];
+        if (!view->connected || *view->listen)
+            continue;
+        if (used < sizeof(names))
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%.32s",
+                                     silent ? ", " : "", view->name);
+        silent++;
+    }
+    if (silent == 0)
+        return;
+    snprintf(findings->subject, sizeof(findings->subject), "3pc");
+    found(findings, LEVEL_INFO, "where --protocol 3pc is wanted, set `listen` in participant.yaml",
+          "not with %s: no address where the other participants reach %s", names,
+          silent == 1 ? "it" : "them");
 }
 
 static void check_participants(struct findings *findings, const Wire__Answer *answer)
@@ -192,9 +241,36 @@ static void check_participants(struct findings *findings, const Wire__Answer *an
               "none has connected");
     for (size_t i = 0; i < answer->n_participants; i++)
         check_participant(findings, answer->participants[i]);
+    check_listen(findings, answer);
 }
 
 /* ---- transactions ------------------------------------------------------------------------- */
+
+/* All have voted yes, and nobody may decide: sites are missing. */
+static bool lacks_majority(const Wire__TransactionView *tx)
+{
+    return is_three_phase(tx) && strcmp(tx->phase, "pre-commit") == 0 && *tx->waits_for &&
+           !decision_known(tx) && wall_now_us() - tx->begun_us > MAJORITY_LONG_US;
+}
+
+static void check_majorities(struct findings *findings, const Wire__Answer *answer)
+{
+    time_text age;
+    int count = 0;
+    snprintf(findings->subject, sizeof(findings->subject), "3pc");
+    for (size_t i = 0; i < answer->n_transactions; i++) {
+        const Wire__TransactionView *tx = answer->transactions[i];
+        if (!lacks_majority(tx) || count++ >= UNDECIDED_SHOWN)
+            continue;
+        char *hint = xasprintf("troth tx show %s names the sites that must come back", tx->gtrid);
+        found(findings, LEVEL_WARNING, hint, "%.140s is undecided for %s: it waits for %.200s",
+              tx->gtrid, age_format(age, wall_now_us() - tx->begun_us), tx->waits_for);
+        free(hint);
+    }
+    if (count > UNDECIDED_SHOWN)
+        found(findings, LEVEL_WARNING, "troth tx list --in-doubt names them",
+              "%d more wait for a majority", count - UNDECIDED_SHOWN);
+}
 
 static void check_in_doubt(struct findings *findings, const Wire__Answer *answer)
 {
@@ -218,6 +294,7 @@ static void check_in_doubt(struct findings *findings, const Wire__Answer *answer
         found(findings, LEVEL_OK, "", "%" PRIu64 " transactions, none for more than a minute",
               count);
     }
+    check_majorities(findings, answer);
 }
 
 /* ---- the command -------------------------------------------------------------------------- */
@@ -228,6 +305,24 @@ static void coordinator_of(struct findings *findings, const Wire__Answer *answer
 {
     if (answer->coordinator)
         check_coordinator(findings, answer->coordinator);
+}
+
+/* What a participant tells is true of itself; how its coordinator is it can't know. */
+static void no_coordinator(struct findings *findings)
+{
+    snprintf(findings->subject, sizeof(findings->subject), "coordinator");
+    found(findings, LEVEL_WARNING,
+          "ask it when it is back: all else is as this participant sees it",
+          "not asked: participant %s has answered", findings->who.name);
+}
+
+static void unanswered(struct findings *findings, const Wire__Problem *problem)
+{
+    char *line = problem_line(problem);
+    snprintf(findings->subject, sizeof(findings->subject), "%s %.32s",
+             findings->who.participant ? "participant" : "coordinator", findings->who.name);
+    found(findings, LEVEL_PROBLEM, problem->hint, "%.600s", line);
+    free(line);
 }
 
 static bool ask_all(const struct options *options, struct findings *findings, struct error *error)
@@ -241,16 +336,26 @@ static bool ask_all(const struct options *options, struct findings *findings, st
     struct connection *connection = connection_open(options, error);
     if (!connection)
         return false;
+    findings->who = connection_answerer(connection);
+    if (!findings->as_json)
+        print_answerer(&findings->who);
+    if (findings->who.participant)
+        no_coordinator(findings);
     bool answered = true;
     for (size_t i = 0; answered && i < sizeof(questions) / sizeof(questions[0]); i++) {
         Wire__Query query = WIRE__QUERY__INIT;
+        if (questions[i].what == WIRE__WHAT__COORDINATOR && findings->who.participant)
+            continue;
         query.what = questions[i].what;
         query.in_doubt = query.what == WIRE__WHAT__TRANSACTIONS;
         Wire__Answer *answer = connection_query(connection, &query, error);
         answered = answer != NULL;
         if (!answer)
             break;
-        questions[i].check(findings, answer);
+        if (problem_is_set(answer->problem))
+            unanswered(findings, answer->problem);
+        else
+            questions[i].check(findings, answer);
         wire__answer__free_unpacked(answer, NULL);
     }
     connection_close(connection);
@@ -282,6 +387,7 @@ static int run(const struct command *self, int argc, char **argv)
         json_close(&findings.json, ']');
         json_name(&findings.json, "well");
         json_boolean(&findings.json, well);
+        json_answerer(&findings.json, &findings.who);
         json_close(&findings.json, '}');
         print_json(&findings.json);
     } else if (!well) {
@@ -296,15 +402,20 @@ const struct command doctor_command = {
     .usage = "",
     .summary = "check coordinator, participants and databases",
     .help = "Asks the coordinator about itself, its participants and what is in doubt. Each\n"
-            "finding is a line: ok, warning or problem, and what to do about it.\n"
+            "finding is a line: ok, info, warning or problem, and what to do about it.\n"
             "\n"
             "It looks at: a coordinator that drains; space for the journal; hazards;\n"
             "participants that are not connected, and what waits for them; databases that\n"
             "are down; prepared transactions nearly used up (80 %), held, foreign, or older\n"
-            "than a minute; transactions in doubt for longer than a minute.\n"
+            "than a minute; transactions in doubt for longer than a minute. Of three-phase\n"
+            "commit: participants that nobody can reach for it (info), those that finish\n"
+            "transactions without their coordinator, and what lacks a majority.\n"
             "\n"
-            "Exit code, for monitoring: 0 all is well; 1 there are warnings or problems;\n"
-            "3 the coordinator does not answer.\n"
+            "While the coordinator is away, --coordinator with the `listen` address of a\n"
+            "participant looks at that one, and warns that no coordinator was asked.\n"
+            "\n"
+            "Exit code, for monitoring: 0 all is well, or info; 1 there are warnings or\n"
+            "problems; 3 the coordinator does not answer.\n"
             "\n"
             "Examples:\n"
             "  troth doctor\n"

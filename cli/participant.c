@@ -7,11 +7,22 @@
 #include "cli/print.h"
 #include "cli/table.h"
 
+static void print_terminating(const Wire__ParticipantView *view)
+{
+    if (view->terminating == 0)
+        return;
+    print_escaped(stdout, view->name);
+    printf(": finishes %" PRIu32 " without their coordinator", view->terminating);
+    if (view->minority)
+        printf("; %" PRIu32 " of them wait for a majority", view->minority);
+    putchar('\n');
+}
+
 static void print_list(const Wire__Answer *answer)
 {
-    static const char *const headers[] = {"PARTICIPANT", "SESSION",  "SINCE",
-                                          "DATABASE",    "PREPARED", "WORKING",
-                                          "UNAPPLIED",   "HELD",     NULL};
+    static const char *const headers[] = {"PARTICIPANT", "SESSION", "SINCE",     "DATABASE",
+                                          "PREPARED",    "WORKING", "UNAPPLIED", "HELD",
+                                          "3PC",         NULL};
     struct table table = {0};
     time_text age;
     if (answer->n_participants == 0) {
@@ -30,8 +41,11 @@ static void print_list(const Wire__Answer *answer)
         table_add_format(&table, "%" PRIu32, view->working);
         table_add_format(&table, "%" PRIu32, view->unapplied);
         table_add_format(&table, "%zu", view->n_held);
+        table_add(&table, *view->listen ? "yes" : "no");
     }
     table_end(&table, stdout, 0);
+    for (size_t i = 0; i < answer->n_participants; i++)
+        print_terminating(answer->participants[i]);
 }
 
 static void json_strings(struct json_writer *writer, const char *name, char **texts, size_t count)
@@ -71,10 +85,14 @@ static void json_participant(struct json_writer *writer, const Wire__Participant
     json_number(writer, "unapplied", view->unapplied);
     json_strings(writer, "held", view->held, view->n_held);
     json_strings(writer, "operations", view->operations, view->n_operations);
+    json_name(writer, "listen");
+    json_string(writer, *view->listen ? view->listen : NULL);
+    json_number(writer, "terminating", view->terminating);
+    json_number(writer, "minority", view->minority);
     json_close(writer, '}');
 }
 
-static void print_list_json(const Wire__Answer *answer)
+static void print_list_json(const Wire__Answer *answer, const struct answerer *who)
 {
     struct json_writer writer = {0};
     json_open(&writer, '{');
@@ -83,6 +101,7 @@ static void print_list_json(const Wire__Answer *answer)
     for (size_t i = 0; i < answer->n_participants; i++)
         json_participant(&writer, answer->participants[i]);
     json_close(&writer, ']');
+    json_answerer(&writer, who);
     json_close(&writer, '}');
     print_json(&writer);
 }
@@ -99,15 +118,21 @@ static int run_list(const struct command *self, int argc, char **argv)
     struct error error = {0};
     Wire__Query query = WIRE__QUERY__INIT;
     query.what = WIRE__WHAT__PARTICIPANTS;
-    Wire__Answer *answer = connect_and_query(&arguments.options, &query, &error);
+    struct answerer who;
+    Wire__Answer *answer = connect_and_query(&arguments.options, &query, &who, &error);
     if (!answer)
         return print_failure(&arguments.options, &error);
-    if (arguments.options.json)
-        print_list_json(answer);
-    else
+    int code = EXIT_DONE;
+    if (problem_is_set(answer->problem)) {
+        code = print_answer_problem(&arguments.options, answer->problem, ERROR_PROTOCOL);
+    } else if (arguments.options.json) {
+        print_list_json(answer, &who);
+    } else {
+        print_answerer(&who);
         print_list(answer);
+    }
     wire__answer__free_unpacked(answer, NULL);
-    return EXIT_DONE;
+    return code;
 }
 
 const struct command participant_list_command = {
@@ -120,8 +145,14 @@ const struct command participant_list_command = {
             "WORKING    branches here of transactions that are undecided\n"
             "UNAPPLIED  branches that are decided and not yet carried out here\n"
             "HELD       prepared transactions that are too old to be presumed aborted\n"
+            "3PC        whether it listens for other participants, as three phases need\n"
             "\n"
-            "With --json also its operations, software, held gids and the database's reason.\n"
+            "A line more for each that finishes transactions without their coordinator.\n"
+            "With --json also its operations, software, listen address, held gids and the\n"
+            "database's reason.\n"
+            "\n"
+            "While the coordinator is away, --coordinator with the `listen` address of a\n"
+            "participant lists what that one knows of itself.\n"
             "\n"
             "Example:\n"
             "  troth participant list\n",

@@ -199,6 +199,18 @@ void json_problem(struct json_writer *writer, const Wire__Problem *problem)
     json_close(writer, '}');
 }
 
+int print_answer_problem(const struct options *options, const Wire__Problem *problem,
+                         enum error_kind kind)
+{
+    struct error error = {0};
+    char *line = problem_line(problem);
+    error_set(&error, kind, "%s", line);
+    error_detail(&error, "%s", problem->detail);
+    error_hint(&error, "%s", problem->hint);
+    free(line);
+    return print_failure(options, &error);
+}
+
 /* ---- times and sizes ---------------------------------------------------------------------- */
 
 const char *time_format(time_text out, int64_t us)

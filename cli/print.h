@@ -28,6 +28,9 @@ void print_error(const struct error *error);
 /* The exit code of an error, and the error printed: as text on stderr or, with --json, as an object
  * {problem, exit} on stdout. */
 int print_failure(const struct options *options, const struct error *error);
+/* The same for a problem that a peer answered with. */
+int print_answer_problem(const struct options *options, const Wire__Problem *problem,
+                         enum error_kind kind);
 /* The code for an error's kind. */
 int exit_of(enum error_kind kind);
 

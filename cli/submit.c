@@ -108,6 +108,22 @@ static void print_unapplied(const Wire__Outcome *outcome)
     printf("; it will be, the decision is durable\n");
 }
 
+/* What the client can do about an outcome that nobody can tell it yet. */
+static void print_unknown(const Wire__Submit *submit, const Wire__Outcome *outcome, FILE *file)
+{
+    const char *code = outcome->problem ? outcome->problem->code : "";
+    bool minority = strcmp(code, "no_majority") == 0;
+    if (minority)
+        fputs("  it ends by itself, committed or aborted, as soon as a majority of its\n"
+              "  sites can talk to each other; nothing is applied before\n",
+              file);
+    fputs("  hint: troth tx show ", file);
+    print_escaped(file, *outcome->gtrid ? outcome->gtrid : "GTRID");
+    fprintf(file, " tells %s\n", minority ? "which sites are missing" : "when it is known");
+    if (minority && *submit->key)
+        fputs("  hint: a submit with the same --key hears its outcome\n", file);
+}
+
 static void print_outcome(const Wire__Submit *submit, const Wire__Outcome *outcome)
 {
     const Wire__Problem *problem = outcome->problem;
@@ -141,11 +157,8 @@ static void print_outcome(const Wire__Submit *submit, const Wire__Outcome *outco
         print_problem_rest(file, problem, 2);
     if (outcome->repeated_key)
         fprintf(file, "  an earlier submit with this key was answered so; nothing ran again\n");
-    if (outcome->result == WIRE__RESULT__UNKNOWN || outcome->result == WIRE__RESULT__HAZARD) {
-        fputs("  hint: troth tx show ", file);
-        print_escaped(file, *outcome->gtrid ? outcome->gtrid : "GTRID");
-        fputs(" tells when it is known\n", file);
-    }
+    if (outcome->result == WIRE__RESULT__UNKNOWN || outcome->result == WIRE__RESULT__HAZARD)
+        print_unknown(submit, outcome, file);
 }
 
 static void print_outcome_json(const Wire__Submit *submit, const Wire__Outcome *outcome)
@@ -217,7 +230,15 @@ static int outcome_unknown(const struct options *options, const struct order *or
     struct error error = {0};
     error_set(&error, ERROR_PROTOCOL, "outcome unknown: %s", why->message);
     error_detail(&error, "the transaction was sent; it may be committed or aborted");
-    if (*order->submit.key)
+    /* Who would tell is the coordinator, and just that one may be gone for good. */
+    if (order->submit.protocol == WIRE__PROTOCOL__THREE_PHASE)
+        error_hint(&error,
+                   "%sits participants finish it without the coordinator: troth --coordinator ADDR "
+                   "tx list, with the `listen` address of one of them",
+                   *order->submit.key ? "submit again with the same --key when the coordinator is "
+                                        "back: nothing runs twice; "
+                                      : "");
+    else if (*order->submit.key)
         error_hint(&error, "submit again with the same --key: what was committed is not run again");
     else
         error_hint(&error, "troth tx list shows what became of it; with --key K a submit can be "
@@ -231,6 +252,14 @@ static int submit_order(const struct options *options, const struct order *order
     struct connection *connection = connection_open(options, &error);
     if (!connection)
         return print_failure(options, &error);
+    struct answerer who = connection_answerer(connection);
+    if (who.participant) {
+        connection_close(connection);
+        error_set(&error, ERROR_USAGE, "%s is where participant %s listens for others",
+                  options->coordinator, who.name);
+        error_hint(&error, "a transaction is submitted to a coordinator: --coordinator names it");
+        return print_failure(options, &error);
+    }
     bool sent;
     uint64_t wait_us = order->timeout_us ? order->timeout_us + ANSWER_MARGIN_US : 0;
     Wire__Outcome *outcome = connection_submit(connection, &order->submit, wait_us, &sent, &error);
@@ -286,7 +315,10 @@ const struct command submit_command = {
         "  --wait applied       answer when every database has committed (default)\n"
         "  --wait decided       answer when the decision is durable: sooner; what is not\n"
         "                       applied yet will be\n"
-        "  --protocol 2pc|3pc   2pc is the default; this version has no 3pc yet\n"
+        "  --protocol 2pc       cheaper; rows stay locked while the coordinator is gone\n"
+        "                       (default)\n"
+        "  --protocol 3pc       no wait for a lost coordinator: a majority of it and the\n"
+        "                       participants ends the transaction\n"
         "  --timeout DURATION   the transaction's deadline: undecided by then, it aborts\n"
         "                       (default: the coordinator's timeouts.transaction)\n"
         "\n"
@@ -294,7 +326,7 @@ const struct command submit_command = {
         "arguments, or busy, draining or a participant is not there: nothing was done;\n"
         "2 a mistake in the words or the file, or an operation that nobody offers;\n"
         "3 nobody answers; 4 refused, as a key that was used for other calls; 5 sent,\n"
-        "and the outcome is not known or a hazard.\n"
+        "and the outcome is not known (3pc: no majority in time) or a hazard.\n"
         "\n"
         "Examples:\n"
         "  troth submit \\\n"
@@ -304,6 +336,7 @@ const struct command submit_command = {
         "\n"
         "  # order.yaml\n"
         "  key: order-17\n"
+        "  protocol: 3pc\n"
         "  deadline: 5s\n"
         "  branches:\n"
         "    - call: payments.charge\n"

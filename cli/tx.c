@@ -1,4 +1,4 @@
-/* troth tx: the transactions that a coordinator knows. */
+/* troth tx: the transactions that a coordinator knows, or in its absence a participant. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include "cli/arguments.h"
 #include "cli/connect.h"
 #include "cli/print.h"
+#include "cli/sites.h"
 #include "cli/table.h"
 #include "core/check.h"
 #include "core/id.h"
@@ -37,9 +38,20 @@ static void json_branch(struct json_writer *writer, const Wire__BranchView *bran
     json_close(writer, '}');
 }
 
+/* Of what ended long ago only the outcome is kept. */
+static bool is_retained(const Wire__TransactionView *tx)
+{
+    return tx->begun_us == 0 && tx->n_branches == 0 && tx->n_sites == 0;
+}
+
+static const char *protocol_word(const Wire__TransactionView *tx)
+{
+    return is_three_phase(tx) ? "3pc" : "2pc";
+}
+
+/* The members of the open object. */
 static void json_transaction(struct json_writer *writer, const Wire__TransactionView *tx)
 {
-    json_open(writer, '{');
     json_name(writer, "gtrid");
     json_string(writer, tx->gtrid);
     json_name(writer, "state");
@@ -47,7 +59,7 @@ static void json_transaction(struct json_writer *writer, const Wire__Transaction
     json_name(writer, "in_doubt");
     json_boolean(writer, tx->in_doubt);
     json_name(writer, "protocol");
-    json_string(writer, tx->protocol == WIRE__PROTOCOL__THREE_PHASE ? "3pc" : "2pc");
+    json_string(writer, is_retained(tx) ? NULL : protocol_word(tx));
     json_name(writer, "key");
     json_string(writer, *tx->key ? tx->key : NULL);
     json_time(writer, "begun", tx->begun_us);
@@ -60,19 +72,8 @@ static void json_transaction(struct json_writer *writer, const Wire__Transaction
     for (size_t i = 0; i < tx->n_branches; i++)
         json_branch(writer, tx->branches[i]);
     json_close(writer, ']');
-    json_close(writer, '}');
-}
-
-static int answer_problem(const struct options *options, const Wire__Problem *problem,
-                          enum error_kind kind)
-{
-    struct error error = {0};
-    char *line = problem_line(problem);
-    error_set(&error, kind, "%s", line);
-    error_detail(&error, "%s", problem->detail);
-    error_hint(&error, "%s", problem->hint);
-    free(line);
-    return print_failure(options, &error);
+    if (is_three_phase(tx))
+        json_three_phase(writer, tx);
 }
 
 /* ---- tx list ------------------------------------------------------------------------------ */
@@ -92,7 +93,7 @@ static void add_participants(struct table *table, const Wire__TransactionView *t
 
 static void print_list(const Wire__Answer *answer, bool in_doubt)
 {
-    static const char *const headers[] = {"GTRID",    "STATE",        "AGE",
+    static const char *const headers[] = {"GTRID",    "STATE",        "BY", "AGE",
                                           "IN DOUBT", "PARTICIPANTS", NULL};
     struct table table = {0};
     time_text age;
@@ -105,7 +106,8 @@ static void print_list(const Wire__Answer *answer, bool in_doubt)
         const Wire__TransactionView *tx = answer->transactions[i];
         table_add(&table, tx->gtrid);
         table_add(&table, tx->state);
-        table_add(&table, age_format(age, wall_now_us() - tx->begun_us));
+        table_add(&table, protocol_word(tx));
+        table_add(&table, tx->begun_us ? age_format(age, wall_now_us() - tx->begun_us) : "-");
         table_add(&table, tx->in_doubt ? "yes" : "-");
         add_participants(&table, tx);
     }
@@ -114,17 +116,21 @@ static void print_list(const Wire__Answer *answer, bool in_doubt)
         printf("and %" PRIu64 " more; these are the newest\n", answer->more);
 }
 
-static void print_list_json(const Wire__Answer *answer)
+static void print_list_json(const Wire__Answer *answer, const struct answerer *who)
 {
     struct json_writer writer = {0};
     json_open(&writer, '{');
     json_name(&writer, "transactions");
     json_open(&writer, '[');
-    for (size_t i = 0; i < answer->n_transactions; i++)
+    for (size_t i = 0; i < answer->n_transactions; i++) {
+        json_open(&writer, '{');
         json_transaction(&writer, answer->transactions[i]);
+        json_close(&writer, '}');
+    }
     json_close(&writer, ']');
     json_name(&writer, "more");
     json_unsigned(&writer, answer->more);
+    json_answerer(&writer, who);
     json_close(&writer, '}');
     print_json(&writer);
 }
@@ -132,16 +138,19 @@ static void print_list_json(const Wire__Answer *answer)
 static int list_transactions(const struct options *options, const Wire__Query *query)
 {
     struct error error = {0};
-    Wire__Answer *answer = connect_and_query(options, query, &error);
+    struct answerer who;
+    Wire__Answer *answer = connect_and_query(options, query, &who, &error);
     if (!answer)
         return print_failure(options, &error);
     int code = EXIT_DONE;
     if (problem_is_set(answer->problem))
-        code = answer_problem(options, answer->problem, ERROR_USAGE);
+        code = print_answer_problem(options, answer->problem, ERROR_USAGE);
     else if (options->json)
-        print_list_json(answer);
-    else
+        print_list_json(answer, &who);
+    else {
+        print_answerer(&who);
         print_list(answer, query->in_doubt);
+    }
     wire__answer__free_unpacked(answer, NULL);
     return code;
 }
@@ -175,7 +184,10 @@ const struct command tx_list_command = {
     .usage = "[--in-doubt] [--participant P]",
     .summary = "list transactions, newest first",
     .help = "Lists what is running, what is not applied everywhere yet, hazards, and the\n"
-            "newest of what has ended; at most 100 rows.\n"
+            "newest of what has ended; at most 100 rows. BY is the protocol: 2pc or 3pc.\n"
+            "\n"
+            "While the coordinator is away, --coordinator with the `listen` address of a\n"
+            "participant lists what that one has in doubt or finishes without it.\n"
             "\n"
             "  --in-doubt         only those with a branch that is prepared and not known to\n"
             "                     be told the decision; and hazards\n"
@@ -183,7 +195,8 @@ const struct command tx_list_command = {
             "\n"
             "Examples:\n"
             "  troth tx list --in-doubt\n"
-            "  troth tx list --participant payments --json\n",
+            "  troth tx list --participant payments --json\n"
+            "  troth --coordinator tcp://127.0.0.1:7412 tx list\n",
     .run = run_list,
 };
 
@@ -196,11 +209,12 @@ static void print_fact(const char *name, const char *value)
     putchar('\n');
 }
 
-static void print_moment(const char *name, int64_t us, int64_t since_us)
+/* A participant knows when it saw the transaction, not what its coordinator has written down. */
+static void print_moment(const char *name, int64_t us, int64_t since_us, const struct answerer *who)
 {
     time_text text, age;
     if (us <= 0) {
-        print_fact(name, "not yet");
+        print_fact(name, who->participant ? "not known here" : "not yet");
         return;
     }
     printf("%-12s %s", name, time_format(text, us));
@@ -211,19 +225,56 @@ static void print_moment(const char *name, int64_t us, int64_t since_us)
     putchar('\n');
 }
 
-static void print_timeline(const Wire__TransactionView *tx)
+/* A site can know what was decided without knowing when. */
+static void print_decided(const Wire__TransactionView *tx, const struct answerer *who)
+{
+    const char *decision = decision_known(tx);
+    if (tx->decided_us || !decision) {
+        print_moment("decided", tx->decided_us, tx->begun_us, who);
+        return;
+    }
+    printf("%-12s %s; when is not known here\n", "decided", decision);
+}
+
+static void print_phase(const Wire__TransactionView *tx)
+{
+    const char *meaning = phase_meaning(tx->phase);
+    if (!*tx->phase)
+        return;
+    char *text = xasprintf("%s%s%s", tx->phase, meaning ? ": " : "", meaning ? meaning : "");
+    print_fact("phase", text);
+    free(text);
+}
+
+static const char *in_doubt_words(const Wire__TransactionView *tx)
+{
+    if (!tx->in_doubt)
+        return "no";
+    if (is_three_phase(tx))
+        return "yes: a branch is prepared, and not known to have ended";
+    return "yes: a branch is prepared and the decision is not known to be carried out there";
+}
+
+static void print_timeline(const Wire__TransactionView *tx, const struct answerer *who)
 {
     print_fact("transaction", tx->gtrid);
     print_fact("state", tx->state);
-    print_fact("in doubt", tx->in_doubt ? "yes: a branch is prepared and the decision is not known "
-                                          "to be carried out there"
-                                        : "no");
-    print_fact("protocol", tx->protocol == WIRE__PROTOCOL__THREE_PHASE ? "3pc" : "2pc");
+    if (is_retained(tx)) {
+        print_fact("the rest", "is not kept: it ended long ago, or before the coordinator's start");
+        return;
+    }
+    print_fact("in doubt", in_doubt_words(tx));
+    print_fact("protocol", protocol_word(tx));
+    print_phase(tx);
     if (*tx->key)
         print_fact("key", tx->key);
-    print_moment("begun", tx->begun_us, 0);
-    print_moment("decided", tx->decided_us, tx->begun_us);
-    print_moment("ended", tx->ended_us, tx->begun_us);
+    print_moment("begun", tx->begun_us, 0, who);
+    print_decided(tx, who);
+    print_moment("ended", tx->ended_us, tx->begun_us, who);
+    if (is_three_phase(tx)) {
+        print_fact("terminator", *tx->terminator ? tx->terminator : "none: it goes its usual way");
+        print_fact("waits for", *tx->waits_for ? tx->waits_for : "nothing");
+    }
     if (problem_is_set(tx->problem)) {
         char *line = problem_line(tx->problem);
         print_fact("problem", line);
@@ -248,6 +299,8 @@ static void print_branches(const Wire__TransactionView *tx)
 {
     static const char *const headers[] = {"PARTICIPANT", "STATE", "XID", "GID", "OPERATIONS", NULL};
     struct table table = {0};
+    if (tx->n_branches == 0)
+        return;
     putchar('\n');
     table_begin(&table, headers);
     for (size_t i = 0; i < tx->n_branches; i++) {
@@ -283,23 +336,30 @@ static int show_transaction(const struct options *options, const char *gtrid)
     Wire__Query query = WIRE__QUERY__INIT;
     query.what = WIRE__WHAT__TRANSACTION;
     query.gtrid = (char *)gtrid; /* only packed */
-    Wire__Answer *answer = connect_and_query(options, &query, &error);
+    struct answerer who;
+    Wire__Answer *answer = connect_and_query(options, &query, &who, &error);
     if (!answer)
         return print_failure(options, &error);
     int code = EXIT_DONE;
     if (problem_is_set(answer->problem)) {
-        code = answer_problem(options, answer->problem, ERROR_PROTOCOL);
+        code = print_answer_problem(options, answer->problem, ERROR_PROTOCOL);
     } else if (answer->n_transactions == 0) {
-        error_set(&error, ERROR_PROTOCOL, "%s is not known to the coordinator", gtrid);
+        error_set(&error, ERROR_PROTOCOL, "%s is not known to %s %s", gtrid,
+                  who.participant ? "participant" : "coordinator", who.name);
         error_hint(&error, "what ended long ago is forgotten; troth tx list shows what is known");
         code = print_failure(options, &error);
     } else if (options->json) {
         struct json_writer writer = {0};
+        json_open(&writer, '{');
         json_transaction(&writer, answer->transactions[0]);
+        json_answerer(&writer, &who);
+        json_close(&writer, '}');
         print_json(&writer);
     } else {
-        print_timeline(answer->transactions[0]);
+        print_answerer(&who);
+        print_timeline(answer->transactions[0], &who);
         print_branches(answer->transactions[0]);
+        print_sites(answer->transactions[0]);
     }
     wire__answer__free_unpacked(answer, NULL);
     return code;
@@ -331,14 +391,32 @@ static int run_show(const struct command *self, int argc, char **argv)
 const struct command tx_show_command = {
     .name = "tx show",
     .usage = "GTRID",
-    .summary = "show one transaction and its branches",
+    .summary = "show one transaction, its branches and sites",
     .help = "Shows when the transaction was begun, decided and ended, why it aborted, and\n"
             "each branch: its state, its xid and gid in the participant's database (see\n"
             "pg_prepared_xacts there), and its problem.\n"
             "\n"
-            "Exit code: 0 shown; 5 the coordinator does not know the transaction.\n"
+            "Of three-phase commit also the phase, who finishes it in the coordinator's\n"
+            "place, what it waits for, and its sites, the coordinator and the participants.\n"
+            "A majority of them decides by what their registers hold:\n"
             "\n"
-            "Example:\n"
-            "  troth tx show shop.c1.1795222861.42\n",
+            "  can-commit              the votes are gathered\n"
+            "  pre-commit              all voted yes; the sites are asked to accept commit\n"
+            "  do-commit               decided; the branches carry it out\n"
+            "\n"
+            "  empty                   it has promised and accepted nothing\n"
+            "  promised 2.payments     it takes nothing below round 2 of payments\n"
+            "  accepted commit at 0.c1 it has said commit, in round 0, which is c1's own\n"
+            "  knows commit            it knows the decision\n"
+            "  not heard               nothing is known of it\n"
+            "\n"
+            "While the coordinator is away, --coordinator with the `listen` address of a\n"
+            "participant shows what that one knows.\n"
+            "\n"
+            "Exit code: 0 shown; 5 who was asked does not know the transaction.\n"
+            "\n"
+            "Examples:\n"
+            "  troth tx show shop.c1.1795222861.42\n"
+            "  troth --coordinator tcp://127.0.0.1:7412 tx show shop.c1.1795222861.42\n",
     .run = run_show,
 };

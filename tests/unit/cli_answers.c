@@ -1,173 +1,10 @@
 /* The command line with a coordinator: what it sends, what it prints of the answers, and the exit
- * codes. The coordinator is here, and answers as the test says. */
-#include "tests/unit/cli_kit.h"
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
+ * codes. cli_three_phase.c has what only three phases have. */
+#include "tests/unit/cli_desk.h"
 
 #include "core/json.h"
-#include "core/limits.h"
-#include "core/transport.h"
-
-struct desk {
-    struct loop *loop;
-    struct nano *nano;
-    struct transport *transport;
-    char *address;
-    bool refuse, hang_up;
-    const Wire__Outcome *outcome;   /* the answer to a submit */
-    const Wire__Answer *answers[5]; /* the answer to a query, by what */
-    Wire__Message *last;            /* the newest message that came */
-    int submits;
-};
-
-static bool admit(void *self, const Wire__Hello *hello, struct error *error)
-{
-    struct desk *desk = self;
-    assert_int_equal(strncmp(hello->name, "cli-", 4), 0);
-    if (!desk->refuse)
-        return true;
-    error_set(error, ERROR_REFUSED, "speaks version 2, not 1");
-    return error_hint(error, "use the troth of this trothd");
-}
-
-static void on_up(void *self, struct peer *peer)
-{
-    (void)self, (void)peer;
-}
-
-static void on_down(void *self, struct peer *peer, const char *reason)
-{
-    (void)self, (void)peer, (void)reason;
-}
-
-static void keep(struct desk *desk, const Wire__Message *message)
-{
-    if (desk->last)
-        wire__message__free_unpacked(desk->last, NULL);
-    size_t size = wire__message__get_packed_size(message);
-    uint8_t *bytes = xmalloc(size);
-    wire__message__pack(message, bytes);
-    desk->last = wire__message__unpack(NULL, size, bytes);
-    free(bytes);
-}
-
-static void on_message(void *self, struct peer *peer, const Wire__Message *message)
-{
-    struct desk *desk = self;
-    Wire__Message reply = WIRE__MESSAGE__INIT;
-    Wire__Outcome outcome;
-    Wire__Answer answer;
-    keep(desk, message);
-    desk->submits += message->body_case == WIRE__MESSAGE__BODY_SUBMIT;
-    if (desk->hang_up) {
-        peer_close(peer, "the test hangs up");
-        return;
-    }
-    if (message->body_case == WIRE__MESSAGE__BODY_SUBMIT) {
-        outcome = *desk->outcome;
-        outcome.request = message->submit->request;
-        reply.body_case = WIRE__MESSAGE__BODY_OUTCOME;
-        reply.outcome = &outcome;
-    } else {
-        answer = *desk->answers[message->query->what];
-        answer.request = message->query->request;
-        reply.body_case = WIRE__MESSAGE__BODY_ANSWER;
-        reply.answer = &answer;
-    }
-    assert_true(peer_send(peer, &reply, true));
-}
-
-static void on_frame(void *self, uint64_t route, const void *frame, size_t size)
-{
-    struct desk *desk = self;
-    transport_frame(desk->transport, route, frame, size);
-}
-
-static uint64_t settle(void *self)
-{
-    return transport_settle(((struct desk *)self)->transport);
-}
-
-/* An address that was free a moment ago. */
-static char *free_address(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    int number = socket(AF_INET, SOCK_STREAM, 0);
-    CHECK(number >= 0 && bind(number, (struct sockaddr *)&address, size) == 0);
-    CHECK(getsockname(number, (struct sockaddr *)&address, &size) == 0);
-    close(number);
-    return xasprintf("tcp://127.0.0.1:%d", ntohs(address.sin_port));
-}
-
-static int setup(void **state)
-{
-    struct desk *desk = xcalloc(1, sizeof(*desk));
-    struct nano_events frames = {desk, on_frame, NULL};
-    log_setup("cli_answers", LOG_TEXT, LOG_ERROR);
-    desk->loop = loop_new();
-    for (int tries = 0; !desk->nano && tries < 20; tries++) {
-        free(desk->address);
-        desk->address = free_address();
-        desk->nano =
-            nano_listen(desk->loop, desk->address, LIMIT_CLIENT_FRAME_BYTES, &frames, NULL);
-    }
-    assert_non_null(desk->nano);
-    struct transport_config config = {.acceptor = true,
-                                      .cluster = "shop",
-                                      .name = "c1",
-                                      .role = WIRE__ROLE__ROLE_NONE,
-                                      .heartbeat_us = 500000,
-                                      .frame_bytes = LIMIT_CLIENT_FRAME_BYTES};
-    struct transport_events events = {
-        .self = desk, .admit = admit, .up = on_up, .message = on_message, .down = on_down};
-    desk->transport = transport_new(&config, loop_host(desk->loop), nano_link(desk->nano), &events);
-    transport_open(desk->transport, 1);
-    loop_on_settle(desk->loop, settle, desk);
-    setenv("TROTH_COORDINATOR", desk->address, 1);
-    *state = desk;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct desk *desk = *state;
-    unsetenv("TROTH_COORDINATOR");
-    transport_free(desk->transport);
-    nano_close(desk->nano, 0);
-    loop_free(desk->loop);
-    if (desk->last)
-        wire__message__free_unpacked(desk->last, NULL);
-    free(desk->address);
-    free(desk);
-    return 0;
-}
-
-static struct run ask(struct desk *desk, const char *const *words)
-{
-    return kit_run_on(desk->loop, NULL, NULL, words);
-}
 
 /* ---- submit ------------------------------------------------------------------------------- */
-
-static Wire__Outcome outcome_of(Wire__Result result, Wire__Problem *problem)
-{
-    Wire__Outcome outcome = WIRE__OUTCOME__INIT;
-    outcome.gtrid = (char *)"shop.c1.7.1";
-    outcome.result = result;
-    outcome.applied = result == WIRE__RESULT__COMMITTED;
-    outcome.problem = problem;
-    return outcome;
-}
-
-static Wire__Problem problem_of(const char *code, const char *message)
-{
-    Wire__Problem problem = WIRE__PROBLEM__INIT;
-    problem.code = (char *)code;
-    problem.message = (char *)message;
-    return problem;
-}
 
 static void a_submit_carries_what_was_asked_for(void **state)
 {
@@ -395,8 +232,8 @@ static void transactions_are_listed_in_a_table(void **state)
     desk->answers[WIRE__WHAT__TRANSACTIONS] = &view.answer;
     struct run run = ask(desk, WORDS("tx", "list", "--in-doubt", "--participant", "payments"));
     assert_code(run, 0);
-    assert_out(run, "GTRID        STATE       AGE");
-    assert_out(run, "\nshop.c1.7.1  committing  ");
+    assert_out(run, "GTRID        STATE       BY   AGE");
+    assert_out(run, "\nshop.c1.7.1  committing  2pc  ");
     assert_out(run, "  yes       payments l\xc3\xa4ger\n");
     assert_out(run, "and 3 more; these are the newest\n");
     assert_true(desk->last->query->in_doubt);
@@ -419,7 +256,8 @@ static void an_empty_list_says_so(void **state)
     assert_out(run, "no participant has connected\n");
     run_fini(&run);
     run = ask(desk, WORDS("tx", "list", "--json"));
-    assert_string_equal(run.out, "{\"transactions\":[],\"more\":0}\n");
+    assert_string_equal(run.out, "{\"transactions\":[],\"more\":0,\"answered_by\":"
+                                 "{\"role\":\"coordinator\",\"name\":\"c1\"}}\n");
     run_fini(&run);
 }
 
@@ -472,7 +310,7 @@ static void a_transaction_that_is_not_known_is_exit_code_5(void **state)
     desk->answers[WIRE__WHAT__TRANSACTION] = &answer;
     struct run run = ask(desk, WORDS("tx", "show", "shop.c1.7.9"));
     assert_code(run, 5);
-    assert_err(run, "shop.c1.7.9 is not known to the coordinator");
+    assert_err(run, "shop.c1.7.9 is not known to coordinator c1");
     run_fini(&run);
 }
 
@@ -586,8 +424,6 @@ static void doctor_tells_what_is_wrong_with_the_coordinator(void **state)
     desk->answers[WIRE__WHAT__TRANSACTIONS] = &view.answer;
     expect_finding(desk, "warning  in doubt: 4 transactions, the oldest for ");
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
 {
