@@ -124,8 +124,7 @@ static bool take_register(const Journal__Register *record, struct register_state
     *out = (struct register_state){.promised = {record->promised_round, record->promised_site},
                                    .accepted = {record->accepted_round, record->accepted_site},
                                    .value = record->commit ? REGISTER_COMMIT : REGISTER_ABORT};
-    return out->promised.round <= LIMIT_ROUNDS && out->promised.site < LIMIT_SITES &&
-           out->accepted.site < LIMIT_SITES && ballot_compare(out->promised, out->accepted) >= 0;
+    return register_state_sound(out) && !register_decided(out);
 }
 
 /* Each branch that voted yes is that of the site with its number; no site is there twice. */

@@ -41,34 +41,26 @@ static int branch_of(const struct tx *tx, const struct guest *guest)
 
 /* ---- what came in, made sound ---- */
 
-static bool take_ballot(const Wire__Ballot *ballot, struct ballot *out)
+static struct ballot take_ballot(const Wire__Ballot *ballot)
 {
-    *out = (struct ballot){0, 0};
-    if (ballot)
-        *out = (struct ballot){ballot->round, ballot->site};
-    return out->round <= LIMIT_ROUNDS && out->site < LIMIT_SITES;
+    return ballot ? (struct ballot){ballot->round, ballot->site} : (struct ballot){0, 0};
 }
 
-static bool take_question(Wire__Question question, const Wire__Ballot *ballot, Wire__Value value,
-                          struct register_ask *out)
+static struct register_ask take_question(Wire__Question question, const Wire__Ballot *ballot,
+                                         Wire__Value value)
 {
-    if (!take_ballot(ballot, &out->ballot))
-        return false;
-    out->question = question == WIRE__QUESTION__ACCEPT ? REGISTER_ACCEPT : REGISTER_PROMISE;
-    out->value = (enum register_value)value;
-    if (question == WIRE__QUESTION__ACCEPT)
-        return value == WIRE__VALUE__ABORT || value == WIRE__VALUE__COMMIT;
-    return question == WIRE__QUESTION__PROMISE;
+    bool accept = question == WIRE__QUESTION__ACCEPT;
+    return (struct register_ask){.question = accept ? REGISTER_ACCEPT
+                                             : question == WIRE__QUESTION__PROMISE
+                                                 ? REGISTER_PROMISE
+                                                 : 0,
+                                 .ballot = take_ballot(ballot),
+                                 .value = accept ? (enum register_value)value : REGISTER_EMPTY};
 }
 
-static bool take_state(const Wire__Reply *reply, struct register_state *out)
+static bool decision_sound(Wire__Value value)
 {
-    *out = (struct register_state){.value = (uint8_t)reply->value};
-    return take_ballot(reply->promised, &out->promised) &&
-           take_ballot(reply->accepted, &out->accepted) &&
-           ballot_compare(out->promised, out->accepted) >= 0 &&
-           (reply->value == WIRE__VALUE__EMPTY || reply->value == WIRE__VALUE__ABORT ||
-            reply->value == WIRE__VALUE__COMMIT);
+    return value == WIRE__VALUE__ABORT || value == WIRE__VALUE__COMMIT;
 }
 
 /* ---- asks of others ---- */
@@ -182,9 +174,8 @@ static void answer_decision(struct server *server, struct guest *guest, struct t
 void server_asked(struct server *server, struct guest *guest, const Wire__Ask *ask)
 {
     struct txid id = {ask->epoch, ask->seq};
-    struct register_ask question;
-    if (!ours(server, ask->coordinator) || ask->site != 0 ||
-        !take_question(ask->question, ask->ballot, ask->value, &question)) {
+    struct register_ask question = take_question(ask->question, ask->ballot, ask->value);
+    if (!ours(server, ask->coordinator) || ask->site != 0 || !register_ask_sound(&question)) {
         stray(server, guest, "a question", id, "it makes no sense");
         return;
     }
@@ -256,6 +247,14 @@ void server_round_due(struct server *server, struct tx *tx)
 
 /* ---- what others know ---- */
 
+static void contradicted(const struct server *server, const struct guest *guest, struct txid id)
+{
+    host_log(&server->host, LOG_ERROR,
+             "%s says that %" PRIu64 ".%" PRIu64 " was decided otherwise than it is known here: "
+             "somebody broke the protocol",
+             guest->participant->name, id.epoch, id.seq);
+}
+
 /* The site says that this is the decision. */
 static void learn(struct server *server, struct guest *guest, struct tx *tx, int index,
                   enum register_value value)
@@ -274,10 +273,7 @@ static void learn(struct server *server, struct guest *guest, struct tx *tx, int
         stray(server, guest, "a decision", tx->id, "commit was not proposed");
         return;
     }
-    host_log(&server->host, LOG_ERROR,
-             "%s says that %" PRIu64 ".%" PRIu64 " was decided otherwise than it is known here: "
-             "somebody broke the protocol",
-             guest->participant->name, tx->id.epoch, tx->id.seq);
+    contradicted(server, guest, tx->id);
     server_unproved(server, tx, index, "it says that the registers decided otherwise");
 }
 
@@ -294,8 +290,10 @@ static void hear(struct server *server, struct guest *guest, struct tx *tx,
                  struct transaction_event *event)
 {
     struct tx_site *site = &tx->sites->of[event->site];
-    if (tx->machine.state != TRANSACTION_PROPOSED && !PLANTED(ASK_BEFORE_OWN)) {
-        if (tx->machine.state != TRANSACTION_COMMITTED) /* else it came after the majority */
+    enum transaction_state state = tx->machine.state;
+    if (state != TRANSACTION_PROPOSED &&
+        !(state == TRANSACTION_DECIDING && PLANTED(ASK_BEFORE_OWN))) {
+        if (tx->machine.proposer.phase != PROPOSER_DECIDED) /* else the others were a majority */
             stray(server, guest, "a reply", tx->id, "it was not asked");
         return;
     }
@@ -317,20 +315,24 @@ static void hear(struct server *server, struct guest *guest, struct tx *tx,
 /* False: no answer that a register could give. */
 static bool take_reply(const Wire__Reply *reply, struct transaction_event *event)
 {
-    if (!take_question(reply->question, reply->ballot, WIRE__VALUE__ABORT, &event->ask) ||
-        !take_state(reply, &event->state))
+    bool in_range = reply->value <= WIRE__VALUE__COMMIT;
+    event->ask = take_question(reply->question, reply->ballot, WIRE__VALUE__COMMIT);
+    event->state = (struct register_state){.promised = take_ballot(reply->promised),
+                                           .accepted = take_ballot(reply->accepted),
+                                           .value = in_range ? (uint8_t)reply->value : 0};
+    if (!in_range || !register_ask_sound(&event->ask))
         return false;
     int above = ballot_compare(event->state.promised, event->ask.ballot);
     switch (reply->answered) {
     case WIRE__ANSWERED__GRANTED:
         event->reply = REGISTER_GRANTED;
-        return above >= 0;
+        return above >= 0 && register_state_sound(&event->state);
     case WIRE__ANSWERED__OUTBID:
         event->reply = REGISTER_OUTBID;
-        return above > 0;
+        return above > 0 && register_state_sound(&event->state);
     case WIRE__ANSWERED__KNOWN:
         event->reply = REGISTER_DECIDED;
-        return reply->value != WIRE__VALUE__EMPTY;
+        return decision_sound(reply->value);
     case WIRE__ANSWERED__ASK_LATER:
     case WIRE__ANSWERED__CANNOT_TELL:
         event->reply = REGISTER_WAIT;
@@ -370,22 +372,24 @@ void server_replied(struct server *server, struct guest *guest, const Wire__Repl
 void server_told(struct server *server, struct guest *guest, const Wire__Decided *decided)
 {
     struct txid id = {decided->epoch, decided->seq};
-    if (!ours(server, decided->coordinator) ||
-        (decided->value != WIRE__VALUE__ABORT && decided->value != WIRE__VALUE__COMMIT)) {
+    if (!ours(server, decided->coordinator) || !decision_sound(decided->value)) {
         stray(server, guest, "a decision", id, "it makes no sense");
         return;
     }
     struct tx *tx = server_find(server, id);
-    int index = tx && tx->sites ? branch_of(tx, guest) : -1;
-    if (index >= 0) {
-        learn(server, guest, tx, index, (enum register_value)decided->value);
+    if (tx && tx->sites) {
+        int index = branch_of(tx, guest);
+        if (index >= 0)
+            learn(server, guest, tx, index, (enum register_value)decided->value);
+        else
+            stray(server, guest, "a decision", id, "it is not one of its sites");
         return;
     }
     enum verdict known = recovery_judge(&server->recovery, id, server_presence(tx));
     enum verdict told =
         decided->value == WIRE__VALUE__COMMIT ? VERDICT_IS_COMMIT : VERDICT_IS_ABORT;
-    if (tx || ((known == VERDICT_IS_COMMIT || known == VERDICT_IS_ABORT) && known != told))
-        stray(server, guest, "a decision", id, "it is not what is known here");
+    if (known != told && known != VERDICT_IS_HOLD)
+        contradicted(server, guest, id);
 }
 
 /* ---- decided ---- */

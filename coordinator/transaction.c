@@ -195,10 +195,11 @@ static void proceed(struct transaction *t, enum proposer_turn what, struct actio
         act(actions, ACTION_ARM_ROUND, 0);
 }
 
+/* When no round is left, another site's decision is all that can come. */
 static void begin_round(struct transaction *t, struct actions *actions)
 {
-    proposer_begin(&t->proposer, &t->own);
-    proceed(t, ask_self(t, ACTION_APPEND_REGISTER, actions), actions);
+    bool begun = proposer_begin(&t->proposer, &t->own);
+    proceed(t, begun ? ask_self(t, ACTION_APPEND_REGISTER, actions) : PROPOSER_NOTHING, actions);
 }
 
 /* All have voted? Then commit is proposed: the record is this site's acceptance. In two phases its
