@@ -94,7 +94,7 @@ static char *register_text(const Wire__TransactionView *tx, const Wire__SiteView
 
 void print_sites(const Wire__TransactionView *tx)
 {
-    static const char *const headers[] = {"SITE", "NAME", "REACHABLE", "REGISTER", NULL};
+    static const char *const headers[] = {"SITE", "NAME", "REACHED", "REGISTER", NULL};
     struct table table = {0};
     if (tx->n_sites == 0)
         return;

@@ -107,10 +107,10 @@ static void while_votes_are_gathered_no_site_was_heard(void **state)
                     "aborts\n");
     assert_out(run, "\ndecided      not yet\n");
     assert_out(run, "\nterminator   none: it goes its usual way\nwaits for    nothing\n");
-    assert_out(run, "\nSITE  NAME       REACHABLE  REGISTER\n"
-                    "0     c1         no         not heard\n"
-                    "1     payments   no         not heard\n"
-                    "2     inventory  no         not heard\n");
+    assert_out(run, "\nSITE  NAME       REACHED  REGISTER\n"
+                    "0     c1         no       not heard\n"
+                    "1     payments   no       not heard\n"
+                    "2     inventory  no       not heard\n");
     expect_narrow(&run);
     assert_null(strstr(run.out, "participant payments ("));
     run_fini(&run);
@@ -129,9 +129,9 @@ static void a_proposal_shows_who_has_accepted_it(void **state)
     assert_out(run, "\nphase        pre-commit: all have voted yes; a majority of the sites "
                     "decides\n");
     assert_out(run, "\nwaits for    a majority: 1 of 3 sites has answered\n");
-    assert_out(run, "\n0     c1         yes        accepted commit at 0.c1\n"
-                    "1     payments   yes        empty\n"
-                    "2     inventory  no         not heard\n");
+    assert_out(run, "\n0     c1         yes      accepted commit at 0.c1\n"
+                    "1     payments   yes      empty\n"
+                    "2     inventory  no       not heard\n");
     expect_narrow(&run);
     run_fini(&run);
 }
@@ -150,9 +150,9 @@ static void a_termination_shows_who_leads_it_and_at_which_ballot(void **state)
     struct run run = show(desk, &view);
     assert_code(run, 0);
     assert_out(run, "\nterminator   payments\n");
-    assert_out(run, "\n0     c1         yes        accepted commit at 0.c1, promised 2.payments\n"
-                    "1     payments   yes        promised 2.payments\n"
-                    "2     inventory  no         accepted abort at 2.payments\n");
+    assert_out(run, "\n0     c1         yes      accepted commit at 0.c1, promised 2.payments\n"
+                    "1     payments   yes      promised 2.payments\n"
+                    "2     inventory  no       accepted abort at 2.payments\n");
     expect_narrow(&run);
     run_fini(&run);
 }
@@ -170,7 +170,7 @@ static void a_decision_is_known_also_where_its_time_is_not(void **state)
     assert_code(run, 0);
     assert_out(run, "\nphase        do-commit: decided; each branch carries it out\n");
     assert_out(run, "\ndecided      commit; when is not known here\n");
-    assert_out(run, "\n1     payments   yes        knows commit\n");
+    assert_out(run, "\n1     payments   yes      knows commit\n");
     run_fini(&run);
     view.tx.decided_us = view.tx.begun_us + 12000;
     run = show(desk, &view);
@@ -181,7 +181,7 @@ static void a_decision_is_known_also_where_its_time_is_not(void **state)
     view.tx.decided_us = 0;
     run = show(desk, &view);
     assert_out(run, "\ndecided      abort; when is not known here\n");
-    assert_out(run, "\n1     payments   yes        knows abort\n");
+    assert_out(run, "\n1     payments   yes      knows abort\n");
     assert_null(strstr(run.out, "phase"));
     run_fini(&run);
 }
@@ -216,7 +216,7 @@ static void what_a_peer_makes_up_is_printed_harmlessly(void **state)
     assert_out(run, "\nwaits for    \\x1b]0;title\\x07\n");
     assert_out(run, "promised 4294967295.77\n");
     assert_out(run, "knows the decision\n");
-    assert_out(run, "2     -         yes        accepted commit at 3.2\n");
+    assert_out(run, "2     -         yes      accepted commit at 3.2\n");
     run_fini(&run);
 }
 
