@@ -420,6 +420,7 @@ struct agent *agent_new(const struct agent_config *config, const struct host_por
     agent->heartbeat_us = config->heartbeat_us;
     agent->patience_us = config->patience_us;
     agent->host = *host;
+    agent->started_us = host->wall_us(host->self);
     agent->database = *database;
     list_init(&agent->entries);
     list_init(&agent->queue);

@@ -101,6 +101,7 @@ struct agent {
     uint64_t sweep_us, barrier_keep_us;
     char *listen; /* "": none */
     uint64_t heartbeat_us, patience_us;
+    int64_t started_us; /* wall clock */
     struct host_port host;
     struct db_port database;
     struct db_events events;

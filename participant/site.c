@@ -455,9 +455,31 @@ void site_ask(struct agent *agent, const char *from, bool coordinator, uint64_t 
     site_touch(agent, site);
 }
 
+/* The branch is being ended otherwise, or could not have been counted on. */
+static bool opposed(const struct site *site, enum register_value value)
+{
+    if (!site->entry)
+        return false;
+    const struct branch *branch = &site->entry->branch;
+    bool commit = value == REGISTER_COMMIT;
+    if (branch->state == BRANCH_QUEUED || branch->state == BRANCH_WORKING)
+        return commit;
+    return branch->decision != BRANCH_UNDECIDED && commit != (branch->decision == BRANCH_COMMIT);
+}
+
+static void step_decided(struct agent *agent, struct entry *entry, enum register_value value)
+{
+    entry_step(agent, entry,
+               &(struct branch_event){.kind = BRANCH_DECIDED, .commit = value == REGISTER_COMMIT});
+}
+
 void site_learn(struct agent *agent, struct site *site, enum register_value value, const char *from)
 {
-    if (site->decision == REGISTER_EMPTY) {
+    if (opposed(site, value)) {
+        if (!site->contradicted)
+            step_decided(agent, site->entry, value); /* which says so */
+        contradiction(agent, site, from);
+    } else if (site->decision == REGISTER_EMPTY) {
         site->decision = (uint8_t)value;
         site->keep = true;
         host_log(&agent->host, LOG_DEBUG, "%s: %s, says %s", site->gtrid,
@@ -491,9 +513,7 @@ static void tell_branch(struct agent *agent, struct site *site)
         (site->applied && entry->branch.state != BRANCH_IN_DOUBT))
         return;
     site->applied = true;
-    entry_step(agent, entry,
-               &(struct branch_event){.kind = BRANCH_DECIDED,
-                                      .commit = site->decision == REGISTER_COMMIT});
+    step_decided(agent, entry, (enum register_value)site->decision);
 }
 
 /* One step with the database or without it. False: there is none now. */

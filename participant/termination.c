@@ -55,6 +55,11 @@ static void set_minority(struct agent *agent, struct site *site, bool minority)
         return;
     site->minority = minority;
     agent->minority += minority ? 1 : -1u;
+    if (minority && agent->minority == 1)
+        host_log(&agent->host, LOG_WARNING,
+                 "%s can't be finished: no majority of its sites answers; it stays as it is until "
+                 "one does (there may be more of them: troth tx list)",
+                 site->gtrid);
     status_tell_soon(agent);
 }
 
@@ -74,6 +79,11 @@ static void set_course(struct agent *agent, struct site *site, enum site_course 
     if (termination_runs(site) == ran)
         return;
     agent->terminating += ran ? -1u : 1;
+    if (!ran && agent->terminating == 1)
+        host_log(&agent->host, LOG_INFO,
+                 "%s is in doubt and its coordinator %s: the other participants are asked (there "
+                 "may be more of them)",
+                 site->gtrid, site->held ? "can't tell" : "is not there");
     if (ran)
         set_minority(agent, site, false);
     status_tell_soon(agent);
@@ -280,6 +290,10 @@ static void begin(struct agent *agent, struct site *site)
         give_up(agent, site, "this site's register does not tell who takes part");
         return;
     }
+    if (register_decided(&site->state)) {
+        site_learn(agent, site, site->state.value, "this site's register");
+        return;
+    }
     if (!site->termination)
         site->termination = termination_new(agent, site);
     if (!site->termination) {
@@ -289,10 +303,6 @@ static void begin(struct agent *agent, struct site *site)
     struct proposer *proposer = &site->termination->proposer;
     /* A crash here: nothing happened yet. The next run finds the branch in doubt, and its row. */
     CRASH_POINT("participant.terminating");
-    if (proposer->seen == 0)
-        host_log(&agent->host, LOG_INFO,
-                 "%s is in doubt and its coordinator %s: %s asks the others", site->gtrid,
-                 site->held ? "can't tell" : "is not there", agent->participant);
     if (proposer_begin(proposer, &site->state))
         site_touch(agent, site);
     else

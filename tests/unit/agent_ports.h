@@ -367,16 +367,23 @@ static void send_lookup(uint64_t seq)
 
 /* ---- looking at what came ------------------------------------------------------------------ */
 
-/* Takes the oldest request out; it must be of that kind. Its place is good until the next. */
+/* Takes a request out. Its place is good until the next. */
+static int take_at(int index)
+{
+    static int last = 63;
+    database.requests[last] = database.requests[index];
+    database.count--;
+    memmove(&database.requests[index], &database.requests[index + 1],
+            (size_t)(database.count - index) * sizeof(database.requests[0]));
+    return last;
+}
+
+/* The oldest one; it must be of that kind. */
 static int take(enum asked kind)
 {
     assert_true(database.count > 0);
     assert_int_equal(database.requests[0].kind, kind);
-    static int last = 63;
-    database.requests[last] = database.requests[0];
-    memmove(&database.requests[0], &database.requests[1],
-            (size_t)--database.count * sizeof(database.requests[0]));
-    return last;
+    return take_at(0);
 }
 
 static void *take_tag(enum asked kind)

@@ -27,6 +27,7 @@ struct neighbour {
     struct frame_queue to_line, to_home;
     struct transport *visit; /* its session at the agent's door */
     struct peer *door;
+    int ends; /* of its sessions there */
     struct frame_queue to_visit, to_door;
     struct seen asked, answered; /* on the line; at the door */
     uint32_t site;               /* its number; its register of transaction 1: */
@@ -136,7 +137,9 @@ static void visit_message(void *self, struct peer *peer, const Wire__Message *me
 static void visit_down(void *self, struct peer *peer, const char *reason)
 {
     (void)peer, (void)reason;
-    ((struct neighbour *)self)->door = NULL;
+    struct neighbour *neighbour = self;
+    neighbour->door = NULL;
+    neighbour->ends++;
 }
 
 static bool neighbour_send(void *self, uint64_t route, const void *frame, size_t size)
@@ -232,26 +235,31 @@ static enum db_stored store_row(int request)
     return DB_STORED;
 }
 
+static void answer_row(bool is_load, int request)
+{
+    void *tag = database.requests[request].tag;
+    struct db_register found = {
+        .gtrid = "shop.c1.5.1", .sites = table.sites, .begun_us = 1000000, .state = table.state};
+    assert_string_equal(database.requests[request].text, "shop.c1.5.1");
+    if (is_load)
+        events->register_loaded(events->self, tag,
+                                table.fails    ? DB_FOUND_ERROR
+                                : table.exists ? DB_FOUND
+                                               : DB_NOT_FOUND,
+                                table.exists && !table.fails ? &found : NULL);
+    else
+        events->register_stored(events->self, tag, store_row(request));
+}
+
+/* What is asked of the row; the rest is the test's. */
 static void serve_row(void)
 {
-    while (database.count > 0 &&
-           (database.requests[0].kind == LOAD || database.requests[0].kind == STORE)) {
-        bool is_load = database.requests[0].kind == LOAD;
-        int request = take(is_load ? LOAD : STORE);
-        void *tag = database.requests[request].tag;
-        struct db_register found = {.gtrid = "shop.c1.5.1",
-                                    .sites = table.sites,
-                                    .begun_us = 1000000,
-                                    .state = table.state};
-        assert_string_equal(database.requests[request].text, "shop.c1.5.1");
-        if (is_load)
-            events->register_loaded(events->self, tag,
-                                    table.fails    ? DB_FOUND_ERROR
-                                    : table.exists ? DB_FOUND
-                                                   : DB_NOT_FOUND,
-                                    table.exists && !table.fails ? &found : NULL);
+    for (int i = 0; i < database.count;) {
+        enum asked kind = database.requests[i].kind;
+        if (kind == LOAD || kind == STORE)
+            answer_row(kind == LOAD, take_at(i));
         else
-            events->register_stored(events->self, tag, store_row(request));
+            i++;
     }
 }
 
