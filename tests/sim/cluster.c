@@ -235,11 +235,16 @@ bool cluster_cleans(void)
     return setup.keep_us < 3600 * SECOND_US;
 }
 
+bool cluster_deaf(void)
+{
+    return setup.deaf >= 0;
+}
+
 /* A third of the worlds has two-phase transactions only, a third both kinds. */
 static void draw_protocols(struct world *world)
 {
-    static const enum protocols drawn[] = {PROTOCOLS_TWO_PHASE, PROTOCOLS_TWO_PHASE,
-                                           PROTOCOLS_TWO_PHASE};
+    static const enum protocols drawn[] = {PROTOCOLS_TWO_PHASE, PROTOCOLS_THREE_PHASE,
+                                           PROTOCOLS_BOTH};
     enum protocols protocols = drawn[world_between(world, 0, 2)];
     if (world->protocols == PROTOCOLS_ANY)
         world->protocols = protocols;

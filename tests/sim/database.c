@@ -498,55 +498,59 @@ bool database_meddle(struct database *database)
     return true;
 }
 
-/* Of two phases, and this coordinator's, or one that is held when no coordinator is given. */
+/* It must end without its coordinator. */
+static bool ends_by_itself(const struct database *database, const struct local *local)
+{
+    return local->three_phase && !registers_lonely(database->world->registers, local->gtrid);
+}
+
+/* An operator may end it: it is this coordinator's, or held when no coordinator is given. */
 static bool is_operators(const struct database *database, const struct local *local,
                          const char *coordinator)
 {
     struct gid gid;
-    if (local->foreign || local->three_phase)
+    if (local->foreign || ends_by_itself(database, local))
         return false;
     if (!coordinator)
         return workload_held(database->world->workload, local->gid);
     return gid_parse(local->gid, &gid) && strcmp(gid.coordinator, coordinator) == 0;
 }
 
-static void operate(struct database *database, const char *coordinator)
+static void operate(struct database *database, struct local *local)
+{
+    const struct world *world = database->world;
+    bool commit = workload_verdict(world->workload, local->gtrid) ||
+                  registers_decision(world->registers, local->gtrid) == REGISTER_COMMIT;
+    world_note(database->world, commit, "db%d: an operator ends %s", database->index, local->gid);
+    database_finish(database, local, commit);
+}
+
+static void operate_all(struct database *database, const char *coordinator)
 {
     for (struct list *i = database->prepared.next, *next; i != &database->prepared; i = next) {
-        struct local *local = LOCAL(i);
         next = i->next;
-        if (!is_operators(database, local, coordinator))
-            continue;
-        bool commit = workload_verdict(database->world->workload, local->gtrid);
-        world_note(database->world, commit, "db%d: an operator ends %s", database->index,
-                   local->gid);
-        database_finish(database, local, commit);
+        if (is_operators(database, LOCAL(i), coordinator))
+            operate(database, LOCAL(i));
     }
     database_tail_clear(database);
 }
 
 void database_resolve_held(struct database *database)
 {
-    operate(database, NULL);
+    operate_all(database, NULL);
 }
 
 void database_bury(struct database *database, const char *coordinator)
 {
-    operate(database, coordinator);
+    operate_all(database, coordinator);
 }
 
 void database_end_three_phase(struct database *database)
 {
     for (struct list *i = database->prepared.next, *next; i != &database->prepared; i = next) {
-        struct local *local = LOCAL(i);
         next = i->next;
-        if (!local->three_phase)
-            continue;
-        bool commit =
-            registers_decision(database->world->registers, local->gtrid) == REGISTER_COMMIT;
-        world_note(database->world, commit, "db%d: an operator ends %s", database->index,
-                   local->gid);
-        database_finish(database, local, commit);
+        if (LOCAL(i)->three_phase)
+            operate(database, LOCAL(i));
     }
     database_tail_clear(database);
 }
@@ -574,7 +578,7 @@ int database_prepared_three_phase(const struct database *database)
 {
     int count = 0;
     for (const struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
-        count += LOCAL(i)->three_phase;
+        count += ends_by_itself(database, LOCAL(i));
     return count;
 }
 

@@ -119,17 +119,18 @@ void database_reconnect_now(struct database *database);
 bool database_meddle(struct database *database);
 
 /* An operator ends the branches that the coordinator holds, as the others of theirs were ended.
- * Those of three phases need none, and are left alone. */
+ * Those that end by themselves are left alone. */
 void database_resolve_held(struct database *database);
-/* An operator ends the two-phase branches of a coordinator that is gone for good. */
+/* Likewise those of a coordinator that is gone for good. */
 void database_bury(struct database *database, const char *coordinator);
-/* ... and three-phase branches as the registers say, all of them together. */
+/* Three-phase branches as the registers say, all of them together. */
 void database_end_three_phase(struct database *database);
 
 /* ---- what it holds ---- */
 
 int database_prepared_ours(const struct database *database);
-/* Of these, those of three phases: nobody but they themselves may end them. */
+/* Of these, those that must end by themselves, also without their coordinator: of three phases, at
+ * two participants or more. */
 int database_prepared_three_phase(const struct database *database);
 /* Some branch of that transaction is prepared. */
 bool database_has_prepared(const struct database *database, const char *gtrid);

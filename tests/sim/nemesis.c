@@ -345,6 +345,18 @@ void nemesis_begin(struct world *world)
                     any_coordinator(world), 0, NULL);
 }
 
+/* It is a coordinator that tells the older of two processes to end. Where there is none they take
+ * the database from each other for ever, until somebody stops one. */
+static void stop_rivals(struct world *world)
+{
+    for (int i = 0; i < world->coordinator_count; i++)
+        if (!cluster_gone(world, i))
+            return;
+    for (int i = 0; i < world->participant_count; i++)
+        if (node_up(world->rivals[i]))
+            node_crash(world->rivals[i], 0);
+}
+
 static void heal(struct node *node)
 {
     node_spare(node);
@@ -364,6 +376,7 @@ void nemesis_end(struct world *world)
         if (node->once && node_up(node))
             node_crash(node, 0);
     }
+    stop_rivals(world);
     for (int i = 0; i < world->participant_count; i++) {
         heal(world->agents[i]);
         heal(world->rivals[i]);

@@ -342,8 +342,10 @@ void registers_settling(struct registers *registers, const char *gtrid)
     if (transaction->decision != REGISTER_COMMIT)
         world_violation(registers->world, "%s is settled, and %s is decided", gtrid,
                         registers_word(transaction->decision));
+    /* A failover may have made it prepared again. */
     for (int i = 0; i < world->participant_count; i++)
-        if (database_has_prepared(world->databases[i], gtrid))
+        if (database_has_prepared(world->databases[i], gtrid) &&
+            !(transaction->committed & 2u << i))
             world_violation(registers->world, "%s is settled, and prepared at p%d", gtrid, i);
 }
 
@@ -360,6 +362,12 @@ enum register_value registers_decision(const struct registers *registers, const 
 {
     const struct transaction *transaction = find(registers, gtrid);
     return transaction ? (enum register_value)transaction->decision : REGISTER_EMPTY;
+}
+
+bool registers_lonely(const struct registers *registers, const char *gtrid)
+{
+    const struct transaction *transaction = find(registers, gtrid);
+    return !transaction || __builtin_popcount(transaction->sites) < 3;
 }
 
 struct registers_count registers_count(const struct registers *registers)

@@ -42,6 +42,8 @@ void registers_told(struct registers *registers, const char *gtrid, bool committ
 
 /* What a majority has accepted. */
 enum register_value registers_decision(const struct registers *registers, const char *gtrid);
+/* It has one participant, as far as is known: without its coordinator there is no majority. */
+bool registers_lonely(const struct registers *registers, const char *gtrid);
 struct registers_count registers_count(const struct registers *registers);
 const char *registers_word(uint8_t value);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "tests/sim/cluster.h"
 #include "tests/sim/database.h"
 #include "tests/sim/workload.h"
 
@@ -180,6 +181,7 @@ struct transfer *workload_make_probe(struct workload *workload, int client, int 
     if (!transfer)
         return NULL;
     transfer->must_commit = true;
+    transfer->three_phase &= !cluster_deaf();
     transfer->timeout_ms = 8000;
     for (int i = 0; i < world->participant_count; i++) {
         add_record(transfer, i, "record");
