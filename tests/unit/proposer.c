@@ -338,6 +338,31 @@ static void the_round_after_an_outbid_one_is_above_all_heard_of(void **unused)
     assert_asks(&table, REGISTER_ACCEPT, (struct ballot){8, 0}, REGISTER_COMMIT);
 }
 
+static void a_new_round_forgets_what_the_last_one_gathered(void **unused)
+{
+    (void)unused;
+    const struct register_state low = {{1, 2}, {1, 2}, REGISTER_COMMIT},
+                                middle = {{2, 3}, {2, 3}, REGISTER_ABORT},
+                                high = {{4, 3}, {4, 3}, REGISTER_COMMIT};
+    struct table table;
+    lay(&table, 5, 0);
+    table.registers[0] = low;
+    table.registers[1] = middle;
+    table.registers[4] = high;
+    table.proposer.seen = 4;
+    begin(&table);
+    ask(&table, 0);
+    ask(&table, 4);
+    assert_int_equal(ballot_compare(table.proposer.best, high.accepted), 0);
+    begin(&table);
+    assert_int_equal(proposer_granted(&table.proposer), 0);
+    assert_int_equal(table.proposer.value, REGISTER_EMPTY);
+    /* This time without site 4. */
+    for (int site = 0; site < 3; site++)
+        ask(&table, site);
+    assert_asks(&table, REGISTER_ACCEPT, (struct ballot){6, 0}, REGISTER_ABORT);
+}
+
 static void a_late_reply_still_tells_of_a_higher_round(void **unused)
 {
     (void)unused;
@@ -536,6 +561,7 @@ int main(void)
         cmocka_unit_test(wait_and_held_leave_the_site_wanted),
         cmocka_unit_test(what_no_site_says_changes_nothing),
         cmocka_unit_test(the_round_after_an_outbid_one_is_above_all_heard_of),
+        cmocka_unit_test(a_new_round_forgets_what_the_last_one_gathered),
         cmocka_unit_test(a_late_reply_still_tells_of_a_higher_round),
         cmocka_unit_test(the_own_register_may_outbid_its_site),
         cmocka_unit_test(a_site_that_remembers_only_its_register_uses_no_ballot_twice),
