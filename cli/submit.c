@@ -108,18 +108,21 @@ static void print_unapplied(const Wire__Outcome *outcome)
     printf("; it will be, the decision is durable\n");
 }
 
-/* What the client can do about an outcome that nobody can tell it yet. */
+/* What the client can do about an outcome that nobody can tell it yet, as far as the problem has
+ * not said so. */
 static void print_unknown(const Wire__Submit *submit, const Wire__Outcome *outcome, FILE *file)
 {
-    const char *code = outcome->problem ? outcome->problem->code : "";
-    bool minority = strcmp(code, "no_majority") == 0;
+    const Wire__Problem *problem = outcome->problem;
+    bool minority = problem && strcmp(problem->code, "no_majority") == 0;
     if (minority)
         fputs("  it ends by itself, committed or aborted, as soon as a majority of its\n"
               "  sites can talk to each other; nothing is applied before\n",
               file);
-    fputs("  hint: troth tx show ", file);
-    print_escaped(file, *outcome->gtrid ? outcome->gtrid : "GTRID");
-    fprintf(file, " tells %s\n", minority ? "which sites are missing" : "when it is known");
+    if (!minority || !*problem->hint) {
+        fputs("  hint: troth tx show ", file);
+        print_escaped(file, *outcome->gtrid ? outcome->gtrid : "GTRID");
+        fprintf(file, " tells %s\n", minority ? "which sites are missing" : "when it is known");
+    }
     if (minority && *submit->key)
         fputs("  hint: a submit with the same --key hears its outcome\n", file);
 }

@@ -302,9 +302,13 @@ static void a_submit_without_a_majority_says_what_will_become_of_it(void **state
                         "  sites can talk to each other; nothing is applied before\n"
                         "  hint: troth tx show shop.c1.7.1 tells which sites are missing\n");
     run_fini(&run);
+    problem.hint = (char *)"`troth tx show shop.c1.7.1` tells";
     run = ask(desk, WORDS("submit", "--protocol=3pc", "--key", "k", "a.b", "c.d"));
     assert_code(run, 5);
+    assert_out(run,
+               "(no_majority)\n  hint: `troth tx show shop.c1.7.1` tells\n  it ends by itself");
     assert_out(run, "\n  hint: a submit with the same --key hears its outcome\n");
+    assert_null(strstr(run.out, "which sites"));
     run_fini(&run);
     run = ask(desk, WORDS("submit", "--json", "--protocol=3pc", "a.b", "c.d"));
     assert_code(run, 5);
