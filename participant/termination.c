@@ -565,5 +565,7 @@ void termination_reply(struct agent *agent, const char *from, const char *coordi
     if (said->heard)
         said->state = state;
     turned(agent, site, proposer_hear(&termination->proposer, (int)wire->site, &ask, reply, &state),
-           coordinator ? coordinator : from);
+           !said->decided ? NULL
+           : coordinator  ? coordinator
+                          : from);
 }
