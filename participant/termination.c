@@ -492,7 +492,7 @@ static void turned(struct agent *agent, struct site *site, enum proposer_turn tu
         site_learn(agent, site,
                    site->termination->proposer.value == REGISTER_COMMIT ? REGISTER_ABORT
                                                                         : REGISTER_COMMIT,
-                   from);
+                   from ? from : "this site's register");
         break;
     }
     site_touch(agent, site);
