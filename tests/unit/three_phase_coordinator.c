@@ -1,63 +1,6 @@
-/* Three-phase commit at the coordinator's runner: the registers of its participants are played by
- * hand. */
-#pragma GCC diagnostic ignored "-Wunused-function" /* the kit has more than is needed here */
-#include "server_kit.h"
-
-enum { ORDERS, PAYMENTS, SITES };
-
-/* A world with two participants, their registers of the one transaction, and a client. */
-struct shop {
-    struct world *world;
-    struct visitor *orders, *payments, *client;
-    struct register_state registers[SITES];
-    Wire__Branch branch; /* of orders */
-};
-
-static void open_orders(struct shop *shop)
-{
-    shop->orders = participant(shop->world, 0, "orders");
-    listen_at(shop->orders, "tcp://127.0.0.1:7101");
-}
-
-static void open_payments(struct shop *shop)
-{
-    shop->payments = participant(shop->world, 1, "payments");
-    listen_at(shop->payments, "tcp://127.0.0.1:7102");
-}
-
-static void open_shop(struct shop *shop)
-{
-    open_orders(shop);
-    open_payments(shop);
-    shop->client = client(shop->world, 2);
-}
-
-static struct shop shop_new(void)
-{
-    struct shop shop = {.world = world_new()};
-    start(shop.world);
-    open_shop(&shop);
-    return shop;
-}
-
-static const struct submission three = {.protocol = WIRE__PROTOCOL__THREE_PHASE,
-                                        .timeout_ms = 2000};
-
-/* Up to the point where the proposal is appended. */
-static void vote_yes(struct shop *shop)
-{
-    shop->branch = asked(shop->orders, WIRE__MODE__PREPARE);
-    vote(shop->orders, shop->branch, WIRE__CHOICE__YES);
-    vote(shop->payments, asked(shop->payments, WIRE__MODE__PREPARE), WIRE__CHOICE__YES);
-}
-
-/* Up to the point where the sites are asked. */
-static void propose(struct shop *shop, const struct submission *how)
-{
-    submit(shop->client, 1, how, "{}", both);
-    vote_yes(shop);
-    sync_journal(shop->world);
-}
+/* Three-phase commit at the coordinator's runner: how it decides, in time and late, alone and with
+ * others who finish the transaction at the same time. */
+#include "three_phase_kit.h"
 
 /* ---- the way of a transaction ---- */
 
@@ -315,51 +258,6 @@ static void a_drain_waits_for_the_clients_and_not_for_a_majority(void **unused)
 
 /* ---- others finish it ---- */
 
-/* The sites answer an Ask of each, until the coordinator asks no more in this turn. */
-static void answer_both(struct shop *shop)
-{
-    struct question of_orders = questioned(shop->orders), of_payments = questioned(shop->payments);
-    answer_from(shop->orders, &shop->registers[ORDERS], &of_orders);
-    answer_from(shop->payments, &shop->registers[PAYMENTS], &of_payments);
-}
-
-/* Payments has finished it with orders: abort, accepted at a ballot of its own. */
-static void others_abort(struct shop *shop)
-{
-    struct register_ask accept = {REGISTER_ACCEPT, {1, 2}, REGISTER_ABORT};
-    register_answer(&shop->registers[ORDERS], &accept);
-    register_answer(&shop->registers[PAYMENTS], &accept);
-}
-
-/* Some time after it was outbid; nobody is asked before the own promise is durable. */
-static void wait_for_the_round(struct shop *shop)
-{
-    assert_int_equal(shop->world->journal.count, shop->world->durable);
-    pass(shop->world, 1100 * 1000);
-    assert_int_equal(shop->world->journal.count, shop->world->durable + 1);
-    hear_nothing(shop->orders);
-    sync_journal(shop->world);
-}
-
-/* Both sites promise, at a ballot above all, and then accept what they brought. */
-static void lead_a_round(struct shop *shop, enum register_value value)
-{
-    size_t appended = shop->world->journal.count;
-    assert_int_equal(appended, shop->world->durable);
-    struct question question = questioned(shop->payments);
-    assert_int_equal(question.ask.question, REGISTER_PROMISE);
-    answer_from(shop->payments, &shop->registers[PAYMENTS], &question);
-    questioned(shop->orders);
-    hear_nothing(shop->payments); /* the own acceptance is not durable */
-    assert_int_equal(shop->world->journal.count, appended + 1);
-    sync_journal(shop->world);
-    question = questioned(shop->orders);
-    assert_int_equal(question.ask.question, REGISTER_ACCEPT);
-    assert_int_equal(question.ask.value, value);
-    answer_from(shop->orders, &shop->registers[ORDERS], &question);
-    questioned(shop->payments);
-}
-
 static void outbid_it_takes_what_a_majority_has_accepted(void **unused)
 {
     (void)unused;
@@ -469,373 +367,64 @@ static void a_decision_that_contradicts_is_a_hazard(void **unused)
     world_free(shop.world);
 }
 
-/* ---- as a site ---- */
-
-static struct question of_payments(const struct shop *shop, uint32_t round,
-                                   enum register_question question)
+static bool settled_is_next(const struct visitor *visitor)
 {
-    return (struct question){.epoch = shop->branch.epoch,
-                             .seq = shop->branch.seq,
-                             .ask = {question, {round, 2}, REGISTER_ABORT}};
+    const struct queue *messages = &visitor->messages;
+    if (messages->head == messages->count)
+        return false;
+    const struct bytes *packed = &messages->items[messages->head];
+    Wire__Message *message = wire__message__unpack(NULL, packed->size, packed->data);
+    bool settled = message->body_case == WIRE__MESSAGE__BODY_SETTLED;
+    wire__message__free_unpacked(message, NULL);
+    return settled;
 }
 
-static void a_question_is_answered_by_what_is_known(void **unused)
+/* It may come between any two messages: each id once, and in order. */
+static void take_settled(struct shop *shop, uint64_t *next)
 {
-    (void)unused;
-    struct shop shop = shop_new();
-    submit(shop.client, 1, &three, "{}", both);
-    shop.branch = asked(shop.orders, WIRE__MODE__PREPARE);
-    Wire__Branch branch = asked(shop.payments, WIRE__MODE__PREPARE);
-    struct question question = of_payments(&shop, 1, REGISTER_PROMISE);
-    question_it(shop.payments, &question); /* voting */
-    replied(shop.payments, WIRE__ANSWERED__ASK_LATER);
-    vote(shop.orders, shop.branch, WIRE__CHOICE__YES);
-    vote(shop.payments, branch, WIRE__CHOICE__YES);
-    question_it(shop.payments, &question); /* the proposal is not durable */
-    replied(shop.payments, WIRE__ANSWERED__ASK_LATER);
-    sync_journal(shop.world);
-    granted(shop.orders, &shop.registers[ORDERS]);
-    questioned(shop.payments);
-    told(shop.payments, true);
-    question_it(shop.payments, &question); /* committed */
-    assert_int_equal(replied(shop.payments, WIRE__ANSWERED__KNOWN)->value, WIRE__VALUE__COMMIT);
-    applied(shop.orders);
-    finish(shop.payments, branch, true, false);
-    question_it(shop.payments, &question); /* and ended */
-    assert_int_equal(replied(shop.payments, WIRE__ANSWERED__KNOWN)->value, WIRE__VALUE__COMMIT);
-    question.seq++;
-    question_it(shop.payments, &question); /* never given out */
-    replied(shop.payments, WIRE__ANSWERED__CANNOT_TELL);
-    world_free(shop.world);
-}
-
-static void what_was_never_proposed_is_answered_abort(void **unused)
-{
-    (void)unused;
-    struct shop shop = shop_new();
-    submit(shop.client, 1, &three, "{}", both);
-    vote_yes(&shop);
-    crash_and_start(shop.world); /* the proposal was not durable */
-    open_shop(&shop);
-    struct question question = of_payments(&shop, 1, REGISTER_PROMISE);
-    question_it(shop.payments, &question);
-    assert_int_equal(replied(shop.payments, WIRE__ANSWERED__KNOWN)->value, WIRE__VALUE__ABORT);
-    /* An abort that is still live. */
-    submit(shop.client, 2, &three, "{}", both);
-    vote(shop.orders, asked(shop.orders, WIRE__MODE__PREPARE), WIRE__CHOICE__YES);
-    shop.branch = asked(shop.payments, WIRE__MODE__PREPARE);
-    vote(shop.payments, shop.branch, WIRE__CHOICE__NO);
-    question = of_payments(&shop, 1, REGISTER_PROMISE);
-    question_it(shop.payments, &question);
-    assert_int_equal(replied(shop.payments, WIRE__ANSWERED__KNOWN)->value, WIRE__VALUE__ABORT);
-    world_free(shop.world);
-}
-
-static void a_promise_is_durable_before_it_is_told_and_kept_after_a_restart(void **unused)
-{
-    (void)unused;
-    struct shop shop = shop_new();
-    propose(&shop, &three);
-    questioned(shop.orders);
-    questioned(shop.payments);
-    struct question first = of_payments(&shop, 3, REGISTER_PROMISE);
-    question_it(shop.payments, &first);
-    hear_nothing(shop.payments);
-    struct question second = of_payments(&shop, 4, REGISTER_PROMISE);
-    question_it(shop.payments, &second); /* the newest is what is answered */
-    hear_nothing(shop.payments);
-    sync_journal(shop.world);
-    const Wire__Reply *reply = replied(shop.payments, WIRE__ANSWERED__GRANTED);
-    assert_int_equal(reply->ballot->round, 4);
-    assert_int_equal(reply->promised->round, 4);
-    assert_int_equal(reply->accepted->round, 0);
-    assert_int_equal(reply->value, WIRE__VALUE__COMMIT);
-    hear_nothing(shop.payments);
-    question_it(shop.payments, &second); /* again: nothing to write */
-    replied(shop.payments, WIRE__ANSWERED__GRANTED);
-    question_it(shop.payments, &first);
-    assert_int_equal(replied(shop.payments, WIRE__ANSWERED__OUTBID)->promised->round, 4);
-    crash_and_start(shop.world);
-    open_shop(&shop);
-    sync_journal(shop.world);
-    assert_int_equal(questioned(shop.orders).ask.ballot.round, 5);
-    assert_int_equal(questioned(shop.payments).ask.ballot.round, 5);
-    question_it(shop.payments, &second);
-    assert_int_equal(replied(shop.payments, WIRE__ANSWERED__OUTBID)->promised->round, 5);
-    world_free(shop.world);
-}
-
-static void what_waits_to_be_durable_is_answered_by_the_decision(void **unused)
-{
-    (void)unused;
-    struct shop shop = shop_new();
-    propose(&shop, &three);
-    struct question question = of_payments(&shop, 3, REGISTER_PROMISE);
-    question_it(shop.payments, &question);
-    granted(shop.orders, &shop.registers[ORDERS]);
-    questioned(shop.payments);
-    assert_int_equal(replied(shop.payments, WIRE__ANSWERED__KNOWN)->value, WIRE__VALUE__COMMIT);
-    told(shop.payments, true);
-    sync_journal(shop.world);
-    hear_nothing(shop.payments);
-    world_free(shop.world);
-}
-
-static void an_acceptance_for_another_outbids_and_survives(void **unused)
-{
-    (void)unused;
-    struct shop shop = shop_new();
-    propose(&shop, &three);
-    struct question accept = of_payments(&shop, 1, REGISTER_ACCEPT);
-    question_it(shop.payments, &accept);
-    sync_journal(shop.world);
-    questioned(shop.payments);
-    const Wire__Reply *reply = replied(shop.payments, WIRE__ANSWERED__GRANTED);
-    assert_int_equal(reply->value, WIRE__VALUE__ABORT);
-    assert_int_equal(reply->accepted->round, 1);
-    crash_and_start(shop.world);
-    open_shop(&shop);
-    /* Payments has accepted it too, and is away: orders and the coordinator find out. */
-    leave(shop.payments);
-    sync_journal(shop.world);
-    granted(shop.orders, &shop.registers[ORDERS]);
-    sync_journal(shop.world);
-    struct question question = granted(shop.orders, &shop.registers[ORDERS]);
-    assert_int_equal(question.ask.question, REGISTER_ACCEPT);
-    assert_int_equal(question.ask.value, REGISTER_ABORT);
-    told(shop.orders, false);
-    world_free(shop.world);
-}
-
-/* ---- the journal ---- */
-
-static void a_restart_takes_over_what_was_proposed(void **unused)
-{
-    (void)unused;
-    struct shop shop = shop_new();
-    struct submission keyed = {.protocol = WIRE__PROTOCOL__THREE_PHASE, .key = "k-1"};
-    propose(&shop, &keyed);
-    crash_and_start(shop.world);
-    assert_int_equal(server_undecided(shop.world->server), 1);
-    open_shop(&shop);
-    submit(shop.client, 2, &keyed, "{}", both);
-    hear_nothing(shop.client);
-    lead_a_round(&shop, REGISTER_COMMIT);
-    applied(shop.orders);
-    applied(shop.payments);
-    const Wire__Outcome *got = outcome(shop.client, 2, WIRE__RESULT__COMMITTED);
-    assert_true(got->repeated_key && got->applied);
-    assert_string_equal(got->results[1], "{\"id\":7}");
-    for (int i = 0; i < 2; i++) {
-        sync_journal(shop.world);
-        crash_and_start(shop.world);
-        open_shop(&shop);
-        assert_int_equal(server_undecided(shop.world->server), 0);
-        assert_int_equal(server_unapplied(shop.world->server), 0);
-        assert_int_equal(inquire(shop.orders, shop.branch)->verdict, WIRE__VERDICT__VERDICT_COMMIT);
-        shop.world->checkpoint_due = true;
-        run(shop.world);
+    while (settled_is_next(shop->orders)) {
+        const Wire__Settled *settled = hear(shop->orders, WIRE__MESSAGE__BODY_SETTLED)->settled;
+        assert_in_range(settled->n_seqs, 1, 512);
+        for (size_t i = 0; i < settled->n_seqs; i++)
+            assert_int_equal(settled->seqs[i], (*next)++);
     }
-    world_free(shop.world);
+    while (settled_is_next(shop->payments))
+        hear(shop->payments, WIRE__MESSAGE__BODY_SETTLED);
 }
 
-static void a_restart_learns_an_abort_and_forgets_it(void **unused)
+static void what_is_settled_is_told_in_batches_to_who_is_there(void **unused)
 {
     (void)unused;
+    enum { MANY = 1100 };
     struct shop shop = shop_new();
-    propose(&shop, &three);
-    crash_and_start(shop.world);
-    open_shop(&shop);
-    others_abort(&shop);
-    answer_both(&shop); /* the first round is below theirs */
-    wait_for_the_round(&shop);
-    lead_a_round(&shop, REGISTER_ABORT);
-    told(shop.orders, false);
-    told(shop.payments, false);
-    /* While ABORT is not acknowledged it is live; a checkpoint leaves it out. */
-    shop.world->checkpoint_due = true;
-    run(shop.world);
-    sync_journal(shop.world);
-    drop_what_the_checkpoint_replaced(shop.world);
-    crash_and_start(shop.world);
-    open_shop(&shop);
-    assert_int_equal(server_undecided(shop.world->server), 0);
-    assert_int_equal(inquire(shop.orders, shop.branch)->verdict, WIRE__VERDICT__VERDICT_ABORT);
-    hear_nothing(shop.orders);
-    world_free(shop.world);
-}
-
-static void a_checkpoint_keeps_what_was_proposed_with_its_promises(void **unused)
-{
-    (void)unused;
-    struct shop shop = shop_new();
-    struct submission keyed = {.protocol = WIRE__PROTOCOL__THREE_PHASE, .key = "k-1"};
-    propose(&shop, &keyed);
-    struct question promise = of_payments(&shop, 9, REGISTER_PROMISE);
-    question_it(shop.payments, &promise); /* not durable when the checkpoint begins */
-    shop.world->checkpoint_due = true;
-    run(shop.world);
-    sync_journal(shop.world);
-    drop_what_the_checkpoint_replaced(shop.world);
-    crash_and_start(shop.world);
-    open_shop(&shop);
-    submit(shop.client, 2, &keyed, "{}", both);
-    sync_journal(shop.world);
-    struct question question = questioned(shop.orders);
-    assert_int_equal(question.ask.ballot.round, 10);
-    answer_from(shop.orders, &shop.registers[ORDERS], &question);
-    sync_journal(shop.world);
-    granted(shop.orders, &shop.registers[ORDERS]);
-    /* Decided, and unapplied at payments: a plain commit from here on. */
-    applied(shop.orders);
-    shop.world->checkpoint_due = true;
-    run(shop.world);
-    sync_journal(shop.world);
-    drop_what_the_checkpoint_replaced(shop.world);
-    crash_and_start(shop.world);
-    open_shop(&shop);
-    hear_nothing(shop.orders);
-    assert_int_equal(told(shop.payments, true).seq, shop.branch.seq);
-    world_free(shop.world);
-}
-
-static void what_was_proposed_is_not_forgotten_however_old(void **unused)
-{
-    (void)unused;
-    struct shop shop = shop_new();
-    struct submission how = three;
-    propose(&shop, &how);
-    Wire__Branch proposed = shop.branch;
-    questioned(shop.orders);
-    questioned(shop.payments);
-    struct question first;
-    how.protocol = WIRE__PROTOCOL__TWO_PHASE;
-    propose(&shop, &how);
-    applied(shop.orders);
-    applied(shop.payments);
-    for (int i = 0; i < 2; i++) {
-        sync_journal(shop.world);
-        crash_and_start(shop.world);
-        shop.world->now_us += 8ull * 24 * 3600 * SECOND_US; /* longer than commits are kept */
-        pass(shop.world, 20 * SECOND_US);
-        open_shop(&shop);
-        first = questioned(shop.orders);
-        assert_int_equal(inquire(shop.orders, proposed)->verdict, WIRE__VERDICT__VERDICT_WAIT);
-        assert_int_equal(inquire(shop.orders, shop.branch)->verdict, WIRE__VERDICT__VERDICT_COMMIT);
-    }
-    others_abort(&shop);
-    answer_from(shop.orders, &shop.registers[ORDERS], &first);
-    sync_journal(shop.world);
-    granted(shop.orders, &shop.registers[ORDERS]);
-    told(shop.orders, false);
-    assert_int_equal(inquire(shop.orders, proposed)->verdict, WIRE__VERDICT__VERDICT_ABORT);
-    world_free(shop.world);
-}
-
-/* ---- what can't be ---- */
-
-static void nonsense_of_a_participant_is_ignored(void **unused)
-{
-    (void)unused;
-    struct shop shop = shop_new();
-    propose(&shop, &three);
-    const struct question sound = of_payments(&shop, 1, REGISTER_PROMISE);
-    struct question question = questioned(shop.payments);
-    const struct register_state state = {.value = REGISTER_COMMIT};
-    const struct register_state torn = {.accepted = {1, 1}, .value = REGISTER_COMMIT};
-    const struct register_state highest = {.promised = {UINT32_MAX, 1}, .value = REGISTER_COMMIT};
-    const struct register_state unknown = {.value = 77}, empty = {.value = REGISTER_EMPTY};
-    reply_with(shop.payments, &question, WIRE__ANSWERED__GRANTED, &torn);
-    reply_with(shop.payments, &question, WIRE__ANSWERED__OUTBID, &highest);
-    reply_with(shop.payments, &question, WIRE__ANSWERED__OUTBID, &state);
-    reply_with(shop.payments, &question, WIRE__ANSWERED__GRANTED, &unknown);
-    reply_with(shop.payments, &question, WIRE__ANSWERED__KNOWN, &empty);
-    reply_with(shop.payments, &question, WIRE__ANSWERED__ANSWERED_NONE, &state);
-    question.site = 1; /* another's answer */
-    reply_with(shop.payments, &question, WIRE__ANSWERED__GRANTED, &state);
-    question.site = 4000;
-    reply_with(shop.payments, &question, WIRE__ANSWERED__GRANTED, &state);
-    question.site = 2;
-    question.ask.ballot.round = 5; /* to what was not asked */
-    reply_with(shop.payments, &question, WIRE__ANSWERED__GRANTED,
-               &(struct register_state){.promised = {5, 0}, .value = REGISTER_ABORT});
-    question.seq = 4000;
-    reply_with(shop.payments, &question, WIRE__ANSWERED__GRANTED, &state);
-    struct question strange = sound;
-    strange.site = 1;
-    question_it(shop.payments, &strange);
-    strange = sound;
-    strange.ask.ballot.round = UINT32_MAX - 1;
-    question_it(shop.payments, &strange);
-    strange = sound;
-    strange.ask.ballot.site = 1; /* another's ballot */
-    question_it(shop.payments, &strange);
-    strange.ask.ballot = (struct ballot){0, 2};
-    question_it(shop.payments, &strange);
-    strange.ask = (struct register_ask){REGISTER_ACCEPT, {1, 2}, REGISTER_EMPTY};
-    question_it(shop.payments, &strange);
-    tell_decision(shop.payments, shop.branch, WIRE__VALUE__EMPTY);
-    assert_int_equal(shop.world->journal.count, shop.world->durable);
-    hear_nothing(shop.payments);
-    hear_nothing(shop.client);
-    question = questioned(shop.orders);
-    answer_from(shop.orders, &shop.registers[ORDERS], &question);
-    applied(shop.orders);
-    applied(shop.payments);
-    outcome(shop.client, 1, WIRE__RESULT__COMMITTED);
-    world_free(shop.world);
-}
-
-static void an_answer_before_the_question_counts_for_nothing(void **unused)
-{
-    (void)unused;
-    struct shop shop = shop_new();
-    submit(shop.client, 1, &three, "{}", both);
-    vote_yes(&shop);
-    struct question early = {.epoch = shop.branch.epoch,
-                             .seq = shop.branch.seq,
-                             .site = 2,
-                             .ask = {REGISTER_ACCEPT, {0, 0}, REGISTER_COMMIT}};
-    const struct register_state state = {.value = REGISTER_COMMIT};
-    reply_with(shop.payments, &early, WIRE__ANSWERED__GRANTED, &state);
-    hear_nothing(shop.payments);
-    hear_nothing(shop.client);
-    crash_and_start(shop.world);
-    open_shop(&shop);
-    assert_int_equal(inquire(shop.orders, shop.branch)->verdict, WIRE__VERDICT__VERDICT_ABORT);
-    world_free(shop.world);
-}
-
-static void questions_do_not_stand_in_front_of_commits(void **unused)
-{
-    (void)unused;
-    struct shop shop = shop_new();
-    struct submission how = three;
-    how.timeout_ms = 60000;
-    for (uint64_t i = 0; i < LIMIT_OUTSTANDING + 10; i++) {
-        submit(shop.client, i, &how, "{}", both);
+    uint64_t next = 1;
+    for (uint64_t i = 1; i <= MANY; i++) {
+        shop.registers[ORDERS] = (struct register_state){0};
+        submit(shop.client, i, &three, "{}", both);
+        take_settled(&shop, &next);
         vote_yes(&shop);
-    }
-    sync_journal(shop.world);
-    /* Orders answers none of them; it is sent no more than it can bear. */
-    assert_int_equal(shop.orders->messages.count - shop.orders->messages.head, LIMIT_OUTSTANDING);
-    struct question question = {0};
-    for (int i = 0; i < LIMIT_OUTSTANDING; i++) {
-        question = questioned(shop.orders);
+        sync_journal(shop.world);
+        take_settled(&shop, &next);
+        granted(shop.orders, &shop.registers[ORDERS]);
         questioned(shop.payments);
+        take_settled(&shop, &next);
+        applied(shop.orders);
+        take_settled(&shop, &next);
+        applied(shop.payments);
+        outcome(shop.client, i, WIRE__RESULT__COMMITTED);
     }
-    how.protocol = WIRE__PROTOCOL__TWO_PHASE;
-    submit(shop.client, 4000, &how, "{}", both);
-    vote_yes(&shop);
-    sync_journal(shop.world);
-    applied(shop.orders);
-    applied(shop.payments);
-    assert_true(outcome(shop.client, 4000, WIRE__RESULT__COMMITTED)->applied);
-    /* An answer makes room for the next. */
-    answer_from(shop.orders, &shop.registers[ORDERS], &question);
-    told(shop.orders, true);
-    questioned(shop.orders);
-    hear_nothing(shop.orders);
+    assert_in_range(next, 513, MANY + 1);
+    /* What was for a session that is gone is forgotten. */
+    leave(shop.payments);
+    pass(shop.world, 11 * SECOND_US);
+    while (settled_is_next(shop.orders)) {
+        const Wire__Settled *settled = hear(shop.orders, WIRE__MESSAGE__BODY_SETTLED)->settled;
+        next += settled->n_seqs;
+    }
+    assert_int_equal(next, MANY + 1);
+    open_payments(&shop);
+    pass(shop.world, 11 * SECOND_US);
+    hear_nothing(shop.payments);
     world_free(shop.world);
 }
 
@@ -900,18 +489,7 @@ int main(void)
         cmocka_unit_test(a_decision_that_others_tell_is_taken),
         cmocka_unit_test(an_abort_that_others_tell_ends_the_voting_too),
         cmocka_unit_test(a_decision_that_contradicts_is_a_hazard),
-        cmocka_unit_test(a_question_is_answered_by_what_is_known),
-        cmocka_unit_test(what_was_never_proposed_is_answered_abort),
-        cmocka_unit_test(a_promise_is_durable_before_it_is_told_and_kept_after_a_restart),
-        cmocka_unit_test(what_waits_to_be_durable_is_answered_by_the_decision),
-        cmocka_unit_test(an_acceptance_for_another_outbids_and_survives),
-        cmocka_unit_test(a_restart_takes_over_what_was_proposed),
-        cmocka_unit_test(a_restart_learns_an_abort_and_forgets_it),
-        cmocka_unit_test(a_checkpoint_keeps_what_was_proposed_with_its_promises),
-        cmocka_unit_test(what_was_proposed_is_not_forgotten_however_old),
-        cmocka_unit_test(nonsense_of_a_participant_is_ignored),
-        cmocka_unit_test(an_answer_before_the_question_counts_for_nothing),
-        cmocka_unit_test(questions_do_not_stand_in_front_of_commits),
+        cmocka_unit_test(what_is_settled_is_told_in_batches_to_who_is_there),
         cmocka_unit_test(the_view_shows_the_sites_and_what_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
