@@ -250,7 +250,7 @@ static void check_participants(struct findings *findings, const Wire__Answer *an
 static bool lacks_majority(const Wire__TransactionView *tx)
 {
     return is_three_phase(tx) && strcmp(tx->phase, "pre-commit") == 0 && *tx->waits_for &&
-           !decision_known(tx) && wall_now_us() - tx->begun_us > MAJORITY_LONG_US;
+           !decision_known(tx) && tx->begun_us && wall_now_us() - tx->begun_us > MAJORITY_LONG_US;
 }
 
 static void check_majorities(struct findings *findings, const Wire__Answer *answer)
@@ -272,24 +272,31 @@ static void check_majorities(struct findings *findings, const Wire__Answer *answ
               "%d more wait for a majority", count - UNDECIDED_SHOWN);
 }
 
+/* A participant does not know when a transaction of two phases was begun. */
 static void check_in_doubt(struct findings *findings, const Wire__Answer *answer)
 {
     const Wire__TransactionView *oldest = NULL;
     time_text age;
+    size_t ageless = 0;
     snprintf(findings->subject, sizeof(findings->subject), "in doubt");
     for (size_t i = 0; i < answer->n_transactions; i++) {
-        if (!oldest || answer->transactions[i]->begun_us < oldest->begun_us)
-            oldest = answer->transactions[i];
+        const Wire__TransactionView *tx = answer->transactions[i];
+        ageless += tx->begun_us == 0;
+        if (tx->begun_us && (!oldest || tx->begun_us < oldest->begun_us))
+            oldest = tx;
     }
     uint64_t count = answer->n_transactions + answer->more;
-    int64_t old_us = oldest && oldest->begun_us ? wall_now_us() - oldest->begun_us : 0;
-    if (!oldest) {
+    int64_t old_us = oldest ? wall_now_us() - oldest->begun_us : 0;
+    if (count == 0) {
         found(findings, LEVEL_OK, "", "no transaction");
     } else if (old_us > IN_DOUBT_LONG_US) {
         char *hint = xasprintf("troth tx show %s", oldest->gtrid);
         found(findings, LEVEL_WARNING, hint, "%" PRIu64 " transactions, the oldest for %s", count,
               age_format(age, old_us));
         free(hint);
+    } else if (ageless) {
+        found(findings, LEVEL_OK, "", "%" PRIu64 " transactions; since when is not known here",
+              count);
     } else {
         found(findings, LEVEL_OK, "", "%" PRIu64 " transactions, none for more than a minute",
               count);

@@ -163,7 +163,6 @@ void json_three_phase(struct json_writer *writer, const Wire__TransactionView *t
 {
     json_text(writer, "phase", tx->phase);
     json_text(writer, "terminator", tx->terminator);
-    json_text(writer, "waits_for", tx->waits_for);
     json_name(writer, "sites");
     json_open(writer, '[');
     for (size_t i = 0; i < tx->n_sites; i++)

@@ -1,5 +1,5 @@
 /* What a transaction in three phases has besides one in two: its phase, its sites and their
- * registers, who finishes it and what that waits for. */
+ * registers, and who finishes it. */
 #ifndef TROTH_CLI_SITES_H
 #define TROTH_CLI_SITES_H
 
@@ -12,7 +12,7 @@ const char *decision_known(const Wire__TransactionView *tx);
 /* The one line that says what the phase means. */
 const char *phase_meaning(const char *phase);
 void print_sites(const Wire__TransactionView *tx);
-/* The members phase, terminator, waits_for and sites of the open object. */
+/* The members phase, terminator and sites of the open object. */
 void json_three_phase(struct json_writer *writer, const Wire__TransactionView *tx);
 
 #endif

@@ -74,6 +74,10 @@ static void json_transaction(struct json_writer *writer, const Wire__Transaction
     json_close(writer, ']');
     if (is_three_phase(tx))
         json_three_phase(writer, tx);
+    if (is_three_phase(tx) || *tx->waits_for) {
+        json_name(writer, "waits_for");
+        json_string(writer, *tx->waits_for ? tx->waits_for : NULL);
+    }
 }
 
 /* ---- tx list ------------------------------------------------------------------------------ */
@@ -271,10 +275,10 @@ static void print_timeline(const Wire__TransactionView *tx, const struct answere
     print_moment("begun", tx->begun_us, 0, who);
     print_decided(tx, who);
     print_moment("ended", tx->ended_us, tx->begun_us, who);
-    if (is_three_phase(tx)) {
+    if (is_three_phase(tx))
         print_fact("terminator", *tx->terminator ? tx->terminator : "none: it goes its usual way");
+    if (is_three_phase(tx) || *tx->waits_for)
         print_fact("waits for", *tx->waits_for ? tx->waits_for : "nothing");
-    }
     if (problem_is_set(tx->problem)) {
         char *line = problem_line(tx->problem);
         print_fact("problem", line);

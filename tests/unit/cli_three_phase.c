@@ -362,6 +362,14 @@ static void a_participant_shows_what_it_knows_of_a_transaction(void **state)
     run = ask(desk, WORDS("tx", "show", "--json", "shop.c1.7.1"));
     assert_out(run, "\"answered_by\":{\"role\":\"participant\",\"name\":\"payments\"}}");
     run_fini(&run);
+    view.tx.protocol = WIRE__PROTOCOL__TWO_PHASE;
+    view.tx.n_sites = 0;
+    view.tx.waits_for = (char *)"its coordinator";
+    run = show(desk, &view);
+    assert_out(run, "\nprotocol     2pc\n");
+    assert_out(run, "\nwaits for    its coordinator\n");
+    assert_null(strstr(run.out, "terminator"));
+    run_fini(&run);
     view.answer.n_transactions = 0;
     run = show(desk, &view);
     assert_code(run, 5);
@@ -562,6 +570,11 @@ static void doctor_at_a_participant_vouches_for_no_coordinator(void **state)
     assert_out(run, "\"well\":false,"
                     "\"answered_by\":{\"role\":\"participant\",\"name\":\"payments\"}}");
     run_fini(&run);
+    view_init(&health.view, "");
+    health.view.tx.begun_us = 0;
+    health.answers[2].transactions = health.view.tx_list;
+    health.answers[2].n_transactions = 1;
+    expect_finding(desk, 1, "ok       in doubt: 1 transactions; since when is not known here\n");
     health.answers[1].problem = &problem;
     expect_finding(desk, 1,
                    "problem  participant payments: only a coordinator knows that (not_here)\n");
