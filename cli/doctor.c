@@ -158,21 +158,25 @@ static void check_database(struct findings *findings, const Wire__ParticipantVie
 /* The coordinator is away, or holds what it was asked about. */
 static void check_terminating(struct findings *findings, const Wire__ParticipantView *view)
 {
-    if (view->terminating == 0)
-        return;
     const char *address = *view->listen ? view->listen : "ITS-LISTEN-ADDRESS";
-    char *hint =
-        xasprintf("troth --coordinator %s tx list --in-doubt names them%s", address,
-                  view->minority ? ", and tx show GTRID the sites that must come back" : "");
-    if (view->minority)
+    uint32_t minority = view->minority, other = view->terminating - minority;
+    if (minority) {
+        char *hint = xasprintf("troth --coordinator %s tx list --in-doubt names %s, and tx show "
+                               "GTRID the sites that must come back",
+                               address, minority == 1 ? "it" : "them");
         found(findings, LEVEL_PROBLEM, hint,
-              "%" PRIu32 " of %" PRIu32 " transactions that it finishes without their coordinator "
-              "wait for a majority of their sites, and keep their rows locked",
-              view->minority, view->terminating);
-    else
-        found(findings, LEVEL_WARNING, hint,
-              "is finishing %" PRIu32 " transactions without their coordinator", view->terminating);
-    free(hint);
+              "%" PRIu32 " %s for a majority of %s sites, and rows stay locked", minority,
+              minority == 1 ? "transaction waits" : "transactions wait",
+              minority == 1 ? "its" : "their");
+        free(hint);
+    }
+    if (view->terminating > minority) {
+        char *hint = xasprintf("troth --coordinator %s tx list --in-doubt names %s", address,
+                               other == 1 ? "it" : "them");
+        found(findings, LEVEL_WARNING, hint, "is finishing %" PRIu32 " %s without the coordinator",
+              other, other == 1 ? "transaction" : "transactions");
+        free(hint);
+    }
 }
 
 /* A hint names the participant where it helps; its name was checked by the coordinator. */
@@ -286,20 +290,19 @@ static void check_in_doubt(struct findings *findings, const Wire__Answer *answer
             oldest = tx;
     }
     uint64_t count = answer->n_transactions + answer->more;
+    const char *noun = count == 1 ? "transaction" : "transactions";
     int64_t old_us = oldest ? wall_now_us() - oldest->begun_us : 0;
     if (count == 0) {
         found(findings, LEVEL_OK, "", "no transaction");
     } else if (old_us > IN_DOUBT_LONG_US) {
         char *hint = xasprintf("troth tx show %s", oldest->gtrid);
-        found(findings, LEVEL_WARNING, hint, "%" PRIu64 " transactions, the oldest for %s", count,
+        found(findings, LEVEL_WARNING, hint, "%" PRIu64 " %s, the oldest for %s", count, noun,
               age_format(age, old_us));
         free(hint);
     } else if (ageless) {
-        found(findings, LEVEL_OK, "", "%" PRIu64 " transactions; since when is not known here",
-              count);
+        found(findings, LEVEL_OK, "", "%" PRIu64 " %s; since when is not known here", count, noun);
     } else {
-        found(findings, LEVEL_OK, "", "%" PRIu64 " transactions, none for more than a minute",
-              count);
+        found(findings, LEVEL_OK, "", "%" PRIu64 " %s, none for more than a minute", count, noun);
     }
     check_majorities(findings, answer);
 }

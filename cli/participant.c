@@ -12,9 +12,9 @@ static void print_terminating(const Wire__ParticipantView *view)
     if (view->terminating == 0)
         return;
     print_escaped(stdout, view->name);
-    printf(": finishes %" PRIu32 " without their coordinator", view->terminating);
+    printf(": finishing without the coordinator: %" PRIu32, view->terminating);
     if (view->minority)
-        printf("; %" PRIu32 " of them wait for a majority", view->minority);
+        printf(", of which wait for a majority: %" PRIu32, view->minority);
     putchar('\n');
 }
 

@@ -236,10 +236,10 @@ static int outcome_unknown(const struct options *options, const struct order *or
     /* Who would tell is the coordinator, and just that one may be gone for good. */
     if (order->submit.protocol == WIRE__PROTOCOL__THREE_PHASE)
         error_hint(&error,
-                   "%sits participants finish it without the coordinator: troth --coordinator ADDR "
-                   "tx list, with the `listen` address of one of them",
-                   *order->submit.key ? "submit again with the same --key when the coordinator is "
-                                        "back: nothing runs twice; "
+                   "its participants finish it without the coordinator: troth --coordinator ADDR "
+                   "tx list asks one at its `listen` address%s",
+                   *order->submit.key ? "; when the coordinator is back, submit again with the "
+                                        "same --key: nothing runs twice"
                                       : "");
     else if (*order->submit.key)
         error_hint(&error, "submit again with the same --key: what was committed is not run again");

@@ -8,7 +8,9 @@ shop_create() {
     shop=$1
     mkdir -p "$shop/log" "$shop/run"
     export PGSERVICEFILE=$shop/pg_service.conf PSQLRC=/dev/null
-    shop_address "tcp://127.0.0.1:$(free_port)"
+    local name
+    for name in "${clusters[@]}"; do shop_listen[$name]=$(shop_free_address); done
+    shop_address "$(shop_free_address)"
     shop_services >"$PGSERVICEFILE"
     clusters_each shop_database
 }
@@ -27,14 +29,29 @@ shop_database() {
     "$TROTH_TEST_PG_BIN/psql" -q -v ON_ERROR_STOP=1 -d "service=$1" -f "$TROTH_ROOT/examples/shop/$1.sql"
 }
 
+# Where each participant listens for the others.
+declare -A shop_listen=()
+
+# An address that nobody listens on and that none of the four was given.
+shop_free_address() {
+    local address
+    while :; do
+        address=tcp://127.0.0.1:$(free_port)
+        [[ " ${TROTH_COORDINATOR-} ${shop_listen[*]} " == *" $address "* ]] || break
+    done
+    printf '%s\n' "$address"
+}
+
 # Fills in the configurations for a coordinator at this address.
 shop_address() {
     local name
     export TROTH_COORDINATOR=$1
-    for name in trothd "${clusters[@]}"; do
-        sed -e "s|@ADDRESS@|$1|" -e "s|@FOLDER@|$shop|" "$TROTH_ROOT/examples/shop/$name.yaml" \
-            >"$shop/$name.yaml"
-    done
+    for name in trothd "${clusters[@]}"; do shop_configure "$name"; done
+}
+
+shop_configure() {
+    sed -e "s|@ADDRESS@|$TROTH_COORDINATOR|" -e "s|@LISTEN@|${shop_listen[$1]-}|" \
+        -e "s|@FOLDER@|$shop|" "$TROTH_ROOT/examples/shop/$1.yaml" >"$shop/$1.yaml"
 }
 
 shop_pid() { cat "$shop/run/$1.pid" 2>/dev/null; }
@@ -76,15 +93,28 @@ shop_stop_all() {
     for name in trothd "${clusters[@]}"; do shop_stop "$name"; done
 }
 
-# The first start: somebody may have taken the port since it was looked for.
+# The first starts: somebody may have taken the port since it was looked for.
 shop_start_trothd() {
     for _ in {1..5}; do
         shop_start trothd
         if wait_until 15 shop_answers_or_gone && shop_running trothd; then return; fi
-        shop_address "tcp://127.0.0.1:$(free_port)"
+        shop_address "$(shop_free_address)"
     done
     tail -n 20 "$shop/log/trothd.log" >&2
     die "trothd did not start"
 }
 shop_answers() { "$TROTH_ROOT/build/troth" --timeout 1s tx list >/dev/null 2>&1; }
 shop_answers_or_gone() { shop_gone trothd || shop_answers; }
+
+# trothd runs already.
+shop_start_participant() {
+    for _ in {1..5}; do
+        shop_start "$1"
+        if wait_until 15 shop_ready_or_gone "$1" && shop_running "$1"; then return; fi
+        shop_listen[$1]=$(shop_free_address)
+        shop_configure "$1"
+    done
+    tail -n 20 "$shop/log/$1.log" >&2
+    die "the participant $1 did not start"
+}
+shop_ready_or_gone() { shop_gone "$1" || grep -q 'ready: ' "$shop/log/$1.log"; }

@@ -329,7 +329,7 @@ static void a_lost_session_sends_the_client_to_the_participants(void **state)
     run_fini(&run);
     run = ask(desk, WORDS("submit", "--protocol", "3pc", "--key", "k", "a.b"));
     assert_err(run, "submit again with the same --key");
-    assert_err(run, "`listen` address of one of them");
+    assert_err(run, "at its `listen` address");
     run_fini(&run);
 }
 
@@ -400,8 +400,8 @@ static void a_participant_lists_transactions_and_itself(void **state)
     assert_code(run, 0);
     expect_at_payments(&run);
     assert_out(run, "HELD  3PC\npayments ");
-    assert_out(run, "\npayments: finishes 2 without their coordinator; 1 of them wait for a "
-                    "majority\n");
+    assert_out(run, "\npayments: finishing without the coordinator: 2, of which wait for a "
+                    "majority: 1\n");
     expect_narrow(&run);
     run_fini(&run);
     run = ask(desk, WORDS("participant", "list", "--json"));
@@ -495,13 +495,22 @@ static void doctor_tells_of_those_who_finish_without_a_coordinator(void **state)
     health_init(&health, desk);
     health.participants[0].terminating = 3;
     expect_finding(desk, 1,
-                   "warning  participant payments: is finishing 3 transactions without their "
+                   "warning  participant payments: is finishing 3 transactions without the "
                    "coordinator\n         -> troth --coordinator tcp://127.0.0.1:7412 tx list "
                    "--in-doubt names them\n");
     health.participants[0].minority = 2;
     expect_finding(desk, 1,
-                   "problem  participant payments: 2 of 3 transactions that it finishes without "
-                   "their coordinator wait for a majority of their sites");
+                   "problem  participant payments: 2 transactions wait for a majority of their "
+                   "sites, and rows stay locked\n         -> ");
+    expect_finding(desk, 1,
+                   "warning  participant payments: is finishing 1 transaction without the "
+                   "coordinator\n         -> ");
+    health.participants[0].terminating = health.participants[0].minority = 1;
+    struct run run = ask(desk, WORDS("doctor"));
+    assert_code(run, 1);
+    assert_out(run, "1 transaction waits for a majority of its sites, and rows stay locked\n");
+    assert_null(strstr(run.out, "is finishing"));
+    run_fini(&run);
 }
 
 static void doctor_tells_who_takes_no_part_in_three_phases(void **state)
@@ -574,7 +583,7 @@ static void doctor_at_a_participant_vouches_for_no_coordinator(void **state)
     health.view.tx.begun_us = 0;
     health.answers[2].transactions = health.view.tx_list;
     health.answers[2].n_transactions = 1;
-    expect_finding(desk, 1, "ok       in doubt: 1 transactions; since when is not known here\n");
+    expect_finding(desk, 1, "ok       in doubt: 1 transaction; since when is not known here\n");
     health.answers[1].problem = &problem;
     expect_finding(desk, 1,
                    "problem  participant payments: only a coordinator knows that (not_here)\n");
