@@ -202,9 +202,9 @@ static void send_ask(struct agent *agent, struct site *site, int number,
 static void ask_others(struct agent *agent, struct site *site)
 {
     struct termination *termination = site->termination;
-    struct proposer *proposer = &termination->proposer;
-    if (site->course != COURSE_ACTIVE || !termination || !asks(proposer))
+    if (site->course != COURSE_ACTIVE || !termination || !asks(&termination->proposer))
         return;
+    struct proposer *proposer = &termination->proposer;
     if (termination->phase != proposer->phase ||
         ballot_compare(termination->ballot, proposer->ballot) != 0) {
         termination->phase = proposer->phase;
