@@ -38,7 +38,7 @@
     BUG(MINORITY_DECIDES)           /* one site short of a majority is enough */ \
     BUG(IGNORE_ACCEPTED)            /* a terminator aborts whatever others have accepted */ \
     BUG(TAKE_LOWEST_ACCEPTED)       /* of two accepted values the one at the lower ballot */ \
-    BUG(REUSE_BALLOT)               /* a site started again uses a ballot of its own again */ \
+    BUG(COUNT_STALE_GRANT)          /* a grant of an earlier ballot or phase counts in this one */ \
     BUG(ASK_BEFORE_OWN)             /* others are asked before this site's own register */ \
     BUG(ANSWER_BEFORE_STORED)       /* a site answers before its register is durable */ \
     BUG(PRESUME_ABORT_OF_PROPOSED)  /* a restarted coordinator forgets what it proposed */ \

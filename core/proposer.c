@@ -41,7 +41,7 @@ void proposer_propose_commit(struct proposer *proposer)
 bool proposer_begin(struct proposer *proposer, const struct register_state *own)
 {
     CHECK(proposer->phase != PROPOSER_DECIDED && !register_decided(own));
-    if (own->promised.round > proposer->seen && !PLANTED(REUSE_BALLOT))
+    if (own->promised.round > proposer->seen)
         proposer->seen = own->promised.round;
     if (proposer->seen >= LIMIT_ROUNDS) {
         enter(proposer, PROPOSER_OUTBID);
@@ -119,7 +119,8 @@ enum proposer_turn proposer_hear(struct proposer *proposer, int site,
     enum register_question question =
         proposer->phase == PROPOSER_ACCEPTING ? REGISTER_ACCEPT : REGISTER_PROMISE;
     if ((proposer->phase != PROPOSER_PROMISING && proposer->phase != PROPOSER_ACCEPTING) ||
-        ballot_compare(ask->ballot, proposer->ballot) != 0 || ask->question != question)
+        ((ballot_compare(ask->ballot, proposer->ballot) != 0 || ask->question != question) &&
+         !PLANTED(COUNT_STALE_GRANT)))
         return PROPOSER_NOTHING;
     if (reply == REGISTER_GRANTED)
         return granted(proposer, site, state);

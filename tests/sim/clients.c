@@ -91,7 +91,8 @@ static void check_coordinator(struct workload *workload, int coordinator,
                               const Wire__CoordinatorView *view)
 {
     workload->hazards_shown[coordinator] = view->hazards;
-    if (view->undecided != 0 || (view->unapplied != 0 && !workload->meddling))
+    if ((view->undecided != 0 && !cluster_cleans()) ||
+        (view->unapplied != 0 && !workload->meddling))
         world_complaint(workload->world, "%s shows %llu undecided, %llu unapplied", view->name,
                         (unsigned long long)view->undecided, (unsigned long long)view->unapplied);
     if (view->hazards != 0 && !workload->meddling)
@@ -260,19 +261,26 @@ static struct transfer *choose_again(struct node *node)
     return NULL;
 }
 
-static void act(struct world *world, void *subject, uint64_t number, void *data)
+static void submit_something(struct node *node)
 {
-    (void)number, (void)data;
-    struct node *node = subject;
+    struct world *world = node->world;
     struct workload *workload = world->workload;
-    struct process *process = node->process;
-    if (!client_connected(process->client))
-        return;
     struct transfer *transfer = world_chance(world, PPM / 4) ? choose_again(node) : NULL;
     if (!transfer && workload->transfer_count < workload->transfer_limit)
         transfer = workload_make(workload, coordinator_of(node));
     if (transfer)
         submit(node, transfer);
+}
+
+static void act(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    struct node *node = subject;
+    struct process *process = node->process;
+    /* Many at a time are left unfinished by one crash. */
+    uint64_t burst = world->workload->besieged ? world_between(world, 1, 6) : 1;
+    for (; burst > 0 && client_connected(process->client); burst--)
+        submit_something(node);
 }
 
 static void think(struct world *world, void *subject, uint64_t number, void *data)
@@ -331,7 +339,7 @@ static bool was_unknown(const struct transfer *transfer)
 void workload_ask_again(struct workload *workload)
 {
     struct world *world = workload->world;
-    workload->asked_again = true;
+    workload->asked_again = !cluster_cleans();
     for (int i = 0; i < workload->transfer_count; i++) {
         const struct transfer *transfer = &workload->transfers[i];
         if (cluster_gone(world, transfer->coordinator) || !transfer->key[0] ||

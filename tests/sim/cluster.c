@@ -351,7 +351,7 @@ static bool coordinators_at_rest(const struct world *world, char *why, size_t si
             continue;
         if (!node_up(node) || !server_ready(node->process))
             return not_yet(why, size, node->name, "times not ready", 1);
-        if (server_undecided(node->process))
+        if (server_undecided(node->process) && !cluster_cleans())
             return not_yet(why, size, node->name, "undecided", server_undecided(node->process));
         if (server_unapplied(node->process) && !world->workload->meddling)
             return not_yet(why, size, node->name, "unapplied", server_unapplied(node->process));

@@ -80,7 +80,7 @@ static uint64_t any_length(struct world *world)
 static uint64_t any_absence(struct world *world)
 {
     return world_chance(world, PPM / 2) ? any_length(world)
-                                        : world_between(world, SECOND_US, 12 * SECOND_US);
+                                        : world_between(world, SECOND_US, 8 * SECOND_US);
 }
 
 /* Who is on which side of a cut. */
@@ -173,7 +173,7 @@ static const char *any_point(struct world *world, bool coordinator)
 
 static void crash_at_a_point_of_three(struct world *world)
 {
-    bool coordinator = world_chance(world, PPM / 2);
+    bool coordinator = world_chance(world, PPM * 2 / 3);
     struct node *node = coordinator ? any_coordinator(world) : any_participant(world);
     if (!node_up(node))
         return;
@@ -309,8 +309,12 @@ static void strike(struct world *world, void *subject, uint64_t number, void *da
     (void)subject, (void)number, (void)data;
     if (world->healed)
         return;
+    static const enum fault sieges[] = {FAULT_CRASH_THREE, FAULT_CRASH_THREE, FAULT_SPLIT,
+                                        FAULT_CUT};
     enum fault fault = (enum fault)world_between(world, 0, FAULT_COUNT - 1);
-    if (mixture & 1u << fault)
+    if (world->workload->besieged && world_chance(world, PPM / 2))
+        trouble(world, sieges[world_between(world, 0, 3)]);
+    else if (mixture & 1u << fault)
         trouble(world, fault);
     world_after(world, world_latency(world, pace_us), strike, NULL, 0, NULL);
 }
@@ -328,12 +332,17 @@ void nemesis_begin(struct world *world)
         mixture |= 1u << FAULT_MEDDLE;
     if (workload->calm)
         mixture = 0;
-    /* The rule for rows that may have gone holds while clocks are right to half of their age. */
+    /* The rule for rows that may have gone holds while clocks are right to half of their age. What
+     * nobody can decide by it keeps its coordinator from ending. */
     if (cluster_cleans())
-        mixture &= ~(1u << FAULT_WALL_JUMP);
+        mixture &= ~(1u << FAULT_WALL_JUMP | 1u << FAULT_DRAIN);
     workload->forgetful = cluster_forgetful();
     workload->meddling = mixture & 1u << FAULT_MEDDLE;
     pace_us = paces_us[world_between(world, 0, 3)];
+    workload->besieged =
+        !workload->calm && world->protocols != PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 3);
+    if (workload->besieged)
+        pace_us = paces_us[world_between(world, 1, 2)];
     world_note(world, mixture, "mixture of faults %x, pace %llu us%s", mixture,
                (unsigned long long)pace_us, workload->calm ? ", calm" : "");
     world_after(world, world_latency(world, 3 * SECOND_US), strike, NULL, 0, NULL);
