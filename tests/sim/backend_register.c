@@ -201,7 +201,7 @@ void backend_register_store(void *self, const struct db_register *row,
     if (!node_effect(backend->node))
         return;
     check_alone(backend, row->gtrid);
-    world_note(world, 13, "db%d store %s", database->index, row->gtrid);
+    world_note(world, 13, "db%d store %s, sites %s", database->index, row->gtrid, row->sites);
     struct store *store = xcalloc(1, sizeof(*store));
     *store = (struct store){.id = ++database->ticket,
                             .backend = backend,
