@@ -347,9 +347,9 @@ static bool begins_with(const char *text, const char *beginning)
     return strncmp(text, beginning, strlen(beginning)) == 0;
 }
 
-static void note_replaced(struct agent *agent, const char *reason)
+void agent_note_replaced(struct agent *agent, const char *reason)
 {
-    agent->replaced = agent->replaced || begins_with(reason, "replaced");
+    agent->replaced = agent->replaced || begins_with(reason, TRANSPORT_REPLACED);
 }
 
 static void on_down(void *self, struct peer *peer, const char *reason)
@@ -362,7 +362,7 @@ static void on_down(void *self, struct peer *peer, const char *reason)
     link->peer = NULL;
     link->session = 0;
     host_log(&agent->host, LOG_WARNING, "lost coordinator %s: %s", link->coordinator, reason);
-    note_replaced(agent, reason);
+    agent_note_replaced(agent, reason);
     for (struct list *node = agent->entries.next, *next; node != &agent->entries; node = next) {
         next = node->next;
         struct entry *entry = CONTAINER(node, struct entry, all);
@@ -377,7 +377,7 @@ static void on_down(void *self, struct peer *peer, const char *reason)
 static void on_refused(void *self, const char *reason, const char *hint)
 {
     struct link *link = self;
-    note_replaced(link->agent, reason);
+    agent_note_replaced(link->agent, reason);
     if (strncmp(link->refused, reason, sizeof(link->refused) - 1) == 0)
         return; /* it goes on trying; once is enough to read */
     snprintf(link->refused, sizeof(link->refused), "%s", reason);

@@ -152,6 +152,9 @@ struct link *agent_link(struct agent *agent, const char *coordinator);
 
 /* Likewise to the session of that number, with a coordinator or at the door; false: it is gone. */
 bool agent_send_to(struct agent *agent, uint64_t session, const Wire__Message *message);
+/* Why a session ended or was refused, by a coordinator or at another participant's door: when it is
+ * that a newer process has taken over this name, this one must end. */
+void agent_note_replaced(struct agent *agent, const char *reason);
 uint32_t agent_random(const struct agent *agent);
 /* Queues a message whatever waits already: votes, answers and questions are bounded by branches. */
 void agent_send(struct agent *agent, struct link *link, const Wire__Message *message);

@@ -130,11 +130,13 @@ static void line_down(void *self, struct peer *peer, const char *reason)
     host_log(&line->agent->host, LOG_DEBUG, "lost participant %s at %s: %s", peer_name(peer),
              line->address, reason);
     line->peer = NULL;
+    agent_note_replaced(line->agent, reason);
 }
 
 static void line_refused(void *self, const char *reason, const char *hint)
 {
     struct line *line = self;
+    agent_note_replaced(line->agent, reason);
     if (strncmp(line->refused, reason, sizeof(line->refused) - 1) == 0)
         return; /* it goes on trying; once is enough to read */
     snprintf(line->refused, sizeof(line->refused), "%s", reason);

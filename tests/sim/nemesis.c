@@ -294,8 +294,10 @@ static void lose_coordinator(struct world *world, void *subject, uint64_t number
 {
     (void)number, (void)data;
     struct node *node = subject;
+    if (world->healed)
+        return;
     node->once = true;
-    if (!node_up(node) || world->healed)
+    if (!node_up(node))
         return;
     world_note(world, 14, "fault: %s will be gone for good", node->name);
     if (world_chance(world, PPM / 2))
