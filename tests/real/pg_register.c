@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -59,6 +60,19 @@ static void lose_power(struct rig *rig)
     assert_int_equal(PQstatus(rig->side), CONNECTION_OK);
     rig_until_count(rig, &rig->ups, ups + 1, "the port is up again");
 }
+
+/* Turns the loop until the server says so. */
+static void turn_until_sql(struct rig *rig, const char *sql, const char *value)
+{
+    time_t limit = time(NULL) + 20;
+    while (strcmp(rig_sql(rig, sql), value) != 0) {
+        if (time(NULL) > limit)
+            fail_msg("not within 20 s: %s gives %s", sql, value);
+        uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);
+    }
+}
+
+static const char lock_waits[] = "select count(*) from pg_locks where not granted";
 
 /* ---- the row of a branch -----------------------------------------------------------------------
  */
@@ -138,8 +152,7 @@ static void a_row_that_is_being_inserted_is_waited_for(void **state)
         rig_sql(rig, "begin; insert into troth.register (gtrid, participant, sites, begun_us)"
                      " values ('rig.c1.7.1', 'payments', '', 0)");
         rig_work_begin(rig, &work, &answer);
-        while (strcmp(rig_sql(rig, "select count(*) from pg_locks where not granted"), "1") != 0)
-            uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);
+        turn_until_sql(rig, lock_waits, "1");
         rig_sql(rig, ends[i]);
         rig_until(rig, &answer.done, "the work is answered");
         assert_int_equal(answer.fenced, i == 0);
@@ -281,8 +294,7 @@ static void of_two_stores_at_once_one_finds_the_other(void **state)
         struct rig_answer answer = {0};
         rig_sql(rig, "begin; update troth.register set promised_round = promised_round + 1");
         rig_store_begin(rig, &row, i == 0 ? &fresh : &promised, &answer);
-        while (strcmp(rig_sql(rig, "select count(*) from pg_locks where not granted"), "1") != 0)
-            uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);
+        turn_until_sql(rig, lock_waits, "1");
         rig_sql(rig, ends[i]);
         rig_until(rig, &answer.done, "the store is answered");
         assert_int_equal(answer.stored, i == 0 ? DB_STORED : DB_CHANGED);
@@ -411,8 +423,17 @@ static void wait_for_register_to_wait(struct rig *rig, const char *event)
     snprintf(sql, sizeof(sql),
              "select count(*) from pg_stat_activity where pid = %d and wait_event_type = '%s'",
              rig->pg->reg.connection.backend_pid, event);
-    while (strcmp(rig_sql(rig, sql), "1") != 0)
+    turn_until_sql(rig, sql, "1");
+}
+
+static void turn_until_ready(struct rig *rig)
+{
+    time_t limit = time(NULL) + 20;
+    while (!pg_register_ready(rig->pg)) {
+        if (time(NULL) > limit)
+            fail_msg("not within 20 s: the register's connection is back");
         uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);
+    }
 }
 
 static void end_register_backend(struct rig *rig, const char *how)
@@ -443,8 +464,7 @@ static void when_the_connection_is_lost_all_is_answered_and_it_comes_back(void *
     rig_load(rig, rig_gtrid, &refused);
     assert_int_equal(refused.found, DB_FOUND_ERROR);
     rig_sql(rig, "rollback");
-    while (!pg_register_ready(rig->pg))
-        uv_run(loop_uv(rig->loop), UV_RUN_ONCE);
+    turn_until_ready(rig);
     assert_int_equal(rig->downs, 0);
     expect_state(rig, rig_gtrid, &fresh);
     expect_nothing(rig, "rig.c1.7.2");
@@ -483,12 +503,10 @@ static void a_statement_that_somebody_deallocated_is_prepared_again(void **state
     rig->pg->reg.step_next = 0;
     rig->pg->reg.preparing = true;
     pg_connection_sync(&rig->pg->reg.connection);
-    while (!pg_register_ready(rig->pg))
-        uv_run(loop_uv(rig->loop), UV_RUN_ONCE);
+    turn_until_ready(rig);
     rig_load(rig, rig_gtrid, &load);
     assert_int_equal(load.found, DB_FOUND_ERROR);
-    while (!pg_register_ready(rig->pg))
-        uv_run(loop_uv(rig->loop), UV_RUN_ONCE);
+    turn_until_ready(rig);
     expect_nothing(rig, rig_gtrid);
 }
 
