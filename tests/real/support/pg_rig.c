@@ -172,6 +172,17 @@ void rig_stop(struct rig *rig)
     loop_free(rig->loop);
 }
 
+static void end_prepared(struct rig *rig)
+{
+    const char *sql;
+    while (*(sql = rig_sql(rig, "select format('rollback prepared %L', gid) from pg_prepared_xacts"
+                                " where database = current_database() limit 1"))) {
+        char copy[300];
+        snprintf(copy, sizeof(copy), "%s", sql);
+        rig_sql(rig, copy);
+    }
+}
+
 void rig_open(struct rig *rig, int connections)
 {
     struct error error;
@@ -183,13 +194,7 @@ void rig_open(struct rig *rig, int connections)
     if (!pg_install(&config, &error))
         fail_msg("%s", error_format(&error, text, sizeof(text)));
     rig_sql(rig, "set client_min_messages = error");
-    const char *sql;
-    while (*(sql = rig_sql(rig, "select format('rollback prepared %L', gid) from pg_prepared_xacts"
-                                " where database = current_database() limit 1"))) {
-        char copy[300];
-        snprintf(copy, sizeof(copy), "%s", sql);
-        rig_sql(rig, copy);
-    }
+    end_prepared(rig);
     rig_sql(rig, "truncate troth.barrier, troth.register, troth.settled");
     rig_sql(rig, "drop table if exists rig; create table rig (id text primary key, n bigint not "
                  "null check (n >= 0)); insert into rig values ('a', 100), ('b', 100)");
@@ -200,6 +205,8 @@ void rig_open(struct rig *rig, int connections)
 void rig_close(struct rig *rig)
 {
     rig_stop(rig);
+    rig_sql(rig, "rollback"); /* what a test that failed left */
+    end_prepared(rig);
     rig_sql(rig, "drop table if exists rig");
     PQfinish(rig->side);
 }
