@@ -205,7 +205,8 @@ void rig_open(struct rig *rig, int connections)
 void rig_close(struct rig *rig)
 {
     rig_stop(rig);
-    rig_sql(rig, "rollback"); /* what a test that failed left */
+    if (PQtransactionStatus(rig->side) != PQTRANS_IDLE)
+        rig_sql(rig, "rollback"); /* what a test that failed left */
     end_prepared(rig);
     rig_sql(rig, "drop table if exists rig");
     PQfinish(rig->side);
