@@ -139,7 +139,9 @@ static void every_result_has_its_exit_code(void **state)
         {WIRE__RESULT__REJECTED, "not_connected", 1},
         {WIRE__RESULT__REJECTED, "key_conflict", 4},
         {WIRE__RESULT__ABORTED, "deadline", 1},
+        {WIRE__RESULT__REJECTED, "no_listen", 2},
         {WIRE__RESULT__UNKNOWN, "unknown", 5},
+        {WIRE__RESULT__UNKNOWN, "no_majority", 5},
         {WIRE__RESULT__HAZARD, "hazard", 5},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
