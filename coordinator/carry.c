@@ -266,7 +266,8 @@ static void release(struct server *server, struct tx *tx)
 
 static void aborted(struct server *server, struct tx *tx)
 {
-    /* A crash here forgets the transaction, which is the same as abort. */
+    /* A crash here forgets the transaction, which is the same as abort; or, when the registers have
+     * aborted what was proposed, it asks them once more. */
     CRASH_POINT("coordinator.aborting");
     tx->decided_us = server->host.wall_us(server->host.self);
     server->aborted++;

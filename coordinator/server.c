@@ -294,6 +294,10 @@ void server_start(struct server *server, const struct journal_port *journal)
     server->named = true;
     server->started_position = server_append_started(server);
     keep_house(server, server->host.now_us(server->host.self));
+    if (server->proposed)
+        host_log(&server->host, LOG_INFO,
+                 "%zu transactions were proposed and not decided: their sites will be asked",
+                 server->proposed);
     /* What was committed with nothing left to apply only lacks its end; what was proposed may have
      * been decided by others since. */
     for (struct list *at = server->all.next, *next; at != &server->all; at = next) {

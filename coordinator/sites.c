@@ -304,11 +304,11 @@ static void hear(struct server *server, struct guest *guest, struct tx *tx,
         stray(server, guest, "a reply", tx->id, "it was not asked that");
         return;
     }
-    if (tx->machine.state == TRANSACTION_PROPOSED) {
+    if (tx->machine.state != TRANSACTION_PROPOSED) {
+        CRASH_POINT("coordinator.told");
+    } else if (event->reply == REGISTER_GRANTED) {
         /* A crash here: some sites hold an acceptance or a promise. The restart takes over. */
         CRASH_POINT("coordinator.granted");
-    } else {
-        CRASH_POINT("coordinator.told");
     }
 }
 
@@ -431,8 +431,12 @@ void server_decided(struct server *server, struct tx *tx)
     list_remove(&tx->durable);
     timers_clear(&server->rounds, &tx->sites->timer);
     server_append_decided(server, tx);
-    if (tx->machine.proposer.value == REGISTER_ABORT)
+    if (tx->machine.proposer.value == REGISTER_ABORT) {
+        host_log(&server->host, LOG_WARNING,
+                 "%" PRIu64 ".%" PRIu64 " was proposed, and its other sites have aborted it",
+                 tx->id.epoch, tx->id.seq);
         server_overruled(tx);
+    }
     for (int i = 1; i <= tx->machine.branch_count; i++) {
         if (tx->sites->of[i].reply)
             tx->sites->of[i].reply = REGISTER_DECIDED;

@@ -288,7 +288,7 @@ static void answer_forgotten(struct draft *draft, const struct gid *gid)
     }
     case VERDICT_IS_ABORT:
         fail(draft, "unknown", "the coordinator remembers no such transaction",
-             "it was not committed by two phases: a branch of it that asks is told abort");
+             "it was not committed by two or three phases: a branch of it that asks is told abort");
         return;
     default:
         fail(draft, "unknown", "the transaction is beyond what the coordinator's journal knows",
