@@ -12,7 +12,7 @@ static _Noreturn void usage(const char *program)
 {
     fprintf(stderr,
             "usage: %s [--seconds S] [--in-flight N] [--databases N] [--address tcp://HOST:PORT]\n"
-            "       [--conninfo CONNINFO]...   one a database, in order\n",
+            "       [--protocol 2pc|3pc] [--conninfo CONNINFO]...   one a database, in order\n",
             program);
     exit(2);
 }
@@ -33,6 +33,8 @@ void bench_options_parse(struct bench_options *options, int argc, char **argv)
             options->databases = atoi(value);
         else if (!strcmp(argv[i], "--address"))
             options->address = value;
+        else if (!strcmp(argv[i], "--protocol") && (!strcmp(value, "2pc") || !strcmp(value, "3pc")))
+            options->three_phase = value[0] == '3';
         else if (!strcmp(argv[i], "--conninfo") && options->conninfo_count < 8)
             options->conninfos[options->conninfo_count++] = value;
         else

@@ -2,6 +2,7 @@
 #ifndef TROTH_BENCH_FIGURES_H
 #define TROTH_BENCH_FIGURES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ struct bench_options {
     double seconds; /* measured, after a warm-up of a fifth of it */
     int in_flight;
     int databases;
+    bool three_phase;         /* load only */
     const char *address;      /* of the coordinator */
     const char *conninfos[8]; /* of the databases, in order; raw only */
     int conninfo_count;

@@ -1,6 +1,7 @@
 /* Participants that do nothing: bench0, bench1, ... in one process, over the real sessions. Each
- * vote is yes and each COMMIT is applied at once, so what a load on them measures is the
- * coordinator with its durable journal and the wire. Runs until it is ended by a signal. */
+ * vote is yes, each ask is granted and each COMMIT is applied at once, so what a load on them
+ * measures is the coordinator with its durable journal and the wire. Runs until it is ended by a
+ * signal. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,9 +20,11 @@ struct idle_participant {
 static void send_status(struct peer *peer)
 {
     char operation[] = "take", *operations[] = {operation};
+    char listen[] = "tcp://127.0.0.1:1"; /* nobody will need it */
     Wire__Status status = WIRE__STATUS__INIT;
     status.database_up = true;
     status.prepared_slots = 100000;
+    status.listen = listen;
     status.operations = operations;
     status.n_operations = 1;
     Wire__Message message = WIRE__MESSAGE__INIT;
@@ -34,6 +37,23 @@ static void participant_up(void *self, struct peer *peer)
 {
     (void)self;
     send_status(peer);
+}
+
+static void send_grant(struct peer *peer, const Wire__Ask *ask)
+{
+    Wire__Reply reply = WIRE__REPLY__INIT;
+    reply.coordinator = ask->coordinator;
+    reply.epoch = ask->epoch;
+    reply.seq = ask->seq;
+    reply.site = ask->site;
+    reply.question = ask->question;
+    reply.ballot = reply.promised = reply.accepted = ask->ballot;
+    reply.answered = WIRE__ANSWERED__GRANTED;
+    reply.value = ask->value;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_REPLY;
+    message.reply = &reply;
+    peer_send(peer, &message, true);
 }
 
 static void participant_message(void *self, struct peer *peer, const Wire__Message *message)
@@ -54,6 +74,9 @@ static void participant_message(void *self, struct peer *peer, const Wire__Messa
         finished.commit = message->finish->commit;
         answer.body_case = WIRE__MESSAGE__BODY_FINISHED;
         answer.finished = &finished;
+    } else if (message->body_case == WIRE__MESSAGE__BODY_ASK) {
+        send_grant(peer, message->ask);
+        return;
     } else {
         return;
     }

@@ -37,6 +37,8 @@ static void submit(struct load *load, uint64_t flight)
     }
     Wire__Submit message = WIRE__SUBMIT__INIT;
     message.request = flight;
+    message.protocol =
+        load->options.three_phase ? WIRE__PROTOCOL__THREE_PHASE : WIRE__PROTOCOL__TWO_PHASE;
     message.calls = pointers;
     message.n_calls = (size_t)load->options.databases;
     load->started_us[flight] = bench_now_us();
