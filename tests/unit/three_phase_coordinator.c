@@ -343,6 +343,48 @@ static void an_abort_that_others_tell_ends_the_voting_too(void **unused)
     world_free(shop.world);
 }
 
+static void a_decision_of_what_is_over_changes_nothing(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    propose(&shop, &three);
+    granted(shop.orders, &shop.registers[ORDERS]);
+    questioned(shop.payments);
+    applied(shop.orders);
+    applied(shop.payments);
+    outcome(shop.client, 1, WIRE__RESULT__COMMITTED);
+    tell_decision(shop.orders, shop.branch, WIRE__VALUE__COMMIT);
+    assert_int_equal(shop.world->logged[LOG_ERROR], 0);
+    tell_decision(shop.orders, shop.branch, WIRE__VALUE__ABORT);
+    assert_int_equal(shop.world->logged[LOG_ERROR], 1);
+    shop.branch.seq = 4000; /* of which nothing is known */
+    tell_decision(shop.orders, shop.branch, WIRE__VALUE__ABORT);
+    assert_int_equal(shop.world->logged[LOG_ERROR], 1);
+    assert_int_equal(server_unapplied(shop.world->server), 0);
+    world_free(shop.world);
+}
+
+static void read_only_sites_hear_what_others_had_a_part_in(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    submit(shop.client, 1, &three, "{}", both);
+    shop.branch = asked(shop.orders, WIRE__MODE__PREPARE);
+    vote(shop.orders, shop.branch, WIRE__CHOICE__READ_ONLY);
+    vote(shop.payments, asked(shop.payments, WIRE__MODE__PREPARE), WIRE__CHOICE__YES);
+    sync_journal(shop.world);
+    others_abort(&shop);
+    answer_both(&shop);
+    wait_for_the_round(&shop);
+    lead_a_round(&shop, REGISTER_ABORT);
+    const Wire__Decided *decided = hear(shop.orders, WIRE__MESSAGE__BODY_DECIDED)->decided;
+    assert_int_equal(decided->seq, shop.branch.seq);
+    assert_int_equal(decided->value, WIRE__VALUE__ABORT);
+    told(shop.payments, false);
+    outcome(shop.client, 1, WIRE__RESULT__ABORTED);
+    world_free(shop.world);
+}
+
 static void a_decision_that_contradicts_is_a_hazard(void **unused)
 {
     (void)unused;
@@ -352,7 +394,9 @@ static void a_decision_that_contradicts_is_a_hazard(void **unused)
     applied(shop.orders);
     tell_decision(shop.orders, shop.branch, WIRE__VALUE__ABORT); /* and is too late to matter */
     hear_nothing(shop.client);
+    assert_int_equal(shop.world->logged[LOG_ERROR], 1);
     tell_decision(shop.payments, shop.branch, WIRE__VALUE__ABORT);
+    assert_in_range(shop.world->logged[LOG_ERROR], 2, 3);
     const Wire__Outcome *got = outcome(shop.client, 1, WIRE__RESULT__HAZARD);
     assert_string_equal(got->problem->participant, "payments");
     sync_journal(shop.world);
@@ -430,6 +474,40 @@ static void what_is_settled_is_told_in_batches_to_who_is_there(void **unused)
 
 /* ---- the view ---- */
 
+/* The protocol's word for where the only transaction is. */
+static void phase_is(struct shop *shop, const char *phase, const char *state)
+{
+    const Wire__TransactionView *view =
+        ask(shop->client, WIRE__WHAT__TRANSACTIONS, "", false)->transactions[0];
+    assert_string_equal(view->phase, phase);
+    assert_string_equal(view->state, state);
+}
+
+static void the_view_follows_the_three_phases(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    struct submission how = three;
+    how.wait = WIRE__WAIT__DECIDED;
+    for (int i = 0; i < 2; i++) {
+        submit(shop.client, 1, &how, "{}", both);
+        phase_is(&shop, "can-commit", "voting");
+        vote_yes(&shop);
+        phase_is(&shop, "pre-commit", "deciding");
+        sync_journal(shop.world);
+        phase_is(&shop, "pre-commit", "pre-committed");
+        questioned(shop.orders);
+        questioned(shop.payments);
+        tell_decision(shop.orders, shop.branch, i ? WIRE__VALUE__ABORT : WIRE__VALUE__COMMIT);
+        outcome(shop.client, 1, i ? WIRE__RESULT__ABORTED : WIRE__RESULT__COMMITTED);
+        phase_is(&shop, i ? "" : "do-commit", i ? "aborted" : "committed");
+        finish(shop.orders, told(shop.orders, i == 0), i == 0, false);
+        finish(shop.payments, told(shop.payments, i == 0), i == 0, false);
+        phase_is(&shop, i ? "" : "do-commit", i ? "aborted" : "applied");
+    }
+    world_free(shop.world);
+}
+
 static void the_view_shows_the_sites_and_what_is_waited_for(void **unused)
 {
     (void)unused;
@@ -455,6 +533,10 @@ static void the_view_shows_the_sites_and_what_is_waited_for(void **unused)
     register_answer(&shop.registers[PAYMENTS], &promise);
     struct question question = questioned(shop.payments);
     answer_from(shop.payments, &shop.registers[PAYMENTS], &question);
+    const Wire__TransactionView *outbid =
+        ask(shop.client, WIRE__WHAT__TRANSACTIONS, "", true)->transactions[0];
+    assert_string_equal(outbid->waits_for, "a new round: another site was ahead");
+    assert_string_equal(outbid->terminator, "orders");
     leave(shop.orders);
     pass(shop.world, 1900 * 1000); /* orders is missed, the round waits for its own record */
     view = ask(shop.client, WIRE__WHAT__TRANSACTIONS, "", true)->transactions[0];
@@ -488,8 +570,11 @@ int main(void)
         cmocka_unit_test(outbid_by_nobody_who_accepted_it_proposes_commit_again),
         cmocka_unit_test(a_decision_that_others_tell_is_taken),
         cmocka_unit_test(an_abort_that_others_tell_ends_the_voting_too),
+        cmocka_unit_test(a_decision_of_what_is_over_changes_nothing),
+        cmocka_unit_test(read_only_sites_hear_what_others_had_a_part_in),
         cmocka_unit_test(a_decision_that_contradicts_is_a_hazard),
         cmocka_unit_test(what_is_settled_is_told_in_batches_to_who_is_there),
+        cmocka_unit_test(the_view_follows_the_three_phases),
         cmocka_unit_test(the_view_shows_the_sites_and_what_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

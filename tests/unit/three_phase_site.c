@@ -166,6 +166,32 @@ static void a_restart_takes_over_what_was_proposed(void **unused)
     world_free(shop.world);
 }
 
+static void a_restart_ends_what_was_decided_with_nothing_to_apply(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    struct submission keyed = {.protocol = WIRE__PROTOCOL__THREE_PHASE, .key = "k-1"};
+    submit(shop.client, 1, &keyed, "{}", both);
+    shop.branch = asked(shop.orders, WIRE__MODE__PREPARE);
+    vote(shop.orders, shop.branch, WIRE__CHOICE__READ_ONLY);
+    vote(shop.payments, asked(shop.payments, WIRE__MODE__PREPARE), WIRE__CHOICE__READ_ONLY);
+    sync_journal(shop.world);
+    granted(shop.orders, &shop.registers[ORDERS]);
+    outcome(shop.client, 1, WIRE__RESULT__COMMITTED);
+    shop.world->durable = shop.world->journal.count - 1; /* Decided, without its end */
+    crash_and_start(shop.world);
+    assert_int_equal(server_undecided(shop.world->server), 0);
+    assert_int_equal(server_unapplied(shop.world->server), 0);
+    open_shop(&shop);
+    submit(shop.client, 2, &keyed, "{}", both);
+    const Wire__Outcome *got = outcome(shop.client, 2, WIRE__RESULT__COMMITTED);
+    assert_true(got->repeated_key && got->applied);
+    struct question question = of_payments(&shop, 1, REGISTER_PROMISE);
+    question_it(shop.payments, &question);
+    assert_int_equal(replied(shop.payments, WIRE__ANSWERED__KNOWN)->value, WIRE__VALUE__COMMIT);
+    world_free(shop.world);
+}
+
 static void a_restart_learns_an_abort_and_forgets_it(void **unused)
 {
     (void)unused;
@@ -424,6 +450,48 @@ static void a_register_without_its_proposal_or_its_promise_is_refused(void **unu
 
 /* ---- what can't be ---- */
 
+static void who_is_no_site_of_it_is_not_believed(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    struct visitor *stranger = participant(shop.world, 3, "stranger");
+    propose(&shop, &three);
+    struct question question = questioned(shop.payments), promise;
+    const struct register_state state = {.value = REGISTER_COMMIT};
+    reply_with(stranger, &question, WIRE__ANSWERED__GRANTED, &state);
+    tell_decision(stranger, shop.branch, WIRE__VALUE__ABORT);
+    promise = of_payments(&shop, 5, REGISTER_PROMISE);
+    question_it(stranger, &promise);
+    promise.ask.ballot.site = 0;
+    question_it(stranger, &promise);
+    hear_nothing(stranger);
+    hear_nothing(shop.client);
+    assert_int_equal(shop.world->journal.count, shop.world->durable);
+    assert_int_equal(shop.world->logged[LOG_WARNING], 4);
+    world_free(shop.world);
+}
+
+static void a_transaction_of_two_phases_has_no_register(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    submit(shop.client, 1, NULL, "{}", both);
+    vote_yes(&shop);
+    struct question promise = of_payments(&shop, 5, REGISTER_PROMISE);
+    question_it(shop.payments, &promise);
+    replied(shop.payments, WIRE__ANSWERED__ASK_LATER);
+    promise.site = 2;
+    reply_with(shop.payments, &promise, WIRE__ANSWERED__GRANTED,
+               &(struct register_state){.promised = {5, 2}});
+    tell_decision(shop.payments, shop.branch, WIRE__VALUE__ABORT);
+    hear_nothing(shop.client);
+    sync_journal(shop.world);
+    applied(shop.orders);
+    applied(shop.payments);
+    outcome(shop.client, 1, WIRE__RESULT__COMMITTED);
+    world_free(shop.world);
+}
+
 static void nonsense_of_a_participant_is_ignored(void **unused)
 {
     (void)unused;
@@ -539,11 +607,14 @@ int main(void)
         cmocka_unit_test(what_waits_to_be_durable_is_answered_by_the_decision),
         cmocka_unit_test(an_acceptance_for_another_outbids_and_survives),
         cmocka_unit_test(a_restart_takes_over_what_was_proposed),
+        cmocka_unit_test(a_restart_ends_what_was_decided_with_nothing_to_apply),
         cmocka_unit_test(a_restart_learns_an_abort_and_forgets_it),
         cmocka_unit_test(a_checkpoint_keeps_what_was_proposed_with_its_promises),
         cmocka_unit_test(what_was_proposed_is_not_forgotten_however_old),
         cmocka_unit_test(a_proposal_that_can_not_be_is_refused),
         cmocka_unit_test(a_register_without_its_proposal_or_its_promise_is_refused),
+        cmocka_unit_test(who_is_no_site_of_it_is_not_believed),
+        cmocka_unit_test(a_transaction_of_two_phases_has_no_register),
         cmocka_unit_test(nonsense_of_a_participant_is_ignored),
         cmocka_unit_test(an_answer_before_the_question_counts_for_nothing),
         cmocka_unit_test(questions_do_not_stand_in_front_of_commits),
