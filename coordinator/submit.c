@@ -182,6 +182,12 @@ static bool sites_sound(const Wire__Submit *submit, const struct cast *cast, str
         const struct participant *participant = cast->branches[i];
         if (participant->report.listen)
             continue;
+        if (!participant->report.known) {
+            SAY(r->message, "participant %s has only just connected", participant->name);
+            SAY(r->detail, "where the other participants reach it comes with its first report");
+            SAY(r->hint, "try again");
+            return refuse(r, "not_connected", participant->name, "");
+        }
         SAY(r->message, "participant %s takes no part in three-phase commit", participant->name);
         SAY(r->detail, "it has told no address at which the other participants reach it");
         SAY(r->hint, "set `listen` in its participant.yaml, or submit with --protocol 2pc");

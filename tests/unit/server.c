@@ -222,7 +222,7 @@ static void what_can_not_begin_is_rejected_with_its_reason(void **unused)
     rejected(shop.client, 3, "bad_request");
     submit(shop.client, 4, &(struct submission){.protocol = WIRE__PROTOCOL__THREE_PHASE}, "{}",
            both);
-    rejected(shop.client, 4, "no_listen");
+    rejected(shop.client, 4, "not_connected"); /* where they listen they have not told yet */
     for (int i = 0; i <= LIMIT_CALLS; i++)
         many[i] = "orders.create";
     submit(shop.client, 5, NULL, "{}", many);

@@ -146,6 +146,9 @@ static void what_can_not_be_three_phase_is_rejected(void **unused)
     rejected(cli, 1, "bad_request");
     calls[LIMIT_SITES - 1] = NULL;
     submit(cli, 2, &three, "{}", calls);
+    rejected(cli, 2, "not_connected"); /* it has told nothing of itself yet: a retry may do */
+    listen_at(&world->visitors[1], "");
+    submit(cli, 2, &three, "{}", calls);
     const Wire__Outcome *got = outcome(cli, 2, WIRE__RESULT__REJECTED);
     assert_string_equal(got->problem->code, "no_listen");
     assert_string_equal(got->problem->participant, "p1");
