@@ -221,7 +221,8 @@ static void check_listen(struct findings *findings, const Wire__Answer *answer)
     size_t silent = 0, used = 0;
     for (size_t i = 0; i < answer->n_participants; i++) {
         const Wire__ParticipantView *view = answer->participants[i];
-        if (!view->connected || *view->listen)
+        /* Without a database it may not have told where it listens, and has worse troubles. */
+        if (!view->connected || !view->database_up || *view->listen)
             continue;
         if (used < sizeof(names))
             used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%.32s",

@@ -35,18 +35,25 @@ static void a_file_says_the_same_and_a_flag_counts_more(void **state)
     Wire__Outcome outcome = outcome_of(WIRE__RESULT__COMMITTED, NULL);
     desk->outcome = &outcome;
     struct run run = kit_run_on(desk->loop,
-                                "key: k1\nwait: decided\ndeadline: 1500ms\nbranches:\n"
+                                "key: k1\nprotocol: 3pc\nwait: decided\ndeadline: 1500ms\n"
+                                "branches:\n"
                                 "  - {call: payments.charge, with: {amount: 10.50, to: ada}}\n"
                                 "  - call: inventory.count\n",
                                 NULL, WORDS("submit", "--key", "k2", "-f", "-"));
     assert_code(run, 0);
     const Wire__Submit *submit = desk->last->submit;
     assert_string_equal(submit->key, "k2");
+    assert_int_equal(submit->protocol, WIRE__PROTOCOL__THREE_PHASE);
     assert_int_equal(submit->wait, WIRE__WAIT__DECIDED);
     assert_int_equal(submit->timeout_ms, 1500);
     assert_int_equal(submit->n_calls, 2);
     assert_string_equal(submit->calls[0]->arguments, "{\"amount\":10.50,\"to\":\"ada\"}");
     assert_string_equal(submit->calls[1]->arguments, "{}");
+    run_fini(&run);
+    run = kit_run_on(desk->loop, "protocol: 3pc\nbranches: [{call: a.b}]\n", NULL,
+                     WORDS("submit", "--protocol", "2pc", "-f", "-"));
+    assert_code(run, 0);
+    assert_int_equal(desk->last->submit->protocol, WIRE__PROTOCOL__TWO_PHASE);
     run_fini(&run);
 }
 
