@@ -40,7 +40,7 @@ static void start_agent(struct crowd *crowd, int agent)
                "operations:\n  note:\n    params: {id: text}\n    sql:\n"
                "      - statement: insert into note values (:id)\n"
                "security: none\n",
-               agent, crowd->shop->address, cluster_conninfo(cluster), agent);
+               agent, crowd->shop->addresses[COORDINATOR], cluster_conninfo(cluster), agent);
     snprintf(config, sizeof(config), "%s/%s", crowd->shop->folder, name);
     const char *words[] = {"troth-participant", "--config", config, NULL};
     crowd->agents[agent] = shop_spawn(crowd->shop, words, "crowd.log", NULL);
@@ -55,7 +55,7 @@ static void install(struct shop *shop)
                "postgres: {conninfo: \"%s\", connections: 1}\n"
                "operations: {note: {params: {id: text}, sql: "
                "[{statement: \"insert into note values (:id)\"}]}}\nsecurity: none\n",
-               shop->address, cluster_conninfo(cluster));
+               shop->addresses[COORDINATOR], cluster_conninfo(cluster));
     snprintf(config, sizeof(config), "%s/template.yaml", shop->folder);
     const char *words[] = {"troth-participant", "--config", config, "--install", NULL};
     assert_int_equal(shop_reap(shop_spawn(shop, words, "install.log", NULL)), 0);

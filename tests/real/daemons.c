@@ -66,7 +66,8 @@ static void a_port_in_use_is_told_with_the_setting(struct shop *shop)
 {
     char directory[128];
     snprintf(directory, sizeof(directory), "%s/other", shop->folder);
-    expect_refused(shop, shop->address, directory, shop->address, "listen");
+    expect_refused(shop, shop->addresses[COORDINATOR], directory, shop->addresses[COORDINATOR],
+                   "listen");
     expect_undisturbed(shop);
 }
 

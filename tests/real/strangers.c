@@ -22,7 +22,7 @@ static int dial(struct shop *shop)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    address.sin_port = htons((uint16_t)atoi(strrchr(shop->address, ':') + 1));
+    address.sin_port = htons((uint16_t)atoi(strrchr(shop->addresses[COORDINATOR], ':') + 1));
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
 }
@@ -262,7 +262,7 @@ static void a_participant_of_another_cluster_is_refused_with_the_reason(struct s
                "postgres: {conninfo: \"%s\", connections: 2}\nsecurity: none\n"
                "operations:\n  note:\n    params: {id: text}\n    sql:\n"
                "      - statement: insert into note values (:id)\n",
-               shop->address, cluster_conninfo("payments"));
+               shop->addresses[COORDINATOR], cluster_conninfo("payments"));
     const char *words[] = {"troth-participant", "--config", config, NULL};
     pid_t stranger = shop_spawn(shop, words, "stranger.log", NULL);
     wait_for(refusal_is_logged, shop, 20, "the stranger logs that it is refused");

@@ -227,8 +227,8 @@ static int run(struct shop *shop, const struct buyers *plan)
     CHECK(buying.ledger);
     log_setup(name, LOG_TEXT, LOG_ERROR);
     buying.loop = loop_new();
-    buying.nano =
-        nano_connect(buying.loop, shop->address, LIMIT_CLIENT_FRAME_BYTES, &nano_events, &error);
+    buying.nano = nano_connect(buying.loop, shop->addresses[COORDINATOR], LIMIT_CLIENT_FRAME_BYTES,
+                               &nano_events, &error);
     CHECK(buying.nano);
     buying.client =
         client_new("shop", name, loop_host(buying.loop), nano_link(buying.nano), &events);

@@ -17,15 +17,16 @@ enum { WORDS = 40 };
 
 /* ---- the command line ---------------------------------------------------------------------- */
 
-static pid_t begin_command(struct shop *shop, const char *const *words, int *output)
+static pid_t begin_command(struct shop *shop, enum process asked, const char *const *words,
+                           int *output)
 {
-    const char *all[WORDS] = {"troth", "--coordinator", shop->address};
+    const char *all[WORDS] = {"troth", "--coordinator", shop->addresses[asked]};
     int count = 3, pipes[2];
     while (*words && count < WORDS - 1)
         all[count++] = *words++;
     CHECK(!*words);
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-    pid_t pid = shop_spawn_to(shop, all, pipes[1], NULL);
+    pid_t pid = shop_spawn_at(shop, asked, all, pipes[1]);
     close(pipes[1]);
     *output = pipes[0];
     return pid;
@@ -55,22 +56,42 @@ static struct said end_command(pid_t pid, int output)
     return said;
 }
 
-struct said shop_command(struct shop *shop, const char *const *words)
+static struct said command_at(struct shop *shop, enum process asked, const char *const *words)
 {
     int output;
-    pid_t pid = begin_command(shop, words, &output);
+    pid_t pid = begin_command(shop, asked, words, &output);
     return end_command(pid, output);
+}
+
+struct said shop_command(struct shop *shop, const char *const *words)
+{
+    return command_at(shop, COORDINATOR, words);
+}
+
+static void gather_words(const char *words[WORDS], va_list arguments)
+{
+    for (int i = 0; (words[i] = va_arg(arguments, const char *)) != NULL; i++)
+        CHECK(i < WORDS - 1);
 }
 
 struct said shop_say(struct shop *shop, ...)
 {
-    const char *words[WORDS] = {NULL};
+    const char *words[WORDS];
     va_list arguments;
     va_start(arguments, shop);
-    for (int i = 0; (words[i] = va_arg(arguments, const char *)) != NULL; i++)
-        CHECK(i < WORDS - 1);
+    gather_words(words, arguments);
     va_end(arguments);
     return shop_command(shop, words);
+}
+
+struct said shop_say_at(struct shop *shop, enum process process, ...)
+{
+    const char *words[WORDS];
+    va_list arguments;
+    va_start(arguments, process);
+    gather_words(words, arguments);
+    va_end(arguments);
+    return command_at(shop, process, words);
 }
 
 void said_fini(struct said *said)
@@ -90,49 +111,88 @@ void said_has(struct said *said, const char *text)
 
 /* ---- purchases ----------------------------------------------------------------------------- */
 
+/* The words of a `troth submit`, with room for those that are made up. */
+struct words {
+    const char *words[WORDS];
+    int count;
+    char made[6][192];
+    int made_count;
+};
+
+static void add_word(struct words *words, const char *word)
+{
+    CHECK(words->count < WORDS - 1);
+    words->words[words->count++] = word;
+}
+
+static void make_word(struct words *words, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void make_word(struct words *words, const char *format, ...)
+{
+    char *word = words->made[words->made_count++];
+    va_list arguments;
+    CHECK(words->made_count <= 6);
+    va_start(arguments, format);
+    vsnprintf(word, sizeof(words->made[0]), format, arguments);
+    va_end(arguments);
+    add_word(words, word);
+}
+
+static void add_option(struct words *words, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    add_word(words, name);
+    add_word(words, value);
+}
+
+static void add_note(struct words *words, const char *participant, const char *order)
+{
+    make_word(words, "%s.note", participant);
+    make_word(words, "{\"id\": \"%s\"}", order);
+}
+
+static void add_purchase(struct words *words, const struct purchase *purchase)
+{
+    const char *order = purchase->order;
+    add_word(words, "orders.create");
+    make_word(words, "{\"order_id\": \"%s\"}", order);
+    add_word(words, "payments.charge");
+    make_word(words, "{\"order_id\": \"%s\", \"customer\": \"%s\", \"amount\": %d}", order,
+              purchase->customer ? purchase->customer : "ada",
+              purchase->amount ? purchase->amount : 10);
+    add_word(words, "inventory.reserve");
+    make_word(words, "{\"order_id\": \"%s\", \"sku\": \"lamp\", \"quantity\": 1}", order);
+}
+
+static void add_calls(struct words *words, const struct purchase *purchase)
+{
+    if (purchase->alone) {
+        add_note(words, purchase->alone, purchase->order);
+    } else if (purchase->pair) {
+        add_note(words, "orders", purchase->order);
+        add_note(words, purchase->pair, purchase->order);
+    } else if (purchase->dawdle) {
+        add_note(words, "orders", purchase->order);
+        make_word(words, "%s.dawdle", purchase->dawdle);
+        make_word(words, "{\"id\": \"%s\", \"seconds\": 1}", purchase->order);
+    } else {
+        add_purchase(words, purchase);
+    }
+}
+
 void purchase_begin(struct shop *shop, struct purchase *purchase)
 {
-    char create[64], charge[160], reserve[128], note[64], slow[96], call[64];
-    const char *words[24];
-    int count = 0;
+    struct words words = {0};
     if (!purchase->again)
         snprintf(purchase->order, sizeof(purchase->order), "o%d", ++shop->orders);
-    snprintf(create, sizeof(create), "{\"order_id\": \"%s\"}", purchase->order);
-    snprintf(charge, sizeof(charge), "{\"order_id\": \"%s\", \"customer\": \"%s\", \"amount\": %d}",
-             purchase->order, purchase->customer ? purchase->customer : "ada",
-             purchase->amount ? purchase->amount : 10);
-    snprintf(reserve, sizeof(reserve), "{\"order_id\": \"%s\", \"sku\": \"lamp\", \"quantity\": 1}",
-             purchase->order);
-    snprintf(note, sizeof(note), "{\"id\": \"%s\"}", purchase->order);
-    snprintf(slow, sizeof(slow), "{\"id\": \"%s\", \"seconds\": 1}", purchase->order);
-    words[count++] = "submit";
-    words[count++] = "--timeout";
-    words[count++] = purchase->timeout ? purchase->timeout : "10s";
-    if (purchase->key) {
-        words[count++] = "--key";
-        words[count++] = purchase->key;
-    }
-    if (purchase->wait) {
-        words[count++] = "--wait";
-        words[count++] = purchase->wait;
-    }
-    if (purchase->alone) {
-        snprintf(call, sizeof(call), "%s.note", purchase->alone);
-        words[count++] = call;
-        words[count++] = note;
-    } else if (purchase->dawdle) {
-        snprintf(call, sizeof(call), "%s.dawdle", purchase->dawdle);
-        const char *calls[] = {"orders.note", note, call, slow};
-        memcpy(words + count, calls, sizeof(calls));
-        count += 4;
-    } else {
-        const char *calls[] = {"orders.create",     create, "payments.charge", charge,
-                               "inventory.reserve", reserve};
-        memcpy(words + count, calls, sizeof(calls));
-        count += 6;
-    }
-    words[count] = NULL;
-    purchase->pid = begin_command(shop, words, &purchase->output);
+    add_word(&words, "submit");
+    add_option(&words, "--timeout", purchase->timeout ? purchase->timeout : "10s");
+    add_option(&words, "--key", purchase->key);
+    add_option(&words, "--wait", purchase->wait);
+    add_option(&words, "--protocol", purchase->protocol);
+    add_calls(&words, purchase);
+    purchase->pid = begin_command(shop, COORDINATOR, words.words, &purchase->output);
 }
 
 /* For whoever reads the folder of a test that failed. */
@@ -168,15 +228,32 @@ int purchase_make(struct shop *shop, struct purchase *purchase)
     return said.code;
 }
 
+static bool is_committed(void *self)
+{
+    return purchase_make(self, &(struct purchase){0}) == TOLD_COMMITTED;
+}
+
+void purchase_wait_possible(struct shop *shop)
+{
+    wait_for(is_committed, shop, 20, "a purchase commits");
+}
+
 /* ---- the books ----------------------------------------------------------------------------- */
 
-static bool is_settled(void *self)
+bool books_none_prepared(void)
 {
-    struct shop *shop = self;
     for (enum process p = ORDERS; p < PROCESSES; p++) {
         if (cluster_value(process_names[p], "select count(*) from pg_prepared_xacts") != 0)
             return false;
     }
+    return true;
+}
+
+static bool is_settled(void *self)
+{
+    struct shop *shop = self;
+    if (!books_none_prepared())
+        return false;
     const char *words[] = {"--timeout", "2s", "tx", "list", "--in-doubt", "--json", NULL};
     struct said said = shop_command(shop, words);
     bool none = said.code == 0 && !strstr(said.output, "\"gtrid\"");
@@ -259,4 +336,16 @@ int books_count(const char *order)
 int books_count_notes(const char *participant, const char *order)
 {
     return count_in(participant, "note where id", order);
+}
+
+int books_count_purchase(const struct purchase *purchase)
+{
+    const char *other = purchase->pair ? purchase->pair : purchase->dawdle;
+    if (purchase->alone)
+        return books_count_notes(purchase->alone, purchase->order);
+    if (!other)
+        return books_count(purchase->order);
+    int count = books_count_notes("orders", purchase->order);
+    assert_int_equal(books_count_notes(other, purchase->order), count);
+    return count;
 }

@@ -15,6 +15,8 @@ struct said {
 /* troth --coordinator ADDRESS WORDS; words end with NULL. */
 struct said shop_command(struct shop *shop, const char *const *words);
 struct said shop_say(struct shop *shop, ...) __attribute__((sentinel));
+/* troth beside that process, asking at its own address. */
+struct said shop_say_at(struct shop *shop, enum process process, ...) __attribute__((sentinel));
 void said_fini(struct said *said);
 /* Fails the test unless the output has this text; says what it was. */
 void said_has(struct said *said, const char *text);
@@ -22,11 +24,12 @@ void said_has(struct said *said, const char *text);
 /* One lamp for 10 in all three databases, unless the fields say otherwise; all may be left zero. */
 struct purchase {
     const char *timeout; /* "10s" */
-    const char *key, *wait;
+    const char *key, *wait, *protocol;
     const char *customer; /* ada */
     int amount;
     const char *alone;  /* one phase: only a note, at this participant */
     const char *dawdle; /* a note at orders, and one at this participant that takes a second */
+    const char *pair;   /* a note at orders, and one at this participant */
     char order[32];     /* out; in with `again`: the same order once more */
     bool again;
     pid_t pid;
@@ -37,9 +40,13 @@ struct said purchase_end(struct shop *shop, struct purchase *purchase);
 bool purchase_ended(const struct purchase *purchase); /* without waiting; reaps nothing */
 /* Both, for the exit code. */
 int purchase_make(struct shop *shop, struct purchase *purchase);
+/* The shop works: a purchase commits, now or soon, as a session may still be lost for what was done
+ * to the processes before. */
+void purchase_wait_possible(struct shop *shop);
 
 /* Waits until no database has a prepared transaction and the coordinator owes nothing. */
 void books_wait_settled(struct shop *shop);
+bool books_none_prepared(void);
 /* Waits until so many are prepared in the database of a participant. */
 void books_wait_prepared(const char *participant, int count);
 /* By SQL: each order is in all three databases or in none, and not twice; the money and the lamps
@@ -47,6 +54,7 @@ void books_wait_prepared(const char *participant, int count);
 int books_check(void);
 /* How often the order is in the books (or the note, at a participant). */
 int books_count(const char *order);
+int books_count_purchase(const struct purchase *purchase); /* wherever it has effects */
 int books_count_notes(const char *participant, const char *order);
 
 #endif

@@ -1,8 +1,8 @@
 /* A shop on real processes and real databases: trothd and three participants on the three clusters
- * of tests/run. A test starts, stops and kills its processes, and looks at the truth by SQL
- * (purchase.h buys). The tests of one program share a shop as long as they pass: each starts with
- * everything running and empty tables. What fails kills all processes and leaves the folder with
- * logs, journal and configurations. */
+ * of tests/run, on this host or each on one of its own (network.h). A test starts, stops and kills
+ * its processes, and looks at the truth by SQL (purchase.h buys). The tests of one program share a
+ * shop as long as they pass: each starts with everything running and empty tables. What fails kills
+ * all processes and leaves the folder with logs, journal and configurations. */
 #ifndef TROTH_TESTS_REAL_SHOP_H
 #define TROTH_TESTS_REAL_SHOP_H
 
@@ -20,14 +20,15 @@ enum process { COORDINATOR, ORDERS, PAYMENTS, INVENTORY, PROCESSES };
 extern const char *const process_names[PROCESSES];
 
 struct shop {
-    char folder[64];  /* configurations, logs, the journal */
-    char address[64]; /* of the coordinator */
-    char build[512];  /* where the programs are */
+    char folder[64];               /* configurations, logs, the journal */
+    char addresses[PROCESSES][64]; /* where each listens */
+    struct network *network;       /* NULL: all on this host */
+    char build[512];               /* where the programs are */
     struct {
         pid_t pid;       /* 0: not running */
         long log_offset; /* where the log of this run begins */
         long mark;       /* what shop_logged looks at begins here */
-        bool doomed;     /* started with a crash point */
+        bool doomed;     /* started to die or stop at a crash point */
     } processes[PROCESSES];
     int orders;           /* order ids given out */
     const void *argument; /* of this test */
@@ -43,6 +44,9 @@ struct CMUnitTest shop_test(const char *name, void (*body)(struct shop *shop),
 /* Runs them as TAP; returns main's exit code. At the end the processes are stopped in order, which
  * must succeed. */
 int shop_run(const char *program, const struct CMUnitTest *tests, size_t count);
+/* Called before shop_run: each process on a host of its own; tests are skipped where that is not
+ * allowed. */
+void shop_use_network(void);
 /* The test can't be made here; it does not return. */
 _Noreturn void shop_skip(struct shop *shop, const char *reason);
 /* A line of TAP for a reader: not judged. */
@@ -52,11 +56,17 @@ void shop_remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* crash: TROTH_CRASH_AT for it, or NULL. */
 void shop_start(struct shop *shop, enum process process, const char *crash);
+/* The same with TROTH_STOP_AT: at that point it stops and waits for SIGCONT. */
+void shop_start_to_stop(struct shop *shop, enum process process, const char *stop,
+                        const char *crash);
+void shop_wait_stopped(struct shop *shop, enum process process);
 /* Starts those that don't run and waits until all are ready. */
 void shop_start_all(struct shop *shop);
 /* All run, and since their last start every participant is connected with its database up; or one
  * that was started with a crash point has ended. */
 void shop_wait_ready(struct shop *shop);
+/* What the coordinator says of it alone, whichever processes speak for the participants. */
+void shop_wait_connected(struct shop *shop);
 void shop_signal(struct shop *shop, enum process process, int signal);
 bool shop_ended(struct shop *shop, enum process process); /* reaps nothing */
 /* Waits until the process has ended; returns its wait status and forgets it. */
@@ -72,8 +82,8 @@ void shop_wait_logged(struct shop *shop, enum process process, const char *text)
 /* Any program of the build, its output appended to FOLDER/LOG; dies with the test. words[0] is its
  * name in the build, and they end with NULL. */
 pid_t shop_spawn(struct shop *shop, const char *const *words, const char *log, const char *crash);
-/* The same into a descriptor. */
-pid_t shop_spawn_to(struct shop *shop, const char *const *words, int output, const char *crash);
+/* The same into a descriptor, on the host of a process. */
+pid_t shop_spawn_at(struct shop *shop, enum process host, const char *const *words, int output);
 int shop_reap(pid_t pid); /* its wait status */
 void shop_write(struct shop *shop, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4))); /* a file in the folder */

@@ -161,14 +161,14 @@ void shop_files_make(struct shop *shop)
     shop_write(shop, "trothd.yaml",
                "cluster: shop\ncoordinator: c1\nlisten: %s\n"
                "journal: {store: file, directory: %s/journal}\nsecurity: none\n",
-               shop->address, shop->folder);
+               shop->addresses[COORDINATOR], shop->folder);
     for (enum process p = ORDERS; p < PROCESSES; p++) {
         snprintf(name, sizeof(name), "%s.yaml", process_names[p]);
         shop_write(shop, name,
-                   "cluster: shop\nparticipant: %s\ncoordinators: [%s]\n"
+                   "cluster: shop\nparticipant: %s\ncoordinators: [%s]\nlisten: %s\n"
                    "postgres: {conninfo: \"%s\", connections: 8, lock_timeout: 2s}\n"
                    "operations:\n%s%ssecurity: none\n",
-                   process_names[p], shop->address, cluster_conninfo(process_names[p]),
-                   operations[p], common_operations);
+                   process_names[p], shop->addresses[COORDINATOR], shop->addresses[p],
+                   cluster_conninfo(process_names[p]), operations[p], common_operations);
     }
 }
