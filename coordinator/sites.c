@@ -291,15 +291,17 @@ static void hear(struct server *server, struct guest *guest, struct tx *tx,
 {
     struct tx_site *site = &tx->sites->of[event->site];
     enum transaction_state state = tx->machine.state;
-    if (state != TRANSACTION_PROPOSED &&
-        !(state == TRANSACTION_DECIDING && PLANTED(ASK_BEFORE_OWN))) {
-        if (tx->machine.proposer.phase != PROPOSER_DECIDED) /* else the others were a majority */
-            stray(server, guest, "a reply", tx->id, "it was not asked");
+    bool late = state != TRANSACTION_PROPOSED &&
+                !(state == TRANSACTION_DECIDING && PLANTED(ASK_BEFORE_OWN));
+    if (late && tx->machine.proposer.phase != PROPOSER_DECIDED) {
+        stray(server, guest, "a reply", tx->id, "it was not asked");
         return;
     }
     if (!register_decided(&site->state))
         site->state = event->state;
     site->heard = true;
+    if (late)
+        return; /* the others were a majority */
     if (!server_step(server, tx, event)) {
         stray(server, guest, "a reply", tx->id, "it was not asked that");
         return;
