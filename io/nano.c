@@ -24,8 +24,10 @@ enum {
     /* XREP's header is the pipe's key and the request id; REQ's is the id alone. */
     KEY_BYTES = 4,
     ID_BYTES = 4,
-    HANDLES = 3,
+    CONNECTOR_HANDLES = 3,
 };
+
+enum kind { CONNECTOR, ACCEPTOR, PATIENT_ACCEPTOR /* waits until the address is free */ };
 
 struct nano {
     struct loop *loop;
@@ -33,7 +35,8 @@ struct nano {
     struct nano_events events;
     char *address;
     int socket;
-    int endpoint; /* connector; -1: could not be made, tried again at the next redial */
+    int endpoint; /* -1: could not be made. A connector tries again at the next redial, a patient
+                     acceptor at the next look of the watch */
     bool acceptor, writable_watched, closed;
     uint64_t broken; /* NN_STAT_BROKEN_CONNECTIONS when last looked at */
     size_t header_bytes;
@@ -260,6 +263,16 @@ static void redial(void *self)
     nano->broken = broken_count(nano);
 }
 
+static void on_watch_address(uv_timer_t *timer)
+{
+    struct nano *nano = timer->data;
+    nano->endpoint = nn_bind(nano->socket, nano->address);
+    if (nano->endpoint < 0)
+        return;
+    log_write(LOG_INFO, "%s is free: listening on it", nano->address);
+    CHECK(uv_timer_stop(timer) == 0);
+}
+
 /* A socket whose peer died can stay wedged for ever, so a break always makes a new endpoint. */
 static void on_watch(uv_timer_t *timer)
 {
@@ -303,24 +316,28 @@ static void watch_socket(struct nano *nano)
 {
     uv_loop_t *uv = loop_uv(nano->loop);
     nano->readable.data = nano->writable.data = nano->watch.data = nano;
+    CHECK(uv_timer_init(uv, &nano->watch) == 0);
     CHECK(uv_poll_init(uv, &nano->readable, socket_fd(nano, NN_RCVFD)) == 0);
     CHECK(uv_poll_start(&nano->readable, UV_READABLE, on_readable) == 0);
-    nano->handles = 1;
-    if (nano->acceptor)
-        return;
-    CHECK(uv_poll_init(uv, &nano->writable, socket_fd(nano, NN_SNDFD)) == 0);
-    CHECK(uv_timer_init(uv, &nano->watch) == 0);
-    CHECK(uv_timer_start(&nano->watch, on_watch, WATCH_MS, WATCH_MS) == 0);
-    nano->handles = HANDLES;
+    nano->handles = nano->acceptor ? CONNECTOR_HANDLES - 1 : CONNECTOR_HANDLES;
+    if (!nano->acceptor)
+        CHECK(uv_poll_init(uv, &nano->writable, socket_fd(nano, NN_SNDFD)) == 0);
+    if (!nano->acceptor || nano->endpoint < 0)
+        CHECK(uv_timer_start(&nano->watch, nano->acceptor ? on_watch_address : on_watch, WATCH_MS,
+                             WATCH_MS) == 0);
 }
 
-static bool bind_or_connect(struct nano *nano, struct error *error)
+static bool bind_or_connect(struct nano *nano, enum kind kind, struct error *error)
 {
     nano->endpoint = nano->acceptor ? nn_bind(nano->socket, nano->address)
                                     : nn_connect(nano->socket, nano->address);
     if (nano->endpoint >= 0)
         return true;
     int number = errno;
+    if (kind == PATIENT_ACCEPTOR && number == EADDRINUSE) {
+        log_write(LOG_WARNING, "another process listens on %s: waiting for its end", nano->address);
+        return true;
+    }
     error_set(error, ERROR_IO, "cannot %s %s: %s", nano->acceptor ? "listen on" : "connect to",
               nano->address, nn_strerror(number));
     if (number == EADDRINUSE)
@@ -333,11 +350,12 @@ static bool bind_or_connect(struct nano *nano, struct error *error)
     return false;
 }
 
-static struct nano *nano_open(struct loop *loop, const char *text, bool acceptor,
+static struct nano *nano_open(struct loop *loop, const char *text, enum kind kind,
                               size_t frame_bytes, const struct nano_events *events,
                               struct error *error)
 {
     struct address address = {0};
+    bool acceptor = kind != CONNECTOR;
     CHECK(frame_bytes <= LIMIT_AGENT_FRAME_BYTES);
     if (!parse_address(text, &address, error))
         return NULL;
@@ -353,7 +371,7 @@ static struct nano *nano_open(struct loop *loop, const char *text, bool acceptor
     } else if (!set_options(nano, frame_bytes, address.v6)) {
         error_set(error, ERROR_IO, "cannot set up the socket for %s: %s", text, nn_strerror(errno));
         error_hint(error, "nanomsg 1.1.5 or a later 1.x is needed");
-    } else if (bind_or_connect(nano, error)) {
+    } else if (bind_or_connect(nano, kind, error)) {
         watch_socket(nano);
         return nano;
     }
@@ -367,13 +385,19 @@ static struct nano *nano_open(struct loop *loop, const char *text, bool acceptor
 struct nano *nano_listen(struct loop *loop, const char *address, size_t frame_bytes,
                          const struct nano_events *events, struct error *error)
 {
-    return nano_open(loop, address, true, frame_bytes, events, error);
+    return nano_open(loop, address, ACCEPTOR, frame_bytes, events, error);
+}
+
+struct nano *nano_listen_when_free(struct loop *loop, const char *address, size_t frame_bytes,
+                                   const struct nano_events *events, struct error *error)
+{
+    return nano_open(loop, address, PATIENT_ACCEPTOR, frame_bytes, events, error);
 }
 
 struct nano *nano_connect(struct loop *loop, const char *address, size_t frame_bytes,
                           const struct nano_events *events, struct error *error)
 {
-    return nano_open(loop, address, false, frame_bytes, events, error);
+    return nano_open(loop, address, CONNECTOR, frame_bytes, events, error);
 }
 
 const struct link_port *nano_link(struct nano *nano)
@@ -399,10 +423,9 @@ void nano_close(struct nano *nano, int linger_ms)
         poll(&(struct pollfd){.fd = socket_fd(nano, NN_SNDFD), .events = POLLIN}, 1, linger_ms);
     nano->closed = true;
     uv_close((uv_handle_t *)&nano->readable, on_closed);
-    if (!nano->acceptor) {
+    uv_close((uv_handle_t *)&nano->watch, on_closed);
+    if (!nano->acceptor)
         uv_close((uv_handle_t *)&nano->writable, on_closed);
-        uv_close((uv_handle_t *)&nano->watch, on_closed);
-    }
     while (nn_close(nano->socket) < 0 && errno == EINTR)
         ;
 }

@@ -22,6 +22,10 @@ struct nano_events {
  * struct is copied. frame_bytes: the largest frame accepted. */
 struct nano *nano_listen(struct loop *loop, const char *address, size_t frame_bytes,
                          const struct nano_events *events, struct error *error);
+/* The same, but an address that another process has is waited for: the events begin when it ends.
+ */
+struct nano *nano_listen_when_free(struct loop *loop, const char *address, size_t frame_bytes,
+                                   const struct nano_events *events, struct error *error);
 struct nano *nano_connect(struct loop *loop, const char *address, size_t frame_bytes,
                           const struct nano_events *events, struct error *error);
 const struct link_port *nano_link(struct nano *nano);

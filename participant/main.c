@@ -189,14 +189,15 @@ static bool connect_links(struct daemon *daemon, struct link_port *ports, struct
     return true;
 }
 
-/* True without `listen`, too: then there is no door. */
+/* True without `listen`, too: then there is no door. An older process of this participant may still
+ * have the address: this one takes over first, and that ends the older one. */
 static bool open_door(struct daemon *daemon, struct error *error)
 {
     struct nano_events events = {.self = daemon, .frame = on_door_frame};
     if (!daemon->config.listen)
         return true;
-    daemon->door =
-        nano_listen(daemon->loop, daemon->config.listen, LIMIT_AGENT_FRAME_BYTES, &events, error);
+    daemon->door = nano_listen_when_free(daemon->loop, daemon->config.listen,
+                                         LIMIT_AGENT_FRAME_BYTES, &events, error);
     return daemon->door != NULL;
 }
 

@@ -381,6 +381,26 @@ static void a_port_in_use_is_told_with_its_address(void **state)
     bench_free(bench);
 }
 
+static void a_port_in_use_can_be_waited_for(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    struct bench *bench = bench_new("127.0.0.1", true);
+    struct nano_events events = {&bench->acceptor, on_frame, on_broken};
+    meet(bench);
+    struct nano *next =
+        nano_listen_when_free(bench->loop, bench->address, FRAME_BYTES, &events, &error);
+    assert_non_null(next);
+    assert_true(send_from(&bench->acceptor, "welcome", 7)); /* still its holder's */
+    assert_true(happens(bench, answer_came));
+    nano_close(bench->acceptor.nano, 0);
+    bench->acceptor.nano = next;
+    meet(bench);
+    assert_null(
+        nano_listen_when_free(bench->loop, "tcp://192.0.2.1:7400", FRAME_BYTES, &events, &error));
+    bench_free(bench);
+}
+
 static void only_numeric_addresses_are_taken(void **state)
 {
     (void)state;
@@ -559,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_frame_to_a_connection_that_is_gone_harms_nobody),
         cmocka_unit_test(garbage_on_the_port_reaches_nobody),
         cmocka_unit_test(a_port_in_use_is_told_with_its_address),
+        cmocka_unit_test(a_port_in_use_can_be_waited_for),
         cmocka_unit_test(only_numeric_addresses_are_taken),
         cmocka_unit_test(a_session_runs_over_sockets_and_survives_a_restart),
     };

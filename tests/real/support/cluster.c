@@ -49,6 +49,7 @@ static PGconn *connect_to(const char *name)
         if (!kept[i].connection) {
             snprintf(kept[i].name, sizeof(kept[i].name), "%s", name);
             kept[i].connection = PQconnectdb(cluster_conninfo(name));
+            PQclear(PQexec(kept[i].connection, "set lock_timeout = '20s'"));
         }
         if (strcmp(kept[i].name, name) == 0)
             return kept[i].connection;
@@ -101,6 +102,8 @@ int64_t cluster_value(const char *name, const char *sql)
 
 void cluster_end_prepared(const char *name)
 {
+    cluster_do(name, "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
+                     " where application_name like 'troth%'");
     PGresult *result = cluster_query(name, "select format('rollback prepared %L', gid) from "
                                            "pg_prepared_xacts where database = current_database()");
     for (int i = 0; i < PQntuples(result); i++)

@@ -14,7 +14,8 @@ const char *cluster_conninfo(const char *name);
 PGresult *cluster_query(const char *name, const char *sql);
 void cluster_do(const char *name, const char *sql);
 int64_t cluster_value(const char *name, const char *sql); /* the only one */
-/* Ends what an earlier test left prepared in the database: it would hold locks for ever. */
+/* Ends what an earlier test left prepared in the database, or may still prepare: it would hold
+ * locks for ever. */
 void cluster_end_prepared(const char *name);
 
 /* A function of tests/lib/clusters.sh: cluster_stop, cluster_start, cluster_restart, cluster_kill.
