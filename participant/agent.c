@@ -56,7 +56,8 @@ bool agent_send_to(struct agent *agent, uint64_t session, const Wire__Message *m
             return peer_send(agent->links[i].peer, message, true);
     }
     struct guest *guest = door_guest(agent, session);
-    return guest && peer_send(guest->peer, message, true);
+    /* A stranger who asks and does not read is answered no more. */
+    return guest && peer_send(guest->peer, message, false);
 }
 
 uint32_t agent_random(const struct agent *agent)
@@ -131,7 +132,7 @@ static bool sites_refused(const struct agent *agent, const struct gid *id,
         error_set(&refusal->error, ERROR_REFUSED, "other participants can't reach participant %s",
                   agent->participant);
         error_hint(&refusal->error, "set `listen` in its participant.yaml");
-    } else if (!sites_valid(prepare->sites, prepare->n_sites) ||
+    } else if (!sites_valid(prepare->sites, prepare->n_sites) || site_taken(agent, id) ||
                (size_t)id->branch >= prepare->n_sites ||
                strcmp(prepare->sites[id->branch]->participant, agent->participant) != 0) {
         refusal->code = "bad_request";

@@ -61,7 +61,7 @@ static void note(struct agent *agent, const struct db_prepared *prepared)
     if (!entry)
         return;
     entry->seen = agent->scans;
-    if (prepared->registered && !entry->site)
+    if (prepared->registered && !entry->site && !site_taken(agent, &id))
         site_attach(agent, entry, 0, NULL);
 }
 

@@ -77,6 +77,7 @@ struct site *site_attach(struct agent *agent, struct entry *entry, int64_t begun
     size_t size = prepare ? sites_text_size(prepare->sites, prepare->n_sites) : 0;
     struct site *site = site_find(agent, entry->id.coordinator, entry->id.tx);
     bool fresh = !site;
+    CHECK(fresh || !site->entry);
     if (fresh)
         site = site_new(agent, &entry->id, size);
     if (prepare && !site->sites) {
@@ -89,6 +90,12 @@ struct site *site_attach(struct agent *agent, struct entry *entry, int64_t begun
     entry->site = site;
     site_touch(agent, site);
     return site;
+}
+
+bool site_taken(const struct agent *agent, const struct gid *id)
+{
+    const struct site *site = site_find(agent, id->coordinator, id->tx);
+    return site && site->entry;
 }
 
 void site_detach(struct agent *agent, struct entry *entry)

@@ -116,7 +116,11 @@ struct termination {
 };
 
 /* ---- site.c */
-/* Of the branch's transaction: found or made. text: the sites that PREPARE named, or NULL. */
+/* A site has one branch. Another of the same transaction is a mistake of somebody, and goes
+ * without: it is the coordinator's to decide. */
+bool site_taken(const struct agent *agent, const struct gid *id);
+/* Of the branch's transaction, which is not taken: found or made. prepare: names the sites, or NULL
+ * where the row does. */
 struct site *site_attach(struct agent *agent, struct entry *entry, int64_t begun_us,
                          const Wire__Prepare *prepare);
 /* The entry is forgotten after this. */

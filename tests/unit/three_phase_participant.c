@@ -216,6 +216,47 @@ static void sites_that_make_no_sense_are_refused(void **state)
     }
 }
 
+static void a_second_branch_of_the_same_transaction_has_no_register(void **state)
+{
+    (void)state;
+    prepare_three_phase(1);
+    /* By a list in which this participant stands first. */
+    Wire__Site site = WIRE__SITE__INIT, *sites[] = {&site};
+    site.participant = (char *)"payments";
+    site.address = (char *)"tcp://127.0.0.1:7412";
+    Wire__Branch branch = branch_of(1);
+    Wire__Call call = WIRE__CALL__INIT, *calls[] = {&call};
+    call.operation = (char *)"charge";
+    call.arguments = (char *)"{\"amount\":1}";
+    Wire__Prepare prepare = WIRE__PREPARE__INIT;
+    prepare.branch = &branch;
+    prepare.timeout_ms = 1000;
+    prepare.n_calls = prepare.n_sites = 1;
+    prepare.calls = calls;
+    prepare.sites = sites;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_PREPARE;
+    message.prepare = &prepare;
+    send(&message);
+    assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, "bad_request");
+    /* In the database of a row for both, as a scan says. */
+    pass(59500000);
+    struct db_prepared prepared[] = {
+        {.gid = "troth.shop.c1.5.1.1", .registered = true, .xid = 7, .prepared_at_us = 99},
+        {.gid = "troth.shop.c1.5.1.2", .registered = true, .xid = 8, .prepared_at_us = 99}};
+    while (database.count == 0 || database.requests[database.count - 1].kind != SCAN)
+        pass(50000);
+    while (database.requests[0].kind != SCAN)
+        take_at(0);
+    events->scanned(events->self, take_tag(SCAN), true, prepared, 2, 64);
+    settle();
+    finish_three_phase(1, true);
+    while (database.requests[0].kind != FINISH)
+        take_at(0);
+    events->finished(events->self, take_tag(FINISH), DB_FINISHED, "");
+    pass(1000000);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -231,6 +272,7 @@ int main(void)
         TEST(the_status_tells_where_it_listens),
         TEST(read_only_work_needs_no_row),
         TEST(sites_that_make_no_sense_are_refused),
+        TEST(a_second_branch_of_the_same_transaction_has_no_register),
     };
     return cmocka_run_group_tests_name("three_phase_participant", tests, NULL, NULL);
 }
