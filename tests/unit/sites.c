@@ -15,7 +15,7 @@ static void what_is_written_is_read_again(void **state)
 {
     (void)state;
     Wire__Site sites[SITES_MOST], *pointers[SITES_MOST];
-    char names[SITES_MOST][40], addresses[SITES_MOST][80], text[TEXT_BYTES];
+    char names[SITES_MOST][48], addresses[SITES_MOST][80], text[TEXT_BYTES];
     struct site_address list[SITES_MOST];
     for (int i = 0; i < SITES_MOST; i++) {
         snprintf(names[i], sizeof(names[i]), "%s%02d", "abcdefghijklmnopqrstuvwxyz_-AB", i);
