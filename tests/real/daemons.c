@@ -18,26 +18,44 @@
 
 /* ---- starts that are refused --------------------------------------------------------------- */
 
-/* A coordinator with this address and this journal: exits with 1 and tells these words. */
-static void expect_refused(struct shop *shop, const char *address, const char *directory,
-                           const char *one, const char *two)
+/* The daemon with FOLDER/refused.yaml ends with this code and tells these words. */
+static void expect_ended(struct shop *shop, const char *program, int code, const char *one,
+                         const char *two)
 {
     char config[128];
     snprintf(config, sizeof(config), "%s/refused.yaml", shop->folder);
-    shop_write(shop, "refused.yaml",
-               "cluster: shop\ncoordinator: c1\nlisten: %s\n"
-               "journal: {store: file, directory: %s}\nsecurity: none\n",
-               address, directory);
     shop_write(shop, "refused.log", "%s", "");
-    const char *words[] = {"trothd", "--config", config, NULL};
+    const char *words[] = {program, "--config", config, NULL};
     int status = shop_reap(shop_spawn(shop, words, "refused.log", NULL));
     char *text = shop_file_read(shop, "refused.log", 0);
     struct said said = {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
     said_has(&said, one);
     said_has(&said, two);
-    if (said.code != 1)
-        fail_msg("exit code %d instead of 1: %s", said.code, text);
+    if (said.code != code)
+        fail_msg("exit code %d instead of %d: %s", said.code, code, text);
     said_fini(&said);
+}
+
+/* A coordinator with this address and this journal. */
+static void expect_refused(struct shop *shop, const char *address, const char *directory,
+                           const char *one, const char *two)
+{
+    shop_write(shop, "refused.yaml",
+               "cluster: shop\ncoordinator: c1\nlisten: %s\n"
+               "journal: {store: file, directory: %s}\nsecurity: none\n",
+               address, directory);
+    expect_ended(shop, "trothd", 1, one, two);
+}
+
+/* A participant that listens there. */
+static void expect_refused_at(struct shop *shop, const char *address, int code, const char *one)
+{
+    shop_write(shop, "refused.yaml",
+               "cluster: shop\nparticipant: newcomer\ncoordinators: [%s]\nlisten: %s\n"
+               "postgres: {conninfo: \"host=/nowhere\"}\n"
+               "operations: {look: {sql: [{statement: select 1}]}}\nsecurity: none\n",
+               shop->addresses[COORDINATOR], address);
+    expect_ended(shop, "troth-participant", code, one, "listen");
 }
 
 static void expect_undisturbed(struct shop *shop)
@@ -68,6 +86,15 @@ static void a_port_in_use_is_told_with_the_setting(struct shop *shop)
     snprintf(directory, sizeof(directory), "%s/other", shop->folder);
     expect_refused(shop, shop->addresses[COORDINATOR], directory, shop->addresses[COORDINATOR],
                    "listen");
+    expect_undisturbed(shop);
+}
+
+static void a_participant_says_why_it_can_not_listen(struct shop *shop)
+{
+    /* The others are told the address as it stands, and must reach it. */
+    expect_refused_at(shop, "tcp://0.0.0.0:7499", 2, "every address of this machine");
+    expect_refused_at(shop, "tcp://[::]:7499", 2, "every address of this machine");
+    expect_refused_at(shop, shop->addresses[COORDINATOR], 2, "a coordinator's address");
     expect_undisturbed(shop);
 }
 
@@ -233,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SHOP_TEST(a_second_coordinator_on_a_journal_is_refused),
         SHOP_TEST(a_port_in_use_is_told_with_the_setting),
+        SHOP_TEST(a_participant_says_why_it_can_not_listen),
         SHOP_TEST(a_journal_directory_that_can_not_be_made_is_told),
         SHOP_TEST(a_journal_directory_that_can_not_be_written_is_told),
         SHOP_TEST(a_disk_without_room_for_a_journal_is_told),
