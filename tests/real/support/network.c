@@ -22,7 +22,7 @@ struct network {
     int hosts;
     int home, middle; /* namespaces, as descriptors: the test's own, the switch's */
     int spaces[NETWORK_HOSTS];
-    char addresses[NETWORK_HOSTS][16];
+    char addresses[NETWORK_HOSTS][24];
 };
 
 /* ---- namespaces ---------------------------------------------------------------------------- */
