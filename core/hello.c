@@ -270,6 +270,27 @@ static bool hello_pending(const struct transport *transport)
     return !transport->config.acceptor && !transport->stopped && list_empty(&transport->peers);
 }
 
+/* The runner's say comes before the first frame, as that is what pushes out other sessions. */
+static bool check_welcome(struct transport *transport, const Wire__Welcome *body,
+                          struct error *error)
+{
+    if (body->version != WIRE_VERSION || !name_valid(body->cluster) ||
+        !name_valid(body->coordinator) ||
+        (transport->cluster[0] && strcmp(body->cluster, transport->cluster) != 0)) {
+        error_set(error, ERROR_REFUSED, "the coordinator is of another cluster or version");
+        return error_hint(error, "compare `cluster:` and the addresses in both configurations");
+    }
+    Wire__Hello hello = WIRE__HELLO__INIT;
+    hello.version = body->version;
+    hello.cluster = body->cluster;
+    hello.name = body->coordinator;
+    hello.role = body->role;
+    hello.boot = body->epoch;
+    hello.software = body->software;
+    return !transport->events.admit ||
+           transport->events.admit(transport->events.self, &hello, error);
+}
+
 void welcome_received(struct transport *transport, const struct frame *frame)
 {
     arena_reset(&transport->arena);
@@ -281,11 +302,9 @@ void welcome_received(struct transport *transport, const struct frame *frame)
         transport->counters.frames_dropped++;
         return;
     }
-    if (body->version != WIRE_VERSION || !name_valid(body->cluster) ||
-        !name_valid(body->coordinator) ||
-        (transport->cluster[0] && strcmp(body->cluster, transport->cluster) != 0)) {
-        refused(transport, "the coordinator is of another cluster or version",
-                "compare `cluster:` and the addresses in both configurations");
+    struct error error = {0};
+    if (!check_welcome(transport, body, &error)) {
+        refused(transport, error.message, error.hint);
         return;
     }
     timers_clear(&transport->timers, &transport->hello);

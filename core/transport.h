@@ -29,7 +29,9 @@ struct peer;
 
 struct transport_events {
     void *self;
-    /* Acceptor: may this peer come in? False with an error that is sent to it. NULL: all may. */
+    /* Acceptor: may this peer come in? False with an error that is sent to it. Connector: may this
+     * acceptor, as its WELCOME describes it, be the peer? False is as if it had refused us; until
+     * then the session has pushed out no other. NULL: all may. */
     bool (*admit)(void *self, const Wire__Hello *hello, struct error *error);
     /* A session began. The runner may hang its own state on the peer with peer_attach. */
     void (*up)(void *self, struct peer *peer);

@@ -310,6 +310,24 @@ static void on_message(void *self, struct peer *peer, const Wire__Message *messa
 
 /* ---- sessions ------------------------------------------------------------------------------ */
 
+/* A session here would push out another one of this process there, as if a newer process had taken
+ * over its name. */
+static bool link_admit(void *self, const Wire__Hello *hello, struct error *error)
+{
+    const struct link *link = self;
+    if (hello->role == WIRE__ROLE__PARTICIPANT) {
+        error_set(error, ERROR_REFUSED, "participant %s is where a coordinator was to be",
+                  hello->name);
+        return error_hint(error, "compare `coordinators` with its `listen`");
+    }
+    if (agent_link(link->agent, hello->name)) {
+        error_set(error, ERROR_REFUSED, "coordinator %s is at two addresses", hello->name);
+        return error_hint(error, "each coordinator has a name of its own, and stands once in "
+                                 "`coordinators`");
+    }
+    return true;
+}
+
 static void on_up(void *self, struct peer *peer)
 {
     struct link *link = self;
@@ -318,16 +336,6 @@ static void on_up(void *self, struct peer *peer)
         host_log(&agent->host, LOG_ERROR, "a coordinator has an impossible name; a name is %s",
                  name_rule);
         peer_close(peer, "a coordinator's name is not valid");
-        return;
-    }
-    if (peer_role(peer) == WIRE__ROLE__PARTICIPANT) {
-        if (!link->refused[0])
-            host_log(&agent->host, LOG_ERROR,
-                     "participant %s is where a coordinator was to be; compare `coordinators` with "
-                     "its `listen`",
-                     peer_name(peer));
-        snprintf(link->refused, sizeof(link->refused), "no coordinator is there");
-        peer_close(peer, "this address was taken for a coordinator's");
         return;
     }
     link->peer = peer;
@@ -382,8 +390,8 @@ static void on_refused(void *self, const char *reason, const char *hint)
     if (strncmp(link->refused, reason, sizeof(link->refused) - 1) == 0)
         return; /* it goes on trying; once is enough to read */
     snprintf(link->refused, sizeof(link->refused), "%s", reason);
-    host_log(&link->agent->host, LOG_ERROR, "a coordinator refuses this participant: %s%s%s",
-             reason, hint[0] ? "; " : "", hint);
+    host_log(&link->agent->host, LOG_ERROR, "no session with a coordinator: %s%s%s", reason,
+             hint[0] ? "; " : "", hint);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -398,8 +406,12 @@ static void link_init(struct agent *agent, struct link *link, const struct agent
         .heartbeat_us = config->heartbeat_us,
         .frame_bytes = LIMIT_AGENT_FRAME_BYTES,
     };
-    struct transport_events events = {
-        .self = link, .up = on_up, .message = on_message, .down = on_down, .refused = on_refused};
+    struct transport_events events = {.self = link,
+                                      .admit = link_admit,
+                                      .up = on_up,
+                                      .message = on_message,
+                                      .down = on_down,
+                                      .refused = on_refused};
     link->agent = agent;
     link->transport = transport_new(&session, &agent->host, port, &events);
 }

@@ -76,6 +76,7 @@ struct line {
     struct transport *transport;
     struct peer *peer; /* NULL while there is no session */
     uint64_t used_us;  /* when something was last wanted of it */
+    uint64_t alone_us; /* since when there is no session, if there is none */
     bool strange;      /* somebody else is there; logged once */
     char address[LIMIT_ADDRESS_BYTES + 1];
     char refused[256]; /* the last refusal, logged once */

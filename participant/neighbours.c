@@ -102,6 +102,30 @@ void door_open(struct agent *agent, const struct agent_config *config, const str
 
 /* ---- lines --------------------------------------------------------------------------------- */
 
+static bool belongs_to(const struct line *line, const char *name)
+{
+    return line->peer && peer_role(line->peer) == WIRE__ROLE__PARTICIPANT &&
+           strcmp(peer_name(line->peer), name) == 0;
+}
+
+/* A session here would push out the one that this process has there already, with a coordinator or
+ * on the line to another address of the same participant, as if another process had taken over. */
+static bool line_admit(void *self, const Wire__Hello *hello, struct error *error)
+{
+    const struct line *line = self;
+    if (hello->role != WIRE__ROLE__PARTICIPANT) {
+        error_set(error, ERROR_REFUSED, "coordinator %s is there", hello->name);
+        return error_hint(error, "a participant's `listen` is an address of its own");
+    }
+    for (int i = 0; i < LIMIT_LINES; i++) {
+        const struct line *other = line->agent->lines[i];
+        if (other && other != line && belongs_to(other, hello->name))
+            return error_set(error, ERROR_REFUSED, "participant %s is there, and at %s as well",
+                             hello->name, other->address);
+    }
+    return true;
+}
+
 static void line_up(void *self, struct peer *peer)
 {
     struct line *line = self;
@@ -130,6 +154,7 @@ static void line_down(void *self, struct peer *peer, const char *reason)
     host_log(&line->agent->host, LOG_DEBUG, "lost participant %s at %s: %s", peer_name(peer),
              line->address, reason);
     line->peer = NULL;
+    line->alone_us = now(line->agent);
     agent_note_replaced(line->agent, reason);
 }
 
@@ -140,7 +165,7 @@ static void line_refused(void *self, const char *reason, const char *hint)
     if (strncmp(line->refused, reason, sizeof(line->refused) - 1) == 0)
         return; /* it goes on trying; once is enough to read */
     snprintf(line->refused, sizeof(line->refused), "%s", reason);
-    host_log(&line->agent->host, LOG_ERROR, "the participant at %s refuses this one: %s%s%s",
+    host_log(&line->agent->host, LOG_ERROR, "no session with a participant at %s: %s%s%s",
              line->address, reason, hint[0] ? "; " : "", hint);
 }
 
@@ -189,6 +214,7 @@ static struct line *line_dial(struct agent *agent, const char *address)
     struct line *line = xcalloc(1, sizeof(*line));
     line->agent = agent;
     line->index = index;
+    line->alone_us = now(agent);
     snprintf(line->address, sizeof(line->address), "%s", address);
     struct transport_config session = {
         .cluster = agent->cluster,
@@ -198,6 +224,7 @@ static struct line *line_dial(struct agent *agent, const char *address)
         .frame_bytes = LIMIT_AGENT_FRAME_BYTES,
     };
     struct transport_events events = {.self = line,
+                                      .admit = line_admit,
                                       .up = line_up,
                                       .message = line_message,
                                       .down = line_down,
@@ -216,10 +243,14 @@ static struct line *line_find(const struct agent *agent, const char *address)
     return NULL;
 }
 
-static bool belongs_to(const struct line *line, const char *name)
+/* Where there is a session with it, whatever the row calls the place. */
+static struct line *line_to(const struct agent *agent, const char *name, const char *address)
 {
-    return line->peer && peer_role(line->peer) == WIRE__ROLE__PARTICIPANT &&
-           strcmp(peer_name(line->peer), name) == 0;
+    for (int i = 0; i < LIMIT_LINES; i++) {
+        if (agent->lines[i] && belongs_to(agent->lines[i], name))
+            return agent->lines[i];
+    }
+    return line_find(agent, address);
 }
 
 /* The address is what a row says; who is there now is told by the session. */
@@ -231,10 +262,8 @@ static bool is_there(struct line *line, const char *name)
         return true;
     if (!line->strange)
         host_log(&line->agent->host, LOG_ERROR,
-                 "participant %s was to be at %s, but %s %s is there: it is not asked", name,
-                 line->address,
-                 peer_role(line->peer) == WIRE__ROLE__PARTICIPANT ? "participant" : "coordinator",
-                 peer_name(line->peer));
+                 "participant %s was to be at %s, but participant %s is there: it is not asked",
+                 name, line->address, peer_name(line->peer));
     line->strange = true;
     return false;
 }
@@ -242,7 +271,7 @@ static bool is_there(struct line *line, const char *name)
 bool line_send(struct agent *agent, const char *name, const char *address,
                const Wire__Message *message)
 {
-    struct line *line = line_find(agent, address);
+    struct line *line = line_to(agent, name, address);
     if (!line)
         line = line_dial(agent, address);
     if (!line)
@@ -254,13 +283,13 @@ bool line_send(struct agent *agent, const char *name, const char *address,
 bool line_tell(struct agent *agent, const char *name, const char *address,
                const Wire__Message *message)
 {
-    struct line *line = line_find(agent, address);
+    struct line *line = line_to(agent, name, address);
     return line && is_there(line, name) && peer_send(line->peer, message, true);
 }
 
 bool line_reaches(const struct agent *agent, const char *name, const char *address)
 {
-    const struct line *line = line_find(agent, address);
+    const struct line *line = line_to(agent, name, address);
     return line && belongs_to(line, name);
 }
 
@@ -271,19 +300,34 @@ static bool has_served(const struct line *line, uint64_t now_us)
     return now_us >= line->used_us + IDLE_US;
 }
 
-/* The one that was wanted longest ago goes, unless all are busy. */
+/* Nobody is there, though there was time to answer. */
+static bool is_dead(const struct line *line, uint64_t now_us)
+{
+    return !line->peer && now_us >= line->alone_us + BUSY_US;
+}
+
+/* Does this one go rather than that? Addresses at which nobody is take turns, however often they
+ * are wanted: those who are there must not wait behind them. */
+static bool goes_before(const struct line *line, const struct line *than, uint64_t now_us)
+{
+    if (is_dead(line, now_us) != is_dead(than, now_us))
+        return is_dead(line, now_us);
+    return is_dead(line, now_us) ? line->alone_us < than->alone_us : line->used_us < than->used_us;
+}
+
 static void make_place(struct agent *agent, uint64_t now_us)
 {
-    int oldest = 0;
+    int first = 0;
     agent->crowded = false;
     for (int i = 0; i < LIMIT_LINES; i++) {
         if (!agent->lines[i])
             return;
-        if (agent->lines[i]->used_us < agent->lines[oldest]->used_us)
-            oldest = i;
+        if (goes_before(agent->lines[i], agent->lines[first], now_us))
+            first = i;
     }
-    if (now_us >= agent->lines[oldest]->used_us + BUSY_US)
-        hang_up(agent, oldest);
+    const struct line *line = agent->lines[first];
+    if (is_dead(line, now_us) || now_us >= line->used_us + BUSY_US)
+        hang_up(agent, first);
 }
 
 uint64_t neighbours_settle(struct agent *agent)

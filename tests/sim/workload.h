@@ -58,8 +58,8 @@ struct workload {
     uint64_t *gids; /* hashes of the ids that were used for work */
     int gid_count, gid_room;
     bool meddling, calm;
-    bool besieged; /* coordinators are away often and for long: others must end what they began */
-    bool forgetful;     /* coordinators keep little, or lose their journals: branches get held */
+    bool besieged;  /* coordinators are away often and for long: others must end what they began */
+    bool forgetful; /* coordinators keep little, or lose their journals: branches get held */
     bool asked_again;   /* after everything came to rest: nothing may be unknown any more */
     bool resolving;     /* what is held is only noted down now */
     uint64_t held[256]; /* hashes of their gids */

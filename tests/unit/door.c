@@ -1,5 +1,6 @@
 /* The door of a participant: who may come in, what they may ask, and what is told of what is in
  * doubt while the coordinator is gone. */
+#include "participant/agent_private.h"
 #include "tests/unit/neighbour_ports.h"
 
 static const Wire__Answer *query(Wire__What what, const char *gtrid, bool in_doubt)
@@ -233,6 +234,29 @@ static void of_each_asker_the_newest_question_is_answered(void **state)
     assert_int_equal(table.state.promised.site, 3);
 }
 
+/* As rounds without a majority ask, each second again. */
+static void addresses_at_which_nobody_is_leave_room_for_others(void **state)
+{
+    (void)state;
+    Wire__Decided decided = WIRE__DECIDED__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    decided.coordinator = (char *)"c1";
+    message.body_case = WIRE__MESSAGE__BODY_DECIDED;
+    message.decided = &decided;
+    for (int second = 0; second < 10; second++) {
+        for (int i = 0; i < 2 * LIMIT_LINES; i++) {
+            char address[LIMIT_ADDRESS_BYTES + 1];
+            snprintf(address, sizeof(address), "%s%d", nowhere, 7500 + i);
+            assert_false(line_send(agent, "nobody", address, &message));
+            pass(5000);
+        }
+        bool sent = line_send(agent, "orders", orders->address, &message);
+        assert_true(sent || second < 5);
+        pass(360000);
+    }
+    assert_non_null(orders->line);
+}
+
 static void an_answer_to_a_session_that_is_gone_is_dropped(void **state)
 {
     (void)state;
@@ -282,6 +306,7 @@ int main(void)
         TEST(who_looks_may_only_look),
         TEST(hostile_asks_change_nothing),
         TEST(of_each_asker_the_newest_question_is_answered),
+        TEST(addresses_at_which_nobody_is_leave_room_for_others),
         TEST(an_answer_to_a_session_that_is_gone_is_dropped),
         TEST(leaving_waits_for_what_is_being_stored),
     };

@@ -21,6 +21,9 @@ struct neighbour {
     const char *name, *address;
     bool away; /* frames to and from it are lost */
     bool bystander;
+    struct neighbour *twin; /* whose address is another one of this very participant */
+    struct neighbour
+        *home_of;           /* where the line to its own address comes in: as a twin, the other's */
     struct transport *home; /* where the agent's line comes in */
     struct peer *line;
     int dialed; /* the line on which, + 1 */
@@ -148,6 +151,14 @@ static bool neighbour_send(void *self, uint64_t route, const void *frame, size_t
     return queue_frame(self, frame, size);
 }
 
+/* To the line on which the frame's session came in: its own, or its twin's. */
+static bool home_send(void *self, uint64_t route, const void *frame, size_t size)
+{
+    struct neighbour *neighbour = self;
+    assert_true(route == 1 || (route == 2 && neighbour->twin));
+    return queue_frame(route == 1 ? &neighbour->to_line : &neighbour->twin->to_line, frame, size);
+}
+
 /* Frames from the agent's door carry the neighbour in the route. */
 static bool door_send(void *self, uint64_t route, const void *frame, size_t size)
 {
@@ -156,9 +167,21 @@ static bool door_send(void *self, uint64_t route, const void *frame, size_t size
     return queue_frame(&neighbours[route - 1].to_visit, frame, size);
 }
 
+static const char nowhere[] = "tcp://127.0.0.9:"; /* addresses at which nobody is */
+
+static bool send_nowhere(void *self, uint64_t route, const void *frame, size_t size)
+{
+    (void)self, (void)route, (void)frame, (void)size;
+    return true;
+}
+
 static bool dial(void *self, int line, const char *address, struct link_port *link)
 {
     (void)self;
+    if (strncmp(address, nowhere, sizeof(nowhere) - 1) == 0) {
+        *link = (struct link_port){NULL, send_nowhere, redial};
+        return true;
+    }
     for (int i = 0; i < NEIGHBOURS; i++) {
         struct neighbour *neighbour = &neighbours[i];
         if (neighbour->bystander || strcmp(neighbour->address, address) != 0)
@@ -197,7 +220,8 @@ static void neighbour_turn(struct neighbour *neighbour, uint64_t route)
             const void *bytes = queue->frames[j].bytes;
             size_t size = queue->frames[j].size;
             if (i == 0)
-                transport_frame(neighbour->home, 1, bytes, size);
+                transport_frame(neighbour->home_of->home, neighbour->home_of == neighbour ? 1 : 2,
+                                bytes, size);
             else if (i == 1 && neighbour->dialed)
                 agent_line_frame(agent, neighbour->dialed - 1, bytes, size);
             else if (i == 2)
@@ -271,25 +295,43 @@ static void all_neighbours_turn(void)
         neighbour_turn(&neighbours[i], (uint64_t)i + 1);
 }
 
+static const struct transport_config neighbour_config = {
+    .cluster = "shop", .heartbeat_us = 500000, .frame_bytes = LIMIT_AGENT_FRAME_BYTES};
+
+/* What is at its address. */
+static void neighbour_home(struct neighbour *neighbour, const char *name, Wire__Role role)
+{
+    struct link_port link = {neighbour, home_send, NULL};
+    struct transport_config config = neighbour_config;
+    struct transport_events at_home = {neighbour, NULL, home_up, home_message, home_down, NULL};
+    config.name = name;
+    config.role = role;
+    config.acceptor = true;
+    neighbour->home = transport_new(&config, &host, &link, &at_home);
+    transport_open(neighbour->home, 1);
+}
+
 static void neighbour_start(struct neighbour *neighbour, const char *name, const char *address,
                             Wire__Role role)
 {
-    struct link_port home = {&neighbour->to_line, neighbour_send, NULL},
-                     visit = {&neighbour->to_door, neighbour_send, redial};
-    struct transport_config config = {.cluster = "shop",
-                                      .name = name,
-                                      .role = role,
-                                      .heartbeat_us = 500000,
-                                      .frame_bytes = LIMIT_AGENT_FRAME_BYTES};
-    struct transport_events at_home = {neighbour, NULL, home_up, home_message, home_down, NULL};
+    struct link_port visit = {&neighbour->to_door, neighbour_send, redial};
+    struct transport_config config = neighbour_config;
     struct transport_events at_door = {neighbour, NULL, visit_up, visit_message, visit_down, NULL};
     *neighbour = (struct neighbour){
         .name = name, .address = address, .bystander = role != WIRE__ROLE__PARTICIPANT};
+    neighbour->home_of = neighbour;
     neighbour->site = neighbour == inventory ? 3 : 1;
+    config.name = name;
+    config.role = role;
     neighbour->visit = transport_new(&config, &host, &visit, &at_door);
-    config.acceptor = true;
-    neighbour->home = transport_new(&config, &host, &home, &at_home);
-    transport_open(neighbour->home, 1);
+    neighbour_home(neighbour, name, role);
+}
+
+/* The address of the second is one more of the first. */
+static void be_one(struct neighbour *neighbour, struct neighbour *twin)
+{
+    neighbour->twin = twin;
+    twin->home_of = neighbour;
 }
 
 static int start_three_phase(void **state)

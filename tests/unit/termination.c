@@ -475,6 +475,36 @@ static void somebody_else_at_an_address_is_not_asked(void **state)
     assert_non_null(strstr(last_error, "ledger"));
 }
 
+/* Else each of its lines would push the other out, and be told that a newer process has taken over
+ * its name: then this one would end, with its locks. */
+static void two_addresses_of_one_participant_are_one(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    be_one(orders, inventory);
+    all_answer(true);
+    lose_coordinator();
+    pass(10000000);
+    assert_true(orders->dialed && inventory->dialed);
+    assert_false(agent_replaced(agent));
+    assert_non_null(orders->line);
+    assert_non_null(strstr(last_error, "orders"));
+}
+
+static void a_coordinator_at_a_participants_address_hears_nothing(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    transport_free(inventory->home);
+    neighbour_home(inventory, "c2", WIRE__ROLE__ROLE_NONE);
+    all_answer(true);
+    lose_coordinator();
+    pass(10000000);
+    assert_true(inventory->dialed);
+    assert_null(inventory->line);
+    assert_non_null(strstr(last_error, "coordinator c2 is there"));
+}
+
 static void a_line_that_nobody_needs_is_hung_up(void **state)
 {
     (void)state;
@@ -565,6 +595,8 @@ int main(void)
         TEST(a_decision_against_what_is_carried_out_changes_nothing),
         TEST(a_database_that_is_away_holds_the_round_up),
         TEST(somebody_else_at_an_address_is_not_asked),
+        TEST(two_addresses_of_one_participant_are_one),
+        TEST(a_coordinator_at_a_participants_address_hears_nothing),
         TEST(a_line_that_nobody_needs_is_hung_up),
         TEST(hostile_replies_change_nothing),
     };
