@@ -118,7 +118,7 @@ static void run(struct world *world)
     nemesis_end(world);
     /* Sessions are made again, and what was paused or down comes back. */
     world_run(world, world->now_us + 8 * SECOND_US);
-    finish_three_phase(world, 20 * SECOND_US);
+    finish_three_phase(world, 4 * SECOND_US);
     if (workload->forgetful)
         resolve_held(world);
     bury(world);
