@@ -311,11 +311,11 @@ static void strike(struct world *world, void *subject, uint64_t number, void *da
     (void)subject, (void)number, (void)data;
     if (world->healed)
         return;
-    static const enum fault sieges[] = {FAULT_CRASH_THREE, FAULT_CRASH_THREE, FAULT_SPLIT,
-                                        FAULT_CUT};
+    static const enum fault sieges[] = {FAULT_CRASH_THREE, FAULT_CRASH_THREE, FAULT_CRASH_THREE,
+                                        FAULT_SPLIT,       FAULT_CUT,         FAULT_DB_CRASH};
     enum fault fault = (enum fault)world_between(world, 0, FAULT_COUNT - 1);
     if (world->workload->besieged && world_chance(world, PPM / 2))
-        trouble(world, sieges[world_between(world, 0, 3)]);
+        trouble(world, sieges[world_between(world, 0, 5)]);
     else if (mixture & 1u << fault)
         trouble(world, fault);
     world_after(world, world_latency(world, pace_us), strike, NULL, 0, NULL);
