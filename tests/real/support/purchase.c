@@ -17,16 +17,17 @@ enum { WORDS = 40 };
 
 /* ---- the command line ---------------------------------------------------------------------- */
 
-static pid_t begin_command(struct shop *shop, enum process asked, const char *const *words,
-                           int *output)
+/* From the host of a process. */
+static pid_t begin_command(struct shop *shop, enum process host, const char *address,
+                           const char *const *words, int *output)
 {
-    const char *all[WORDS] = {"troth", "--coordinator", shop->addresses[asked]};
+    const char *all[WORDS] = {"troth", "--coordinator", address};
     int count = 3, pipes[2];
     while (*words && count < WORDS - 1)
         all[count++] = *words++;
     CHECK(!*words);
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-    pid_t pid = shop_spawn_at(shop, asked, all, pipes[1]);
+    pid_t pid = shop_spawn_at(shop, host, all, pipes[1]);
     close(pipes[1]);
     *output = pipes[0];
     return pid;
@@ -56,16 +57,17 @@ static struct said end_command(pid_t pid, int output)
     return said;
 }
 
-static struct said command_at(struct shop *shop, enum process asked, const char *const *words)
+static struct said command_at(struct shop *shop, enum process host, const char *address,
+                              const char *const *words)
 {
     int output;
-    pid_t pid = begin_command(shop, asked, words, &output);
+    pid_t pid = begin_command(shop, host, address, words, &output);
     return end_command(pid, output);
 }
 
 struct said shop_command(struct shop *shop, const char *const *words)
 {
-    return command_at(shop, COORDINATOR, words);
+    return command_at(shop, COORDINATOR, shop->addresses[COORDINATOR], words);
 }
 
 static void gather_words(const char *words[WORDS], va_list arguments)
@@ -91,7 +93,17 @@ struct said shop_say_at(struct shop *shop, enum process process, ...)
     va_start(arguments, process);
     gather_words(words, arguments);
     va_end(arguments);
-    return command_at(shop, process, words);
+    return command_at(shop, process, shop->addresses[process], words);
+}
+
+struct said shop_say_to(struct shop *shop, const char *address, ...)
+{
+    const char *words[WORDS];
+    va_list arguments;
+    va_start(arguments, address);
+    gather_words(words, arguments);
+    va_end(arguments);
+    return command_at(shop, COORDINATOR, address, words);
 }
 
 void said_fini(struct said *said)
@@ -162,7 +174,8 @@ static void add_purchase(struct words *words, const struct purchase *purchase)
               purchase->customer ? purchase->customer : "ada",
               purchase->amount ? purchase->amount : 10);
     add_word(words, "inventory.reserve");
-    make_word(words, "{\"order_id\": \"%s\", \"sku\": \"lamp\", \"quantity\": 1}", order);
+    make_word(words, "{\"order_id\": \"%s\", \"sku\": \"%s\", \"quantity\": 1}", order,
+              purchase->sku ? purchase->sku : "lamp");
 }
 
 static void add_calls(struct words *words, const struct purchase *purchase)
@@ -192,7 +205,10 @@ void purchase_begin(struct shop *shop, struct purchase *purchase)
     add_option(&words, "--wait", purchase->wait);
     add_option(&words, "--protocol", purchase->protocol);
     add_calls(&words, purchase);
-    purchase->pid = begin_command(shop, COORDINATOR, words.words, &purchase->output);
+    purchase->pid =
+        begin_command(shop, COORDINATOR,
+                      purchase->coordinator ? purchase->coordinator : shop->addresses[COORDINATOR],
+                      words.words, &purchase->output);
 }
 
 /* For whoever reads the folder of a test that failed. */

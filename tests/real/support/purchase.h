@@ -15,17 +15,20 @@ struct said {
 /* troth --coordinator ADDRESS WORDS; words end with NULL. */
 struct said shop_command(struct shop *shop, const char *const *words);
 struct said shop_say(struct shop *shop, ...) __attribute__((sentinel));
-/* troth beside that process, asking at its own address. */
+/* troth beside that process, asking at its own address; or anywhere. */
 struct said shop_say_at(struct shop *shop, enum process process, ...) __attribute__((sentinel));
+struct said shop_say_to(struct shop *shop, const char *address, ...) __attribute__((sentinel));
 void said_fini(struct said *said);
 /* Fails the test unless the output has this text; says what it was. */
 void said_has(struct said *said, const char *text);
 
 /* One lamp for 10 in all three databases, unless the fields say otherwise; all may be left zero. */
 struct purchase {
-    const char *timeout; /* "10s" */
+    const char *coordinator; /* the address of another than the shop's */
+    const char *timeout;     /* "10s" */
     const char *key, *wait, *protocol;
     const char *customer; /* ada */
+    const char *sku;      /* lamp */
     int amount;
     const char *alone;  /* one phase: only a note, at this participant */
     const char *dawdle; /* a note at orders, and one at this participant that takes a second */

@@ -1,5 +1,6 @@
 #include "tests/real/support/shop_files.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,22 +47,30 @@ char *shop_file_read(struct shop *shop, const char *name, long offset)
     return text;
 }
 
-void shop_files_judge(struct shop *shop)
+static void judge_log(struct shop *shop, const char *name)
 {
     static const char *const bad[] = {"broken invariant", "Sanitizer", "runtime error:"};
-    for (enum process p = COORDINATOR; p < PROCESSES; p++) {
-        char name[64];
-        snprintf(name, sizeof(name), "%s.log", process_names[p]);
-        char *text = shop_file_read(shop, name, 0);
-        const char *found = NULL;
-        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-            found = found ? found : strstr(text, bad[i]);
-        if (found)
-            print_error("%.*s\n", 1000, found);
-        free(text);
-        if (found)
-            fail_msg("%s/%s tells a bug", shop->folder, name);
+    char *text = shop_file_read(shop, name, 0);
+    const char *found = NULL;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        found = found ? found : strstr(text, bad[i]);
+    if (found)
+        print_error("%.*s\n", 1000, found);
+    free(text);
+    if (found)
+        fail_msg("%s/%s tells a bug", shop->folder, name);
+}
+
+void shop_files_judge(struct shop *shop)
+{
+    DIR *folder = opendir(shop->folder);
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        size_t size = strlen(entry->d_name);
+        if (size > 4 && strcmp(entry->d_name + size - 4, ".log") == 0)
+            judge_log(shop, entry->d_name);
     }
+    closedir(folder);
 }
 
 /* ---- tables -------------------------------------------------------------------------------- */
@@ -154,21 +163,26 @@ static const char common_operations[] =
     "      - statement: select count(*) as notes from note where id = :id\n"
     "        result: row\n";
 
-void shop_files_make(struct shop *shop)
+void shop_files_name_coordinators(struct shop *shop, const char *more)
 {
     char name[64];
+    for (enum process p = ORDERS; p < PROCESSES; p++) {
+        snprintf(name, sizeof(name), "%s.yaml", process_names[p]);
+        shop_write(shop, name,
+                   "cluster: shop\nparticipant: %s\ncoordinators: [%s%s]\nlisten: %s\n"
+                   "postgres: {conninfo: \"%s\", connections: 8, lock_timeout: 2s}\n"
+                   "operations:\n%s%ssecurity: none\n",
+                   process_names[p], shop->addresses[COORDINATOR], more, shop->addresses[p],
+                   cluster_conninfo(process_names[p]), operations[p], common_operations);
+    }
+}
+
+void shop_files_make(struct shop *shop)
+{
     make_tables();
     shop_write(shop, "trothd.yaml",
                "cluster: shop\ncoordinator: c1\nlisten: %s\n"
                "journal: {store: file, directory: %s/journal}\nsecurity: none\n",
                shop->addresses[COORDINATOR], shop->folder);
-    for (enum process p = ORDERS; p < PROCESSES; p++) {
-        snprintf(name, sizeof(name), "%s.yaml", process_names[p]);
-        shop_write(shop, name,
-                   "cluster: shop\nparticipant: %s\ncoordinators: [%s]\nlisten: %s\n"
-                   "postgres: {conninfo: \"%s\", connections: 8, lock_timeout: 2s}\n"
-                   "operations:\n%s%ssecurity: none\n",
-                   process_names[p], shop->addresses[COORDINATOR], shop->addresses[p],
-                   cluster_conninfo(process_names[p]), operations[p], common_operations);
-    }
+    shop_files_name_coordinators(shop, "");
 }

@@ -10,8 +10,10 @@ enum { SHOP_MONEY = 1000, SHOP_LAMPS = 1000, SHOP_CUSTOMERS = 32 };
 
 /* Tables in the three databases, and the configurations of the four processes. */
 void shop_files_make(struct shop *shop);
+/* Those of the participants again, with more coordinators than the shop's: ", ADDRESS, ADDRESS". */
+void shop_files_name_coordinators(struct shop *shop, const char *more);
 void shop_empty_tables(void);
-/* Fails the test when a log has a broken invariant or a sanitizer's report. */
+/* Fails the test when a log in the folder has a broken invariant or a sanitizer's report. */
 void shop_files_judge(struct shop *shop);
 
 long shop_file_size(struct shop *shop, const char *name); /* 0: not there */
