@@ -163,8 +163,9 @@ enum db_stored {
 };
 
 struct db_prepared {
-    const char *gid; /* any text: foreign ones too */
-    bool registered; /* three-phase: troth.register has a row for it */
+    const char *gid;   /* any text: foreign ones too */
+    bool registered;   /* three-phase: troth.register has a row for it */
+    const char *sites; /* which says who takes part; NULL: not known */
     uint64_t xid;
     int64_t prepared_at_us; /* wall clock of the database */
 };

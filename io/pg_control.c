@@ -355,7 +355,7 @@ static const char scan_sql[] =
     "select current_setting('max_prepared_transactions'),"
     " (select pg_snapshot_xmax(pg_current_snapshot())::text), p.gid, p.transaction::text,"
     " (extract(epoch from p.prepared) * 1000000)::bigint::text,"
-    " (select 'registered' from troth.register r where r.participant = $1"
+    " (select r.sites from troth.register r where r.participant = $1"
     "   and r.gtrid = substring(p.gid from '^troth\\.(.*)\\.[0-9]+$'))"
     " from (values (1)) one left join pg_prepared_xacts p on p.database = current_database()";
 
@@ -381,6 +381,7 @@ static void scan_answer(struct pg *pg, struct pg_request *request, const PGresul
         prepared[count++] = (struct db_prepared){
             .gid = PQgetvalue(result, row, 2),
             .registered = !PQgetisnull(result, row, 5),
+            .sites = PQgetisnull(result, row, 5) ? NULL : PQgetvalue(result, row, 5),
             .xid = xid_widen(xid, next),
             .prepared_at_us = strtoll(PQgetvalue(result, row, 4), NULL, 10),
         };

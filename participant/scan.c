@@ -40,6 +40,18 @@ void scan_soon(struct agent *agent)
 
 /* ---- the result of a scan ------------------------------------------------------------------ */
 
+/* Two participants may share a database: then each finds the other's branches too, with a row of
+ * its own for their transaction. A row that can't be read is looked at when it is needed. */
+static bool is_own(const struct agent *agent, const struct db_prepared *prepared, int branch)
+{
+    struct site_address list[SITES_MOST];
+    char *text = xstrdup(prepared->sites ? prepared->sites : "");
+    int count = sites_split(text, list);
+    bool own = count == 0 || (branch < count && strcmp(list[branch].name, agent->participant) == 0);
+    free(text);
+    return own;
+}
+
 static void note(struct agent *agent, const struct db_prepared *prepared)
 {
     struct gid id;
@@ -61,7 +73,8 @@ static void note(struct agent *agent, const struct db_prepared *prepared)
     if (!entry)
         return;
     entry->seen = agent->scans;
-    if (prepared->registered && !entry->site && !site_taken(agent, &id))
+    if (prepared->registered && !entry->site && !site_taken(agent, &id) &&
+        is_own(agent, prepared, id.branch))
         site_attach(agent, entry, 0, NULL);
 }
 

@@ -99,8 +99,11 @@ static void a_prepared_branch_has_its_row_beside_it(void **state)
             "begin; insert into rig values ('c', 1); prepare transaction 'troth.rig.c1.7.2.0'");
     rig_scan(rig, &scan);
     assert_int_equal(scan.count, 2);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(scan.prepared[i].registered, strcmp(scan.prepared[i].gid, rig_gid) == 0);
+    for (int i = 0; i < 2; i++) {
+        bool ours = strcmp(scan.prepared[i].gid, rig_gid) == 0;
+        assert_int_equal(scan.prepared[i].registered, ours);
+        assert_string_equal(scan.prepared[i].sites, ours ? sites : "");
+    }
     assert_int_equal(rig_finish(rig, "troth.rig.c1.7.2.0", false), DB_FINISHED);
     assert_int_equal(rig_status(rig, answer.xid), DB_STATUS_IN_PROGRESS);
     assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);

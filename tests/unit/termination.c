@@ -295,6 +295,30 @@ static void a_restarted_agent_goes_on_with_a_higher_ballot(void **state)
     assert_int_equal(table.state.accepted.round, 2);
 }
 
+/* Its branch is found first, and this one's own is finished by this one all the same. */
+static void another_participants_branch_in_the_same_database_is_its_own(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    accept_the_proposal();
+    lose_coordinator();
+    restart();
+    struct db_prepared found[] = {{.gid = "troth.shop.c1.5.1.0",
+                                   .registered = true,
+                                   .sites = all_sites,
+                                   .xid = 6,
+                                   .prepared_at_us = 99},
+                                  {.gid = "troth.shop.c1.5.1.1",
+                                   .registered = true,
+                                   .sites = all_sites,
+                                   .xid = 7,
+                                   .prepared_at_us = 99}};
+    events->scanned(events->self, take_tag(SCAN), true, found, 2, 64);
+    settle();
+    all_answer(true);
+    expect_finish(true, 8000000);
+}
+
 static void a_row_that_knows_the_decision_ends_the_branch(void **state)
 {
     (void)state;
@@ -585,6 +609,7 @@ int main(void)
         TEST(what_is_heard_as_decided_is_kept_in_the_row),
         TEST(one_who_knows_is_enough),
         TEST(a_restarted_agent_goes_on_with_a_higher_ballot),
+        TEST(another_participants_branch_in_the_same_database_is_its_own),
         TEST(a_row_that_knows_the_decision_ends_the_branch),
         TEST(a_row_that_makes_no_sense_leaves_the_branch_to_the_coordinator),
         TEST(a_coordinator_that_comes_back_decides),

@@ -98,6 +98,8 @@ static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared 
     for (int i = 0; i < count && i < RIG_PREPARED; i++) {
         snprintf(answer->prepared[i].gid, sizeof(answer->prepared[i].gid), "%s", prepared[i].gid);
         answer->prepared[i].registered = prepared[i].registered;
+        snprintf(answer->prepared[i].sites, sizeof(answer->prepared[i].sites), "%s",
+                 prepared[i].sites ? prepared[i].sites : "");
         answer->prepared[i].xid = prepared[i].xid;
         answer->prepared[i].prepared_at_us = prepared[i].prepared_at_us;
     }

@@ -38,6 +38,7 @@ struct rig_answer {
     struct {
         char gid[200];
         bool registered;
+        char sites[256];
         uint64_t xid;
         int64_t prepared_at_us;
     } prepared[RIG_PREPARED];
