@@ -68,7 +68,7 @@ static void open_all(struct pg *pg)
         pg_connection_open(&pg->workers[i].connection);
     for (int i = 0; i < pg->finisher_count; i++)
         pg_connection_open(&pg->finishers[i].connection);
-    pg_connection_open(&pg->reg.connection);
+    pg_registers_open(pg);
 }
 
 static void close_all(struct pg *pg)
@@ -79,8 +79,7 @@ static void close_all(struct pg *pg)
     for (int i = 0; i < pg->finisher_count; i++)
         if (pg->finishers[i].connection.state != PG_CONNECTION_READY)
             pg_connection_close(&pg->finishers[i].connection);
-    if (pg->reg.connection.state != PG_CONNECTION_READY)
-        pg_connection_close(&pg->reg.connection);
+    pg_registers_close(pg);
 }
 
 static void come_up(struct pg *pg)
@@ -124,10 +123,10 @@ void pg_not_opened(struct pg *pg, bool was_ready, const char *reason)
         return;
     snprintf(pg->elsewhere, sizeof(pg->elsewhere), "%s", reason);
     host_log(pg->shared.host, LOG_WARNING,
-             "database: %d of %d connections for work, %d of %d for finishing and %d of 1 for"
+             "database: %d of %d connections for work, %d of %d for finishing and %d of 2 for"
              " registers are open: %s",
              workers_ready(pg), pg->worker_count, finishers_ready(pg), pg->finisher_count,
-             pg_register_ready(pg), reason);
+             pg_registers_ready(pg), reason);
 }
 
 void pg_control_is_on(struct pg *pg)
@@ -150,7 +149,7 @@ void pg_review(struct pg *pg)
     if (pg->phase == PG_DOWN)
         return;
     open_all(pg);
-    bool registers = pg_register_ready(pg);
+    bool registers = pg_registers_ready(pg) == 2;
     if (workers == pg->worker_count && finishers == pg->finisher_count && registers)
         pg->elsewhere[0] = '\0';
     if (pg->phase == PG_OPENING && on && workers > 0 && finishers > 0 && registers)
@@ -277,7 +276,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
     int finishers = config->connections / 2;
     pg_workers_init(pg, config->connections, config->lock_timeout_us);
     pg_finishers_init(pg, finishers > 2 ? finishers : 2);
-    pg_register_init(pg);
+    pg_registers_init(pg);
     pg_control_init(pg);
     pg_connection_open(&pg->control);
     return pg;
@@ -306,7 +305,7 @@ void pg_free(struct pg *pg)
     pg_control_fini(pg);
     pg_workers_fini(pg);
     pg_finishers_fini(pg);
-    pg_register_fini(pg);
+    pg_registers_fini(pg);
     pg_statements_fini(&pg->statements);
     uv_close((uv_handle_t *)pg->later_handle, free_handle);
     free(pg->shared.conninfo);

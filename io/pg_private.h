@@ -4,7 +4,8 @@
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each
- *   register   1             loads and stores registers, many at a time
+ *   registers  1             loads and stores registers, many at a time
+ *   rows       1             inserts the rows of branches before their work, likewise
  *   finishers  some more     COMMIT and ROLLBACK PREPARED: never behind a branch's work, which may
  *                            wait for the very lock that a commit would free
  *
@@ -15,17 +16,11 @@
 
 #include "core/list.h"
 #include "io/pg.h"
+#include "io/pg_batch.h"
 #include "io/pg_connection.h"
 #include "io/pg_statement.h"
 
 struct pg;
-
-/* An answer that is owed to the runner. Lives on exactly one list. */
-struct pg_owed {
-    struct list link;
-    /* Gives the answer that nothing was carried out, and frees itself. */
-    void (*refuse)(struct pg *pg, struct pg_owed *owed);
-};
 
 enum pg_run_stage {
     PG_RUN_NONE,
@@ -49,7 +44,6 @@ struct pg_worker {
     bool decisive;       /* PREPARE or COMMIT was handed to libpq */
     bool sql_failed;     /* the server refused a command and with it all after it */
     bool ended;          /* the tag PREPARE TRANSACTION or COMMIT came */
-    bool fenced;         /* the row of the register was there before */
     bool cancel;         /* wanted by the runner */
     int cancels_pending; /* asked of the server: until they are through no other work may start */
     uint64_t xid;
@@ -66,24 +60,6 @@ struct pg_finisher {
     struct pg_connection connection;
     struct list queue; /* struct pg_ending, in the order sent */
     int queued;
-};
-
-enum {
-    PG_REGISTER_BATCH = 256, /* so that none waits long for the answer of all */
-    PG_REGISTER_STEPS = 4,
-};
-
-struct pg_register {
-    struct pg_connection connection;
-    uv_idle_t *idle;
-    struct list waiting; /* struct pg_register_ask: for the batch after the one under way */
-    struct pg_register_ask *batch[PG_REGISTER_BATCH]; /* under way */
-    int count;
-    bool preparing; /* the statements, before the first batch */
-    bool failed;    /* the server refused a statement of what is under way */
-    bool doubt;     /* what can be read here may not be at the synchronous standby */
-    int steps[PG_REGISTER_STEPS], step_count, step_next; /* what was sent before its Sync */
-    char trouble[256];                                   /* as logged */
 };
 
 /* A question to the control connection. */
@@ -145,7 +121,7 @@ struct pg {
     int worker_count;
     struct list idle;  /* of workers; the one used last is taken first */
     struct list queue; /* struct pg_queued: work that no worker was free for */
-    struct pg_register reg;
+    struct pg_batch registers, rows;
     struct pg_finisher *finishers;
     int finisher_count, finisher_next;
     struct pg_statements statements;
@@ -173,6 +149,11 @@ void pg_workers_init(struct pg *pg, int count, uint64_t lock_timeout_us);
 void pg_workers_fini(struct pg *pg);
 void pg_work(void *self, const struct db_work *work, void *tag);
 void pg_cancel(void *self, void *tag);
+/* Runs it without regard to its row: on an idle worker, or when there is one. */
+void pg_work_start(struct pg *pg, const struct db_work *work, void *tag);
+/* Answers that nothing was done. */
+void pg_work_refuse(struct pg *pg, void *tag, const char *sqlstate, const char *reason,
+                    const char *detail, bool fenced);
 /* Starts queued work on idle workers. */
 void pg_work_dispatch(struct pg *pg);
 /* Answers all queued work: the database is down. */
@@ -188,9 +169,16 @@ void pg_finish(void *self, const char *gid, bool commit, void *tag);
 
 /* ---- pg_register.c --------------------------------------------------------------------------- */
 
-void pg_register_init(struct pg *pg);
-void pg_register_fini(struct pg *pg);
-bool pg_register_ready(const struct pg *pg);
+void pg_registers_init(struct pg *pg);
+void pg_registers_fini(struct pg *pg);
+void pg_registers_open(struct pg *pg);
+/* Those that are not ready. */
+void pg_registers_close(struct pg *pg);
+int pg_registers_ready(const struct pg *pg); /* of 2 */
+/* Inserts the work's row, then starts the work; or refuses it. */
+void pg_register_branch(struct pg *pg, const struct db_work *work, void *tag);
+/* Its work will not start; false: it is not one whose row is being inserted. */
+bool pg_register_cancel(struct pg *pg, const void *tag);
 void pg_register_load(void *self, const char *gtrid, void *tag);
 void pg_register_store(void *self, const struct db_register *row,
                        const struct register_state *before, void *tag);

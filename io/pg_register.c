@@ -1,46 +1,77 @@
-/* The register of three-phase transactions, over a connection of its own.
+/* The registers of three-phase transactions: loaded and stored in batches that wait for the disk,
+ * and the rows of branches that are about to be prepared, inserted in batches that do not: they are
+ * committed before their PREPARE TRANSACTION is sent, so the flush of that, later in the log, is
+ * theirs as well.
  *
- * All that was asked since the last batch goes as the next: one pipeline with one Sync, which is
- * one transaction and one flush, of at most one statement for each kind of question. An answer is
- * given when the Sync has come back, so it is about what is durable.
- *
- * A statement that fails takes its whole batch with it, and nothing of that is stored: then each of
- * them goes again in a batch of its own, so that one that can't be stored harms no other. When the
- * connection is lost, nobody knows; and a backend that nobody hears may still store what it was
- * given. Being compare-and-set, that comes too late for whatever was stored since. */
+ * A backend that nobody hears any more may still store what it was given. Being compare-and-set,
+ * that comes too late for whatever was stored since. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/check.h"
 #include "core/id.h"
-#include "io/pg_array.h"
 #include "io/pg_private.h"
 
-/* In the order of a batch. */
-enum question { INSERT, UPDATE, LOAD, QUESTIONS };
-
-struct pg_register_ask {
-    struct pg_owed owed; /* on waiting; on no list in a batch */
-    enum question question;
-    bool alone; /* a batch with it has failed */
+struct site_ask {
+    struct pg_ask ask;
     void *tag;
     char *gtrid;
-    char *sites; /* INSERT: to be stored; LOAD: found */
+    char *sites; /* insert: to be stored; load: found */
     int64_t begun_us;
     struct register_state before, state;
     enum db_stored stored;
     enum db_found found;
 };
 
-/* ---- SQL ------------------------------------------------------------------------------------- */
+struct row_ask {
+    struct pg_ask ask;
+    const struct db_work *work;
+    void *tag;
+    bool cancelled;
+};
+
+static struct site_ask *register_of(const struct pg_ask *ask)
+{
+    return CONTAINER(ask, struct site_ask, ask);
+}
+
+/* ---- columns --------------------------------------------------------------------------------- */
+
+/* The id's place in troth.settled; one that can't be there has no coordinator. */
+static void add_place(struct pg_array columns[4], const char *gtrid)
+{
+    struct gid id;
+    bool good = gtrid_parse(gtrid, &id) && id.tx.epoch <= INT64_MAX && id.tx.seq <= INT64_MAX;
+    pg_array_text(&columns[0], good ? id.cluster : "");
+    pg_array_text(&columns[1], good ? id.coordinator : "");
+    pg_array_number(&columns[2], good ? (int64_t)id.tx.epoch : 0);
+    pg_array_number(&columns[3], good ? (int64_t)id.tx.seq : 0);
+}
+
+static void add_state(struct pg_array columns[5], const struct register_state *state)
+{
+    pg_array_number(&columns[0], state->promised.round);
+    pg_array_number(&columns[1], state->promised.site);
+    pg_array_number(&columns[2], state->accepted.round);
+    pg_array_number(&columns[3], state->accepted.site);
+    pg_array_number(&columns[4], state->value);
+}
+
+static struct site_ask *asked(struct pg_batch *batch, const PGresult *result, int row)
+{
+    int index = atoi(PQgetvalue(result, row, 0));
+    CHECK(index >= 0 && index < batch->count);
+    return register_of(batch->asks[index]);
+}
 
 #define STATE_COLUMNS "promised_round, promised_site, accepted_round, accepted_site, value"
 /* s is the block of a transaction that was settled. */
 #define IS_SETTLED                                                                                 \
     "s.cluster = a.cluster and s.coordinator = a.coordinator and s.epoch = a.epoch"                \
     " and s.block = a.seq / 4096 and get_bit(s.bits, (a.seq % 4096)::int) = 1"
+
+/* ---- insert ---------------------------------------------------------------------------------- */
 
 /* Asked where no row was found a moment ago. One that was settled since is not taken for new; when
  * that very thing happens at once with this it is, and nobody asks: it is applied everywhere. */
@@ -53,6 +84,38 @@ static const char insert_sql[] =
     " where not exists (select from troth.settled s where " IS_SETTLED ")"
     " on conflict do nothing returning gtrid";
 
+static int insert_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask,
+                      int index)
+{
+    const struct site_ask *insert = register_of(ask);
+    (void)index;
+    pg_array_text(&columns[0], insert->gtrid);
+    pg_array_text(&columns[1], insert->sites);
+    pg_array_number(&columns[2], insert->begun_us);
+    add_state(&columns[3], &insert->state);
+    add_place(&columns[8], insert->gtrid);
+    return 12;
+}
+
+/* By its gtrid: the first ask of this kind that was not answered yet. */
+static void stored_row(struct pg_batch *batch, const struct pg_question *question,
+                       const PGresult *result, int row)
+{
+    for (int i = 0; i < batch->count; i++) {
+        struct site_ask *ask = register_of(batch->asks[i]);
+        if (ask->ask.question == question && ask->stored == DB_CHANGED &&
+            strcmp(ask->gtrid, PQgetvalue(result, row, 0)) == 0) {
+            ask->stored = DB_STORED;
+            return;
+        }
+    }
+}
+
+static const struct pg_question insert_question = {
+    .name = "insert", .sql = insert_sql, .add = insert_add, .row = stored_row};
+
+/* ---- update ---------------------------------------------------------------------------------- */
+
 static const char update_sql[] =
     "update troth.register r set promised_round = a.pr, promised_site = a.ps,"
     " accepted_round = a.ar, accepted_site = a.s, value = a.v"
@@ -63,6 +126,57 @@ static const char update_sql[] =
     " and r.promised_site = a.was_ps and r.accepted_round = a.was_ar and r.accepted_site = a.was_s"
     " and r.value = a.was_v returning a.i";
 
+static int update_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask,
+                      int index)
+{
+    const struct site_ask *update = register_of(ask);
+    pg_array_number(&columns[0], index);
+    pg_array_text(&columns[1], update->gtrid);
+    add_state(&columns[2], &update->state);
+    add_state(&columns[7], &update->before);
+    return 12;
+}
+
+static void update_row(struct pg_batch *batch, const struct pg_question *question,
+                       const PGresult *result, int row)
+{
+    (void)question;
+    asked(batch, result, row)->stored = DB_STORED;
+}
+
+static const struct pg_question update_question = {
+    .name = "update", .sql = update_sql, .add = update_add, .row = update_row};
+
+/* ---- accept ---------------------------------------------------------------------------------- */
+
+/* What nearly every transaction asks of its registers: a fresh one accepts the coordinator's commit
+ * at ballot {0,0}. So it is not spelled out row by row. */
+static const struct register_state fresh;
+static const struct register_state first_commit = {.value = REGISTER_COMMIT};
+
+static const char accept_sql[] =
+    "update troth.register set value = 2 where gtrid = any($2::text[]) and participant = $1"
+    " and promised_round = 0 and promised_site = 0 and accepted_round = 0 and accepted_site = 0"
+    " and value = 0 returning gtrid";
+
+static bool is_first_commit(const struct register_state *state, const struct register_state *before)
+{
+    return register_state_equal(before, &fresh) && register_state_equal(state, &first_commit);
+}
+
+static int accept_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask,
+                      int index)
+{
+    (void)index;
+    pg_array_text(&columns[0], register_of(ask)->gtrid);
+    return 1;
+}
+
+static const struct pg_question accept_question = {
+    .name = "accept", .sql = accept_sql, .add = accept_add, .row = stored_row};
+
+/* ---- load ------------------------------------------------------------------------------------ */
+
 static const char load_sql[] =
     "select a.i, r.gtrid is not null, s.block is not null, r.sites, r.begun_us, " STATE_COLUMNS
     " from unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])"
@@ -72,217 +186,13 @@ static const char load_sql[] =
 
 enum { LOADED_INDEX, LOADED_ROW, LOADED_SETTLED, LOADED_SITES, LOADED_BEGUN, LOADED_STATE };
 
-static const char *const names[] = {[INSERT] = "insert", [UPDATE] = "update", [LOAD] = "load"};
-static const char *const texts[] = {
-    [INSERT] = insert_sql, [UPDATE] = update_sql, [LOAD] = load_sql};
-
-/* Writes to the log what waits for all that a commit waits for. */
-static const char mark_sql[] = "select pg_logical_emit_message(true, 'troth', '')";
-
-/* ---- answers --------------------------------------------------------------------------------- */
-
-static void answer(struct pg *pg, struct pg_register_ask *ask)
+static int load_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask, int index)
 {
-    const struct db_register row = {.gtrid = ask->gtrid,
-                                    .sites = ask->sites ? ask->sites : "",
-                                    .begun_us = ask->begun_us,
-                                    .state = ask->state};
-    list_remove(&ask->owed.link);
-    if (ask->question == LOAD)
-        pg->events.register_loaded(pg->events.self, ask->tag, ask->found,
-                                   ask->found == DB_FOUND ? &row : NULL);
-    else
-        pg->events.register_stored(pg->events.self, ask->tag, ask->stored);
-    free(ask->gtrid);
-    free(ask->sites);
-    free(ask);
-}
-
-static void refuse(struct pg *pg, struct pg_owed *owed)
-{
-    struct pg_register_ask *ask = CONTAINER(owed, struct pg_register_ask, owed);
-    ask->found = DB_FOUND_ERROR;
-    ask->stored = DB_STORE_FAILED;
-    answer(pg, ask);
-}
-
-/* Takes the batch off before anything is answered: the runner may call in from an answer. */
-static int batch_take(struct pg_register *reg, struct pg_register_ask *asks[])
-{
-    int count = reg->count;
-    memcpy(asks, reg->batch, (size_t)count * sizeof(*asks));
-    reg->count = 0;
-    return count;
-}
-
-static void batch_answer(struct pg *pg, bool known)
-{
-    struct pg_register_ask *asks[PG_REGISTER_BATCH];
-    int count = batch_take(&pg->reg, asks);
-    for (int i = 0; i < count; i++) {
-        if (known)
-            answer(pg, asks[i]);
-        else
-            refuse(pg, &asks[i]->owed);
-    }
-}
-
-/* ---- sending --------------------------------------------------------------------------------- */
-
-/* The id's place in troth.settled; one that can't be there has no coordinator. */
-struct place {
-    char cluster[LIMIT_NAME_BYTES + 1];
-    char coordinator[LIMIT_NAME_BYTES + 1];
-    int64_t epoch, seq;
-};
-
-static struct place place_of(const char *gtrid)
-{
-    struct gid id;
-    struct place place = {"", "", 0, 0};
-    if (!gtrid_parse(gtrid, &id) || id.tx.epoch > INT64_MAX || id.tx.seq > INT64_MAX)
-        return place;
-    memcpy(place.cluster, id.cluster, sizeof(place.cluster));
-    memcpy(place.coordinator, id.coordinator, sizeof(place.coordinator));
-    place.epoch = (int64_t)id.tx.epoch;
-    place.seq = (int64_t)id.tx.seq;
-    return place;
-}
-
-static void add_place(struct pg_array columns[4], const char *gtrid)
-{
-    const struct place place = place_of(gtrid);
-    pg_array_text(&columns[0], place.cluster);
-    pg_array_text(&columns[1], place.coordinator);
-    pg_array_number(&columns[2], place.epoch);
-    pg_array_number(&columns[3], place.seq);
-}
-
-static void add_state(struct pg_array columns[5], const struct register_state *state)
-{
-    pg_array_number(&columns[0], state->promised.round);
-    pg_array_number(&columns[1], state->promised.site);
-    pg_array_number(&columns[2], state->accepted.round);
-    pg_array_number(&columns[3], state->accepted.site);
-    pg_array_number(&columns[4], state->value);
-}
-
-enum { COLUMNS_MOST = 12 };
-
-/* How many arrays the question's statement takes, filled with one ask at index i of the batch. */
-static int add_ask(struct pg_array columns[COLUMNS_MOST], const struct pg_register_ask *ask, int i)
-{
-    if (ask->question == INSERT) {
-        pg_array_text(&columns[0], ask->gtrid);
-        pg_array_text(&columns[1], ask->sites);
-        pg_array_number(&columns[2], ask->begun_us);
-        add_state(&columns[3], &ask->state);
-        add_place(&columns[8], ask->gtrid);
-        return 12;
-    }
-    pg_array_number(&columns[0], i);
-    pg_array_text(&columns[1], ask->gtrid);
-    if (ask->question == LOAD) {
-        add_place(&columns[2], ask->gtrid);
-        return 6;
-    }
-    add_state(&columns[2], &ask->state);
-    add_state(&columns[7], &ask->before);
-    return 12;
-}
-
-/* One statement for all of the batch that ask the same; none when nobody does. */
-static void question_send(struct pg *pg, enum question question)
-{
-    struct pg_register *reg = &pg->reg;
-    struct pg_array columns[COLUMNS_MOST] = {{0}};
-    const char *values[1 + COLUMNS_MOST] = {pg->participant};
-    int count = 0;
-    for (int i = 0; i < reg->count; i++)
-        if (reg->batch[i]->question == question)
-            count = add_ask(columns, reg->batch[i], i);
-    if (count == 0)
-        return;
-    for (int i = 0; i < count; i++)
-        values[1 + i] = pg_array_end(&columns[i]);
-    reg->steps[reg->step_count++] = (int)question;
-    pg_connection_execute(&reg->connection, names[question], 1 + count, values);
-    for (int i = 0; i < count; i++)
-        pg_array_fini(&columns[i]);
-}
-
-static struct pg_register_ask *ask_of(struct list *link)
-{
-    return CONTAINER(CONTAINER(link, struct pg_owed, link), struct pg_register_ask, owed);
-}
-
-static void batch_fill(struct pg_register *reg)
-{
-    while (!list_empty(&reg->waiting) && reg->count < PG_REGISTER_BATCH) {
-        struct pg_register_ask *ask = ask_of(reg->waiting.next);
-        if (ask->alone && reg->count > 0)
-            return;
-        list_remove(&ask->owed.link);
-        reg->batch[reg->count++] = ask;
-        if (ask->alone)
-            return;
-    }
-}
-
-static void batch_send(struct pg *pg)
-{
-    struct pg_register *reg = &pg->reg;
-    if (reg->count > 0 || reg->preparing || !pg_connection_ready(&reg->connection))
-        return;
-    batch_fill(reg);
-    if (reg->count == 0)
-        return;
-    reg->failed = false;
-    reg->step_count = reg->step_next = 0;
-    reg->connection.standby_doubt = false;
-    if (reg->doubt) {
-        reg->steps[reg->step_count++] = QUESTIONS;
-        pg_connection_query(&reg->connection, mark_sql, 0, NULL);
-    }
-    for (int question = 0; question < QUESTIONS; question++)
-        question_send(pg, (enum question)question);
-    pg_connection_sync(&reg->connection);
-}
-
-/* Once the turn is over: what else is asked in it goes along. */
-static void on_idle(uv_idle_t *idle)
-{
-    struct pg *pg = idle->data;
-    uv_idle_stop(idle);
-    batch_send(pg);
-}
-
-static void batch_soon(struct pg *pg)
-{
-    if (!list_empty(&pg->reg.waiting))
-        CHECK(uv_idle_start(pg->reg.idle, on_idle) == 0);
-}
-
-/* ---- results --------------------------------------------------------------------------------- */
-
-/* An index that the server was given, back from it. */
-static struct pg_register_ask *asked(struct pg_register *reg, const PGresult *result, int row)
-{
-    int index = atoi(PQgetvalue(result, row, 0));
-    CHECK(index >= 0 && index < reg->count);
-    return reg->batch[index];
-}
-
-static void inserted(struct pg_register *reg, const char *gtrid)
-{
-    for (int i = 0; i < reg->count; i++) {
-        struct pg_register_ask *ask = reg->batch[i];
-        if (ask->question == INSERT && ask->stored == DB_CHANGED &&
-            strcmp(ask->gtrid, gtrid) == 0) {
-            ask->stored = DB_STORED;
-            return;
-        }
-    }
+    const struct site_ask *load = register_of(ask);
+    pg_array_number(&columns[0], index);
+    pg_array_text(&columns[1], load->gtrid);
+    add_place(&columns[2], load->gtrid);
+    return 6;
 }
 
 static uint64_t number(const PGresult *result, int row, int column)
@@ -290,19 +200,22 @@ static uint64_t number(const PGresult *result, int row, int column)
     return strtoull(PQgetvalue(result, row, column), NULL, 10);
 }
 
-static void loaded(struct pg_register_ask *ask, const PGresult *result, int row)
+static void load_row(struct pg_batch *batch, const struct pg_question *question,
+                     const PGresult *result, int row)
 {
+    (void)question;
+    struct site_ask *load = asked(batch, result, row);
     bool has_row = PQgetvalue(result, row, LOADED_ROW)[0] == 't';
     bool is_settled = PQgetvalue(result, row, LOADED_SETTLED)[0] == 't';
-    ask->found = has_row || is_settled ? DB_FOUND : DB_NOT_FOUND;
+    load->found = has_row || is_settled ? DB_FOUND : DB_NOT_FOUND;
     if (!has_row) {
         if (is_settled)
-            CHECK(register_learn(&ask->state, REGISTER_COMMIT));
+            CHECK(register_learn(&load->state, REGISTER_COMMIT));
         return;
     }
-    ask->sites = xstrdup(PQgetvalue(result, row, LOADED_SITES));
-    ask->begun_us = strtoll(PQgetvalue(result, row, LOADED_BEGUN), NULL, 10);
-    ask->state = (struct register_state){
+    load->sites = xstrdup(PQgetvalue(result, row, LOADED_SITES));
+    load->begun_us = strtoll(PQgetvalue(result, row, LOADED_BEGUN), NULL, 10);
+    load->state = (struct register_state){
         {(uint32_t)number(result, row, LOADED_STATE),
          (uint32_t)number(result, row, LOADED_STATE + 1)},
         {(uint32_t)number(result, row, LOADED_STATE + 2),
@@ -311,202 +224,206 @@ static void loaded(struct pg_register_ask *ask, const PGresult *result, int row)
     };
 }
 
-static void step_done(struct pg_register *reg, int step, const PGresult *result)
+static const struct pg_question load_question = {
+    .name = "load", .sql = load_sql, .add = load_add, .row = load_row};
+
+static void load_renew(struct site_ask *load)
 {
-    for (int row = 0; row < PQntuples(result); row++) {
-        if (step == INSERT)
-            inserted(reg, PQgetvalue(result, row, 0));
-        else if (step == UPDATE)
-            asked(reg, result, row)->stored = DB_STORED;
-        else if (step == LOAD)
-            loaded(asked(reg, result, row), result, row);
-    }
+    free(load->sites);
+    load->sites = NULL;
+    load->begun_us = 0;
+    load->state = (struct register_state){0};
 }
 
-static void step_failed(struct pg *pg, const PGresult *result)
+/* ---- what the runner asks of a register ------------------------------------------------------ */
+
+static void register_renew(struct pg_ask *ask)
 {
-    struct pg_register *reg = &pg->reg;
-    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    reg->failed = true;
-    if (sqlstate && strcmp(sqlstate, "26000") == 0) /* somebody deallocated it */
-        pg_connection_fail(&reg->connection, message);
-    if (reg->count > 1 || !message || strcmp(reg->trouble, message) == 0)
-        return; /* those of a batch are tried again */
-    snprintf(reg->trouble, sizeof(reg->trouble), "%s", message);
-    host_log(pg->shared.host, LOG_WARNING, "database: troth.register: %s", reg->trouble);
+    struct site_ask *of = register_of(ask);
+    if (ask->question == &load_question)
+        load_renew(of);
+    else
+        of->stored = DB_CHANGED;
 }
 
-/* As it was asked. */
-static void ask_renew(struct pg_register_ask *ask)
+static void register_free(struct site_ask *ask)
 {
-    ask->stored = DB_CHANGED;
-    if (ask->question != LOAD)
-        return;
+    free(ask->gtrid);
     free(ask->sites);
-    ask->sites = NULL;
-    ask->begun_us = 0;
-    ask->state = (struct register_state){0};
+    free(ask);
 }
 
-/* Nothing of it was stored. */
-static void batch_again(struct pg *pg)
+static void loaded(struct pg *pg, struct pg_ask *ask, bool known)
 {
-    struct pg_register_ask *asks[PG_REGISTER_BATCH];
-    int count = batch_take(&pg->reg, asks);
-    for (int i = 0; i < count; i++) {
-        ask_renew(asks[i]);
-        asks[i]->alone = true;
-        list_append(&pg->reg.waiting, &asks[i]->owed.link);
-    }
-}
-
-/* What a cancelled wait for a standby left can be read here, and not there: so until a later wait
- * has ended well nothing is answered that may rest on it. */
-static void batch_ended(struct pg *pg)
-{
-    struct pg_register *reg = &pg->reg;
-    bool alone = reg->count == 1;
-    if (reg->preparing) {
-        reg->preparing = false;
-        if (reg->failed)
-            pg_connection_fail(&reg->connection, reg->trouble);
-        pg_review(pg);
-    } else if (reg->failed && !alone) {
-        batch_again(pg);
-    } else {
-        if (!reg->failed)
-            reg->doubt = reg->connection.standby_doubt;
-        batch_answer(pg, !reg->failed && !reg->doubt);
-    }
-    batch_soon(pg);
-}
-
-static void on_result(struct pg_connection *connection, PGresult *result)
-{
-    struct pg *pg = connection->self;
-    struct pg_register *reg = &pg->reg;
-    ExecStatusType status = PQresultStatus(result);
-    bool sync = status == PGRES_PIPELINE_SYNC;
-    if (sync != (reg->step_next == reg->step_count)) {
-        pg_connection_fail(connection, "the server sent a result that nobody asked for");
-        return;
-    }
-    if (sync)
-        batch_ended(pg);
-    else if (status == PGRES_FATAL_ERROR)
-        step_failed(pg, result);
-    else if (status == PGRES_TUPLES_OK)
-        step_done(reg, reg->steps[reg->step_next], result);
-    reg->step_next += !sync;
-}
-
-/* ---- the connection -------------------------------------------------------------------------- */
-
-static void on_ready(struct pg_connection *connection)
-{
-    struct pg *pg = connection->self;
-    struct pg_register *reg = &pg->reg;
-    reg->preparing = reg->doubt = true;
-    reg->failed = false;
-    reg->step_count = reg->step_next = 0;
-    for (int i = 0; i < QUESTIONS; i++) {
-        reg->steps[reg->step_count++] = QUESTIONS;
-        pg_connection_prepare(connection, names[i], texts[i], 0, NULL);
-    }
-    pg_connection_sync(connection);
-}
-
-static void on_closed(struct pg_connection *connection, bool was_ready, const char *reason)
-{
-    struct pg *pg = connection->self;
-    pg->reg.preparing = false;
-    batch_answer(pg, false);
-    pg_refuse_all(pg, &pg->reg.waiting);
-    pg_not_opened(pg, was_ready, reason);
-    pg_review(pg);
-}
-
-static const struct pg_connection_owner owner = {on_ready, on_result, on_closed};
-
-bool pg_register_ready(const struct pg *pg)
-{
-    return pg_connection_ready(&pg->reg.connection) && !pg->reg.preparing;
-}
-
-/* ---- what the runner asks -------------------------------------------------------------------- */
-
-static void ask_begin(struct pg *pg, struct pg_register_ask *ask)
-{
-    ask->owed.refuse = refuse;
-    if (!pg_register_ready(pg)) {
-        pg_later(pg, &ask->owed);
-        return;
-    }
-    list_append(&pg->reg.waiting, &ask->owed.link);
-    batch_soon(pg);
+    struct site_ask *load = register_of(ask);
+    enum db_found found = known ? load->found : DB_FOUND_ERROR;
+    const struct db_register row = {.gtrid = load->gtrid,
+                                    .sites = load->sites ? load->sites : "",
+                                    .begun_us = load->begun_us,
+                                    .state = load->state};
+    pg->events.register_loaded(pg->events.self, load->tag, found, found == DB_FOUND ? &row : NULL);
+    register_free(load);
 }
 
 void pg_register_load(void *self, const char *gtrid, void *tag)
 {
-    struct pg_register_ask *ask = xcalloc(1, sizeof(*ask));
-    ask->question = LOAD;
-    ask->gtrid = xstrdup(gtrid);
-    ask->tag = tag;
-    ask_begin(self, ask);
+    struct pg *pg = self;
+    struct site_ask *load = xcalloc(1, sizeof(*load));
+    load->ask.question = &load_question;
+    load->ask.renew = register_renew;
+    load->ask.answer = loaded;
+    load->gtrid = xstrdup(gtrid);
+    load->tag = tag;
+    load->found = DB_FOUND_ERROR;
+    pg_batch_ask(pg, &pg->registers, &load->ask);
+}
+
+static void stored(struct pg *pg, struct pg_ask *ask, bool known)
+{
+    struct site_ask *store = register_of(ask);
+    pg->events.register_stored(pg->events.self, store->tag,
+                               known ? store->stored : DB_STORE_FAILED);
+    register_free(store);
 }
 
 void pg_register_store(void *self, const struct db_register *row,
                        const struct register_state *before, void *tag)
 {
-    struct pg_register_ask *ask = xcalloc(1, sizeof(*ask));
-    ask->question = before ? UPDATE : INSERT;
-    ask->stored = DB_CHANGED;
-    ask->gtrid = xstrdup(row->gtrid);
-    ask->sites = xstrdup(row->sites);
-    ask->begun_us = row->begun_us;
-    ask->state = row->state;
+    struct pg *pg = self;
+    struct site_ask *store = xcalloc(1, sizeof(*store));
+    store->ask.question = !before                                ? &insert_question
+                          : is_first_commit(&row->state, before) ? &accept_question
+                                                                 : &update_question;
+    store->ask.renew = register_renew;
+    store->ask.answer = stored;
+    store->stored = DB_CHANGED;
+    store->gtrid = xstrdup(row->gtrid);
+    store->sites = before ? NULL : xstrdup(row->sites);
+    store->begun_us = row->begun_us;
+    store->state = row->state;
     if (before)
-        ask->before = *before;
-    ask->tag = tag;
-    ask_begin(self, ask);
+        store->before = *before;
+    store->tag = tag;
+    pg_batch_ask(pg, &pg->registers, &store->ask);
+}
+
+/* ---- the rows of branches -------------------------------------------------------------------- */
+
+/* A row that is there already must be an error, not passed over: that costs those nothing that are
+ * new, which is nearly all. */
+static const char branch_sql[] =
+    "insert into troth.register (participant, gtrid, sites, begun_us)"
+    " select $1, a.gtrid, a.sites, a.begun_us"
+    " from unnest($2::text[], $3::text[], $4::bigint[]) a (gtrid, sites, begun_us)";
+
+#define UNIQUE_VIOLATION "23505"
+
+static struct row_ask *row_of(const struct pg_ask *ask)
+{
+    return CONTAINER(ask, struct row_ask, ask);
+}
+
+static int branch_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask,
+                      int index)
+{
+    const struct db_register *row = row_of(ask)->work->row;
+    (void)index;
+    pg_array_text(&columns[0], row->gtrid);
+    pg_array_text(&columns[1], row->sites);
+    pg_array_number(&columns[2], row->begun_us);
+    return 3;
+}
+
+static const struct pg_question branch_question = {
+    .name = "branch", .sql = branch_sql, .add = branch_add, .expected = UNIQUE_VIOLATION};
+
+static void branch_renew(struct pg_ask *ask)
+{
+    (void)ask;
+}
+
+static const char no_database[] = "the database can't be used";
+
+static void branch_inserted(struct pg *pg, struct pg_ask *ask, bool known)
+{
+    struct row_ask *row = row_of(ask);
+    if (known && !row->cancelled)
+        pg_work_start(pg, row->work, row->tag);
+    else if (row->cancelled)
+        pg_work_refuse(pg, row->tag, "57014", "cancelled", "", false);
+    else if (strcmp(ask->sqlstate, UNIQUE_VIOLATION) == 0)
+        pg_work_refuse(pg, row->tag, "", "another site has begun to finish this transaction", "",
+                       true);
+    else
+        pg_work_refuse(pg, row->tag, ask->sqlstate, ask->problem ? ask->problem : no_database,
+                       ask->problem ? "" : pg->trouble, false);
+    free(row);
+}
+
+void pg_register_branch(struct pg *pg, const struct db_work *work, void *tag)
+{
+    struct row_ask *row = xcalloc(1, sizeof(*row));
+    row->ask.question = &branch_question;
+    row->ask.renew = branch_renew;
+    row->ask.answer = branch_inserted;
+    row->work = work;
+    row->tag = tag;
+    pg_batch_ask(pg, &pg->rows, &row->ask);
+}
+
+static bool cancel(struct pg_ask *ask, const void *tag)
+{
+    struct row_ask *row = row_of(ask);
+    if (row->tag != tag)
+        return false;
+    row->cancelled = true;
+    return true;
+}
+
+bool pg_register_cancel(struct pg *pg, const void *tag)
+{
+    for (int i = 0; i < pg->rows.count; i++)
+        if (cancel(pg->rows.asks[i], tag))
+            return true;
+    for (struct list *at = pg->rows.waiting.next; at != &pg->rows.waiting; at = at->next)
+        if (cancel(CONTAINER(CONTAINER(at, struct pg_owed, link), struct pg_ask, owed), tag))
+            return true;
+    return false;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-/* What is answered as stored must be on the disk whatever the role's default is; a setting that
- * waits for more than that stays. The plans are those of few rows asked of a big table, whatever
- * the statistics say. Nobody holds a row for long. */
-static const char settings[] =
-    "select set_config(v.name, v.value, false) from (values ('lock_timeout', '1s'),"
-    " ('statement_timeout', '10s'), ('idle_in_transaction_session_timeout', '60s'),"
-    " ('idle_session_timeout', '0'), ('client_connection_check_interval', '1s'),"
-    " ('default_transaction_isolation', 'read committed'), ('standard_conforming_strings', 'on'),"
-    " ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'),"
-    " ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'),"
-    " ('jit', 'off'),"
-    " ('synchronous_commit', 'on')) v (name, value) join pg_settings s on lower(s.name) = v.name"
-    " where v.name <> 'synchronous_commit' or s.setting = 'off'";
+static const struct pg_question *const register_questions[PG_BATCH_KINDS] = {
+    &insert_question, &accept_question, &update_question, &load_question};
+static const struct pg_question *const row_questions[PG_BATCH_KINDS] = {&branch_question};
 
-void pg_register_init(struct pg *pg)
+void pg_registers_init(struct pg *pg)
 {
-    struct pg_register *reg = &pg->reg;
-    list_init(&reg->waiting);
-    pg_connection_init(&reg->connection, &pg->shared, &owner, pg, settings);
-    reg->idle = xmalloc(sizeof(*reg->idle));
-    CHECK(uv_idle_init(pg->shared.uv, reg->idle) == 0);
-    reg->idle->data = pg;
+    pg_batch_init(pg, &pg->registers, "troth.register", register_questions, true);
+    pg_batch_init(pg, &pg->rows, "troth.register, rows of branches", row_questions, false);
 }
 
-static void free_handle(uv_handle_t *handle)
+void pg_registers_fini(struct pg *pg)
 {
-    free(handle);
+    pg_batch_fini(pg, &pg->registers);
+    pg_batch_fini(pg, &pg->rows);
 }
 
-void pg_register_fini(struct pg *pg)
+void pg_registers_open(struct pg *pg)
 {
-    pg_connection_fini(&pg->reg.connection);
-    batch_answer(pg, false);
-    pg_refuse_all(pg, &pg->reg.waiting);
-    uv_close((uv_handle_t *)pg->reg.idle, free_handle);
+    pg_connection_open(&pg->registers.connection);
+    pg_connection_open(&pg->rows.connection);
+}
+
+void pg_registers_close(struct pg *pg)
+{
+    if (pg->registers.connection.state != PG_CONNECTION_READY)
+        pg_connection_close(&pg->registers.connection);
+    if (pg->rows.connection.state != PG_CONNECTION_READY)
+        pg_connection_close(&pg->rows.connection);
+}
+
+int pg_registers_ready(const struct pg *pg)
+{
+    return pg_batch_ready(&pg->registers) + pg_batch_ready(&pg->rows);
 }

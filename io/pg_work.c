@@ -1,8 +1,7 @@
 /* Running a branch's work: one pipeline from BEGIN to PREPARE TRANSACTION, one round trip.
  *
  *   resolving   select $1::regtype ... Sync         only for type names that were never asked
- *   working     BEGIN, (three phases: the register's row, COMMIT AND CHAIN,)
- *               (Parse) statement ..., then
+ *   working     BEGIN, (Parse) statement ..., then
  *                 DB_PREPARE    the xid, PREPARE TRANSACTION, Sync
  *                 DB_READ_ONLY  COMMIT, Sync
  *                 DB_ONE_PHASE  the barrier row, COMMIT, Sync; but when a number of rows must be
@@ -13,8 +12,7 @@
  * The server skips everything after a command that failed, up to the Sync: so what stands before
  * PREPARE or COMMIT either succeeded or kept it from being carried out. Once one of these was
  * handed to libpq and the connection is lost, the outcome is not known (DB_LOST), unless the server
- * had refused a command before it. So too nothing is prepared whose row of the register was there
- * before, or could not be inserted.
+ * had refused a command before it.
  *
  * statement_timeout stays off here, as setting it for each branch would cost a message each; the
  * runner cancels at its deadline, and a backend whose client is gone notices it itself
@@ -31,13 +29,9 @@
 
 enum { CANCEL_AGAIN_MS = 200 }; /* a cancel that finds the backend between two commands is lost */
 
-#define UNIQUE_VIOLATION "23505"
-
 enum step_kind {
     STEP_RESOLVE,
     STEP_BEGIN,
-    STEP_ROW, /* of the register */
-    STEP_CHAIN,
     STEP_PARSE,
     STEP_STATEMENT,
     STEP_XID,
@@ -74,17 +68,6 @@ static const struct db_statement barrier_statement = {
     .sql = "insert into troth.barrier (gtrid) values ($1)",
     .parameter_count = 1,
     .types = barrier_types};
-
-/* Its commit waits for no flush: the one of PREPARE TRANSACTION, later in the log, is its as well.
- * A plain insert, as a row that is there already must fail all that follows. */
-static const char *const row_types[] = {"text", "text", "text", "bigint"};
-static const struct db_statement row_statement = {
-    .name = "register row",
-    .sql = "insert into troth.register (gtrid, participant, sites, begun_us) values ($1, $2, $3, "
-           "$4) returning set_config('synchronous_commit', 'off', true)",
-    .parameter_count = 4,
-    .types = row_types};
-static const struct db_statement chain_statement = {.name = "chain", .sql = "commit and chain"};
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
@@ -189,7 +172,6 @@ static void run_reset(struct pg_worker *worker)
     worker->work = NULL;
     worker->tag = NULL;
     worker->decisive = worker->sql_failed = worker->ended = worker->cancel = false;
-    worker->fenced = false;
     worker->xid = 0;
     worker->failed_statement = -1;
     worker->sqlstate[0] = '\0';
@@ -205,7 +187,6 @@ static void answer(struct pg *pg, struct pg_worker *worker, enum db_outcome outc
     static const char *const no_results[LIMIT_CALLS];
     struct db_worked worked = {
         .outcome = outcome,
-        .fenced = worker->fenced,
         .xid = worker->xid,
         .failed_statement = worker->failed_statement,
         .reason = worker->reason ? worker->reason : "",
@@ -269,17 +250,6 @@ static void commit_send(struct pg_worker *worker)
     worker->decisive = true;
 }
 
-static void row_send(struct pg_worker *worker)
-{
-    const struct pg *pg = worker->connection.self;
-    const struct db_register *row = worker->work->row;
-    char begun_us[24];
-    snprintf(begun_us, sizeof(begun_us), "%" PRId64, row->begun_us);
-    const char *const values[] = {row->gtrid, pg->participant, row->sites, begun_us};
-    statement_send(worker, STEP_ROW, &row_statement, -1, values);
-    statement_send(worker, STEP_CHAIN, &chain_statement, -1, NULL);
-}
-
 static void prepare_send(struct pg_worker *worker)
 {
     char sql[LIMIT_GID_BYTES + 32];
@@ -297,8 +267,6 @@ static void working_begin(struct pg_worker *worker)
     statement_send(worker, STEP_BEGIN,
                    work->mode == DB_READ_ONLY ? &begin_read_only_statement : &begin_statement, -1,
                    NULL);
-    if (work->row)
-        row_send(worker);
     for (int i = 0; i < work->statement_count; i++)
         statement_send(worker, STEP_STATEMENT, &work->statements[i], i, work->statements[i].values);
     if (work->mode == DB_PREPARE)
@@ -331,8 +299,6 @@ static void run_begin(struct pg_worker *worker)
     worker->connection.standby_doubt = false;
     if (work->mode == DB_ONE_PHASE)
         resolve_send(worker, &barrier_statement, -1);
-    if (work->row)
-        resolve_send(worker, &row_statement, -1);
     for (int i = 0; i < work->statement_count; i++)
         resolve_send(worker, &work->statements[i], i);
     if (worker->step_count > 0)
@@ -406,10 +372,6 @@ static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg
     if (worker->stage == PG_RUN_CLEANING)
         return;
     worker->sql_failed = true;
-    if (step->kind == STEP_ROW && strcmp(sqlstate, UNIQUE_VIOLATION) == 0) {
-        worker->fenced = true;
-        failure_set(worker, -1, "", "another site has begun to finish this transaction", "");
-    }
     failure_set_sql(worker, step->statement, result);
     if (!step->prepared)
         return;
@@ -443,8 +405,6 @@ static void step_done(struct pg_worker *worker, const struct pg_step *step, PGre
                    worker->work->mode == DB_PREPARE ? "PREPARE TRANSACTION" : "COMMIT") == 0;
         break;
     case STEP_BEGIN:
-    case STEP_ROW:
-    case STEP_CHAIN:
     case STEP_BARRIER:
     case STEP_ROLLBACK:
     case STEP_SYNC:
@@ -520,22 +480,33 @@ static struct pg_queued *queued_of(struct list *link)
     return CONTAINER(CONTAINER(link, struct pg_owed, link), struct pg_queued, owed);
 }
 
-static void queued_refuse(struct pg *pg, struct pg_owed *owed)
+void pg_work_refuse(struct pg *pg, void *tag, const char *sqlstate, const char *reason,
+                    const char *detail, bool fenced)
 {
-    struct pg_queued *queued = CONTAINER(owed, struct pg_queued, owed);
     static const char *const no_results[LIMIT_CALLS];
     const struct db_worked worked = {
         .outcome = DB_FAILED,
+        .fenced = fenced,
         .failed_statement = -1,
-        .sqlstate = queued->cancelled ? "57014" : "",
-        .reason = queued->cancelled ? "cancelled" : "the database can't be used",
-        .detail = queued->cancelled ? "" : pg->trouble,
+        .sqlstate = sqlstate,
+        .reason = reason,
+        .detail = detail,
         .results = no_results,
     };
+    pg->events.worked(pg->events.self, tag, &worked);
+}
+
+static void queued_refuse(struct pg *pg, struct pg_owed *owed)
+{
+    struct pg_queued *queued = CONTAINER(owed, struct pg_queued, owed);
     void *tag = queued->tag;
+    bool cancelled = queued->cancelled;
     list_remove(&owed->link);
     free(queued);
-    pg->events.worked(pg->events.self, tag, &worked);
+    if (cancelled)
+        pg_work_refuse(pg, tag, "57014", "cancelled", "", false);
+    else
+        pg_work_refuse(pg, tag, "", "the database can't be used", pg->trouble, false);
 }
 
 static void start(struct pg *pg, const struct db_work *work, void *tag)
@@ -575,13 +546,8 @@ void pg_work_refuse_queued(struct pg *pg)
         queued_refuse(pg, &queued_of(pg->queue.next)->owed);
 }
 
-void pg_work(void *self, const struct db_work *work, void *tag)
+void pg_work_start(struct pg *pg, const struct db_work *work, void *tag)
 {
-    struct pg *pg = self;
-    CHECK(work->call_count >= 0 && work->call_count <= LIMIT_CALLS);
-    CHECK(work->mode != DB_PREPARE || pg_gid_valid(work->gid));
-    CHECK(work->mode != DB_ONE_PHASE || work->gtrid);
-    CHECK(work->mode == DB_PREPARE || !work->row);
     if (pg->phase == PG_UP && list_empty(&pg->queue) && can_start(pg)) {
         start(pg, work, tag);
         return;
@@ -594,6 +560,19 @@ void pg_work(void *self, const struct db_work *work, void *tag)
         list_append(&pg->queue, &queued->owed.link);
     else
         pg_later(pg, &queued->owed);
+}
+
+void pg_work(void *self, const struct db_work *work, void *tag)
+{
+    struct pg *pg = self;
+    CHECK(work->call_count >= 0 && work->call_count <= LIMIT_CALLS);
+    CHECK(work->mode != DB_PREPARE || pg_gid_valid(work->gid));
+    CHECK(work->mode != DB_ONE_PHASE || work->gtrid);
+    CHECK(work->mode == DB_PREPARE || !work->row);
+    if (work->row && pg->phase == PG_UP)
+        pg_register_branch(pg, work, tag);
+    else
+        pg_work_start(pg, work, tag);
 }
 
 static void on_cancel_timer(uv_timer_t *timer)
@@ -628,6 +607,8 @@ void pg_work_cancel_done(struct pg *pg, uint64_t serial)
 void pg_cancel(void *self, void *tag)
 {
     struct pg *pg = self;
+    if (pg_register_cancel(pg, tag))
+        return;
     for (struct list *at = pg->queue.next; at != &pg->queue; at = at->next) {
         struct pg_queued *queued = queued_of(at);
         if (queued->tag != tag)

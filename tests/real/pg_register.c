@@ -74,6 +74,16 @@ static void turn_until_sql(struct rig *rig, const char *sql, const char *value)
 
 static const char lock_waits[] = "select count(*) from pg_locks where not granted";
 
+static void turn_until_ready(struct rig *rig)
+{
+    time_t limit = time(NULL) + 20;
+    while (!(pg_registers_ready(rig->pg) == 2)) {
+        if (time(NULL) > limit)
+            fail_msg("not within 20 s: the register's connection is back");
+        uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);
+    }
+}
+
 /* ---- the row of a branch -----------------------------------------------------------------------
  */
 
@@ -164,6 +174,61 @@ static void a_row_that_is_being_inserted_is_waited_for(void **state)
     assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
 }
 
+static void a_branch_that_is_cancelled_before_its_row_is_there_never_runs(void **state)
+{
+    struct rig *rig = *state;
+    struct db_statement statement = rig_take(rig_ten_of_a);
+    struct db_work work = rig_work_of(DB_PREPARE, rig_gid, &statement, 1);
+    struct db_register row = row_of(rig_gtrid, &fresh);
+    struct rig_answer answer = {0}, other = {0};
+    work.row = &row;
+    rig_sql(rig, "begin; insert into troth.register (gtrid, participant, sites, begun_us)"
+                 " values ('rig.c1.7.1', 'payments', '', 0)");
+    rig_work_begin(rig, &work, &answer);
+    turn_until_sql(rig, lock_waits, "1");
+    rig->in_call = true;
+    rig->port->cancel(rig->port->self, &answer);
+    rig->in_call = false;
+    rig_sql(rig, "rollback");
+    rig_until(rig, &answer.done, "the cancelled work is answered");
+    assert_int_equal(answer.outcome, DB_FAILED);
+    assert_string_equal(answer.sqlstate, "57014");
+    assert_false(answer.fenced);
+    assert_string_equal(rig_prepared_count(rig), "0");
+    row.gtrid = "rig.c1.7.2";
+    rig_work(rig, &work, &other);
+    assert_int_equal(other.outcome, DB_PREPARED);
+    assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
+}
+
+/* Of many rows that go together one was there: it alone is fenced. */
+static void a_fenced_branch_takes_no_other_with_it(void **state)
+{
+    enum { SOME = 8, FENCED = 5 };
+    struct rig *rig = *state;
+    struct rig_answer answers[SOME] = {{0}};
+    struct db_work works[SOME];
+    struct db_register rows[SOME];
+    char gids[SOME][40], gtrids[SOME][40];
+    for (int i = 0; i < SOME; i++) {
+        snprintf(gtrids[i], sizeof(gtrids[i]), "rig.c1.7.%d", i + 1);
+        snprintf(gids[i], sizeof(gids[i]), "troth.rig.c1.7.%d.0", i + 1);
+        works[i] = rig_work_of(DB_PREPARE, gids[i], NULL, 0);
+        rows[i] = row_of(gtrids[i], &fresh);
+        works[i].row = &rows[i];
+    }
+    assert_int_equal(rig_store(rig, &rows[FENCED], NULL), DB_STORED);
+    for (int i = 0; i < SOME; i++)
+        rig_work_begin(rig, &works[i], &answers[i]);
+    for (int i = 0; i < SOME; i++) {
+        rig_until(rig, &answers[i].done, "each branch is answered");
+        assert_int_equal(answers[i].fenced, i == FENCED);
+        assert_int_equal(answers[i].outcome, i == FENCED ? DB_FAILED : DB_PREPARED);
+        if (i != FENCED)
+            assert_int_equal(rig_finish(rig, gids[i], false), DB_FINISHED);
+    }
+}
+
 static void without_its_row_nothing_is_prepared(void **state)
 {
     struct rig *rig = *state;
@@ -180,6 +245,32 @@ static void without_its_row_nothing_is_prepared(void **state)
     assert_string_equal(answer.sqlstate, "23514");
     assert_non_null(strstr(answer.reason, "check constraint"));
     assert_string_equal(rig_prepared_count(rig), "0");
+}
+
+static void when_the_row_connection_is_lost_the_branch_has_failed(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_answer answer = {0}, again = {0};
+    struct db_work work = rig_work_of(DB_PREPARE, rig_gid, NULL, 0);
+    struct db_register row = row_of(rig_gtrid, &fresh);
+    char sql[100];
+    work.row = &row;
+    rig_sql(rig, "begin; insert into troth.register (gtrid, participant, sites, begun_us)"
+                 " values ('rig.c1.7.1', 'payments', '', 0)");
+    rig_work_begin(rig, &work, &answer);
+    turn_until_sql(rig, lock_waits, "1");
+    snprintf(sql, sizeof(sql), "select pg_terminate_backend(%d)",
+             rig->pg->rows.connection.backend_pid);
+    rig_sql(rig, sql);
+    rig_until(rig, &answer.done, "the work is answered");
+    assert_int_equal(answer.outcome, DB_FAILED);
+    assert_false(answer.fenced);
+    rig_sql(rig, "rollback");
+    assert_string_equal(rig_prepared_count(rig), "0");
+    turn_until_ready(rig);
+    rig_work(rig, &work, &again);
+    assert_int_equal(again.outcome, DB_PREPARED);
+    assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
 }
 
 /* The branch fails after its row, so there is no PREPARE to flush it: the log's end on the disk
@@ -219,7 +310,7 @@ static void what_was_prepared_is_there_after_a_power_cut_and_its_row_too(void **
     char gids[MANY][40], gtrids[MANY][40];
     for (int i = 0; i < MANY; i++) {
         snprintf(gtrids[i], sizeof(gtrids[i]), "rig.c1.7.%d", i + 1);
-        snprintf(gids[i], sizeof(gids[i]), "troth.%s.0", gtrids[i]);
+        snprintf(gids[i], sizeof(gids[i]), "troth.rig.c1.7.%d.0", i + 1);
         works[i] = rig_work_of(DB_PREPARE, gids[i], &statement, 1);
         rows[i] = row_of(gtrids[i], &fresh);
         works[i].row = &rows[i];
@@ -283,6 +374,42 @@ static void each_part_of_what_was_there_counts(void **state)
     for (int i = 0; i < 5; i++)
         assert_int_equal(rig_store(rig, &row, &not_there[i]), DB_CHANGED);
     expect_state(rig, rig_gtrid, &there);
+}
+
+/* The hot path has a statement of its own: it is as strict. */
+static void the_first_commit_is_accepted_by_a_fresh_register_only(void **state)
+{
+    struct rig *rig = *state;
+    const struct register_state commit = {.value = REGISTER_COMMIT};
+    const struct register_state others[] = {{.promised = {1, 0}},
+                                            {.promised = {0, 1}},
+                                            {{1, 0}, {1, 0}, REGISTER_EMPTY},
+                                            {{0, 1}, {0, 1}, REGISTER_EMPTY},
+                                            {.value = REGISTER_ABORT},
+                                            {.value = REGISTER_COMMIT}};
+    for (int i = 0; i < 6; i++) {
+        struct db_register row = row_of(rig_gtrid, &others[i]);
+        rig_sql(rig, "delete from troth.register");
+        assert_int_equal(rig_store(rig, &row, NULL), DB_STORED);
+        row.state = commit;
+        assert_int_equal(rig_store(rig, &row, &fresh), DB_CHANGED);
+        expect_state(rig, rig_gtrid, &others[i]);
+    }
+    rig_sql(rig, "delete from troth.register");
+    struct rig_answer answers[3] = {{0}};
+    struct db_register rows[] = {row_of(rig_gtrid, &commit), row_of("rig.c1.7.2", &commit),
+                                 row_of(rig_gtrid, &fresh)};
+    assert_int_equal(rig_store(rig, &rows[0], &fresh), DB_CHANGED);
+    assert_int_equal(rig_store(rig, &rows[2], NULL), DB_STORED);
+    for (int i = 0; i < 2; i++)
+        rig_store_begin(rig, &rows[i], &fresh, &answers[i]);
+    rig_store_begin(rig, &rows[0], &fresh, &answers[2]);
+    for (int i = 0; i < 3; i++)
+        rig_until(rig, &answers[i].done, "the stores are answered");
+    assert_int_equal(answers[0].stored, DB_STORED);
+    assert_int_equal(answers[1].stored, DB_CHANGED);
+    assert_int_equal(answers[2].stored, DB_CHANGED);
+    expect_state(rig, rig_gtrid, &commit);
 }
 
 /* Two processes at the same register: one holds the row, the other waits and finds it changed. */
@@ -425,24 +552,14 @@ static void wait_for_register_to_wait(struct rig *rig, const char *event)
     char sql[200];
     snprintf(sql, sizeof(sql),
              "select count(*) from pg_stat_activity where pid = %d and wait_event_type = '%s'",
-             rig->pg->reg.connection.backend_pid, event);
+             rig->pg->registers.connection.backend_pid, event);
     turn_until_sql(rig, sql, "1");
-}
-
-static void turn_until_ready(struct rig *rig)
-{
-    time_t limit = time(NULL) + 20;
-    while (!pg_register_ready(rig->pg)) {
-        if (time(NULL) > limit)
-            fail_msg("not within 20 s: the register's connection is back");
-        uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);
-    }
 }
 
 static void end_register_backend(struct rig *rig, const char *how)
 {
     char sql[100];
-    snprintf(sql, sizeof(sql), "select %s(%d)", how, rig->pg->reg.connection.backend_pid);
+    snprintf(sql, sizeof(sql), "select %s(%d)", how, rig->pg->registers.connection.backend_pid);
     rig_sql(rig, sql);
 }
 
@@ -500,12 +617,12 @@ static void a_statement_that_somebody_deallocated_is_prepared_again(void **state
 {
     struct rig *rig = *state;
     struct rig_answer load = {0};
-    pg_connection_query(&rig->pg->reg.connection, "deallocate all", 0, NULL);
-    rig->pg->reg.steps[0] = PG_REGISTER_STEPS;
-    rig->pg->reg.step_count = 1;
-    rig->pg->reg.step_next = 0;
-    rig->pg->reg.preparing = true;
-    pg_connection_sync(&rig->pg->reg.connection);
+    pg_connection_query(&rig->pg->registers.connection, "deallocate all", 0, NULL);
+    rig->pg->registers.steps[0] = NULL;
+    rig->pg->registers.step_count = 1;
+    rig->pg->registers.step_next = 0;
+    rig->pg->registers.preparing = true;
+    pg_connection_sync(&rig->pg->registers.connection);
     turn_until_ready(rig);
     rig_load(rig, rig_gtrid, &load);
     assert_int_equal(load.found, DB_FOUND_ERROR);
@@ -714,11 +831,15 @@ int main(void)
         WITH_RIG(a_prepared_branch_has_its_row_beside_it),
         WITH_RIG(a_row_that_was_there_fences_the_branch),
         WITH_RIG(a_row_that_is_being_inserted_is_waited_for),
+        WITH_RIG(a_branch_that_is_cancelled_before_its_row_is_there_never_runs),
+        WITH_RIG(a_fenced_branch_takes_no_other_with_it),
         WITH_RIG(without_its_row_nothing_is_prepared),
+        WITH_RIG(when_the_row_connection_is_lost_the_branch_has_failed),
         WITH_RIG(the_row_waits_for_no_flush),
         WITH_RIG(what_was_prepared_is_there_after_a_power_cut_and_its_row_too),
         WITH_RIG(a_store_changes_only_what_it_was_told_is_there),
         WITH_RIG(each_part_of_what_was_there_counts),
+        WITH_RIG(the_first_commit_is_accepted_by_a_fresh_register_only),
         WITH_RIG(of_two_stores_at_once_one_finds_the_other),
         WITH_RIG(two_participants_of_one_database_have_a_register_each),
         WITH_RIG(many_stores_share_a_transaction_and_survive_a_power_cut),
