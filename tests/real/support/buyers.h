@@ -1,6 +1,6 @@
-/* Buyers: a process of its own with a client that keeps many purchases in flight, and writes down
- * what it was told. A purchase with a key is asked for again until it is committed; one without is
- * asked for once. */
+/* Buyers: a process of its own, on the coordinator's host, with a client that keeps many purchases
+ * in flight, and writes down what it was told. A purchase with a key is asked for again until it is
+ * committed; one without is asked for once. */
 #ifndef TROTH_TESTS_REAL_BUYERS_H
 #define TROTH_TESTS_REAL_BUYERS_H
 
@@ -12,6 +12,7 @@ struct buyers {
     int keyed_percent; /* of the orders */
     int total;         /* ends after so many orders; 0: when told to */
     int timeout_ms;
+    bool three_phases;
     int participants; /* 0: purchases in the shop; else notes at `spread` of p0 ... p(N-1) */
     int spread;
     pid_t pid; /* out */
@@ -23,7 +24,7 @@ void buyers_start(struct shop *shop, struct buyers *buyers);
 void buyers_stop(struct shop *shop, struct buyers *buyers);
 /* Waits for the end of those with a total, so many seconds. */
 void buyers_wait(struct shop *shop, struct buyers *buyers, int seconds);
-/* How many they were told so by now: C committed, A aborted or refused, U unknown. */
+/* How many they were told so by now: C committed, A aborted or refused, U unknown; 0: any. */
 int buyers_count(struct shop *shop, const struct buyers *buyers, char told);
 /* Until they were told so of so many more. */
 void buyers_wait_committed(struct shop *shop, const struct buyers *buyers, int more);
