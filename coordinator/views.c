@@ -134,7 +134,9 @@ static Wire__SiteView *view_site(struct draft *draft, const struct tx *tx, int s
     if (site == 0) {
         view->name = draft->server->coordinator;
         view->reachable = true;
-        view_register(draft, &tx->machine.own, view);
+        /* Not before it is durable: until then it may be lost, and nothing rests on it. */
+        if (tx->position <= draft->server->durable_position)
+            view_register(draft, &tx->machine.own, view);
         return view;
     }
     const struct participant *participant = tx->branches[site - 1].participant;

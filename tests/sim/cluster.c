@@ -9,6 +9,7 @@
 #include "participant/agent.h"
 #include "tests/sim/database.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/lookers.h"
 #include "tests/sim/network.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/workload.h"
@@ -176,6 +177,8 @@ static void connected(struct node *connector, int link, const void *frame, size_
 {
     if (connector->class == &agent_class)
         agent_frame(connector->process, link, frame, size);
+    else if (connector->class == &looker_class)
+        looker_frame(connector, frame, size);
     else
         clients_frame(connector, frame, size);
 }
@@ -184,6 +187,8 @@ static void broken(struct node *connector, int link)
 {
     if (connector->class == &agent_class)
         agent_broken(connector->process, link);
+    else if (connector->class == &looker_class)
+        looker_broken(connector);
     else
         clients_broken(connector);
 }
@@ -294,6 +299,8 @@ void cluster_init(struct world *world)
     }
     for (int i = 0; i < world->client_count; i++)
         world->clients[i] = node_new(world, &client_class, "cli-", i);
+    if (world->protocols != PROTOCOLS_TWO_PHASE)
+        world->looker = node_new(world, &looker_class, "looker", 0);
     if (world_chance(world, PPM / 3))
         add_foreign(world);
 }
@@ -306,6 +313,8 @@ static void node_free(struct node *node)
 
 void cluster_fini(struct world *world)
 {
+    if (world->looker)
+        node_free(world->looker);
     for (int i = 0; i < world->client_count; i++)
         node_free(world->clients[i]);
     for (int i = 0; i < world->participant_count; i++) {
@@ -330,6 +339,8 @@ void cluster_start(struct world *world)
         node_start(world->agents[i]);
     for (int i = 0; i < world->client_count; i++)
         node_start(world->clients[i]);
+    if (world->looker)
+        node_start(world->looker);
 }
 
 static bool not_yet(char *why, size_t size, const char *name, const char *what, size_t count)

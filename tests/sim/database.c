@@ -521,6 +521,7 @@ static void operate(struct database *database, struct local *local)
     const struct world *world = database->world;
     bool commit = workload_verdict(world->workload, local->gtrid) ||
                   registers_decision(world->registers, local->gtrid) == REGISTER_COMMIT;
+    world->workload->operated = true;
     world_note(database->world, commit, "db%d: an operator ends %s", database->index, local->gid);
     database_finish(database, local, commit);
 }

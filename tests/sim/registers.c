@@ -358,6 +358,52 @@ void registers_told(struct registers *registers, const char *gtrid, bool committ
                     "a client", "is told");
 }
 
+void registers_shown_decided(struct registers *registers, const char *gtrid, uint8_t value)
+{
+    struct transaction *transaction = find(registers, gtrid);
+    if (transaction)
+        check_known(registers, transaction, value, "somebody who looks", "is shown");
+}
+
+static int site_named(const struct world *world, const char *name)
+{
+    for (int i = 0; i < world->participant_count; i++)
+        if (strcmp(world->agents[i]->name, name) == 0)
+            return i + 1;
+    return COORDINATOR;
+}
+
+static bool has_accepted(const struct transaction *transaction, int site,
+                         const struct register_state *state)
+{
+    for (size_t i = 0; i < transaction->acceptance_count; i++) {
+        const struct acceptance *acceptance = &transaction->acceptances[i];
+        if (ballot_compare(acceptance->ballot, state->accepted) == 0 &&
+            acceptance->value == state->value && acceptance->sites & 1u << site)
+            return true;
+    }
+    return false;
+}
+
+void registers_shown(struct registers *registers, const char *gtrid, const char *name,
+                     const struct register_state *state)
+{
+    const struct transaction *transaction = find(registers, gtrid);
+    int site = site_named(registers->world, name);
+    struct ballot none = {0, 0};
+    if (!transaction) {
+        if (state->value != REGISTER_EMPTY || ballot_compare(state->promised, none) != 0)
+            world_violation(registers->world, "%s: a register is shown, and there is none", gtrid);
+        return;
+    }
+    if (ballot_compare(state->promised, transaction->held[site].promised) > 0)
+        world_violation(registers->world, "%s: %s is shown to have promised %u.%u, and has not",
+                        gtrid, name_of(site), state->promised.round, state->promised.site);
+    if (state->value != REGISTER_EMPTY && !has_accepted(transaction, site, state))
+        world_violation(registers->world, "%s: %s is shown to have accepted %s, and has not", gtrid,
+                        name_of(site), registers_word(state->value));
+}
+
 enum register_value registers_decision(const struct registers *registers, const char *gtrid)
 {
     const struct transaction *transaction = find(registers, gtrid);

@@ -40,6 +40,12 @@ void registers_settling(struct registers *registers, const char *gtrid);
 /* A client is told how it ended. */
 void registers_told(struct registers *registers, const char *gtrid, bool committed);
 
+/* Somebody who looks is shown that it is decided so, or that this site's register was so: it was
+ * once, durably. */
+void registers_shown_decided(struct registers *registers, const char *gtrid, uint8_t value);
+void registers_shown(struct registers *registers, const char *gtrid, const char *site,
+                     const struct register_state *state);
+
 /* What a majority has accepted. */
 enum register_value registers_decision(const struct registers *registers, const char *gtrid);
 /* It has one participant, as far as is known: without its coordinator there is no majority. */

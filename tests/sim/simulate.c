@@ -124,10 +124,12 @@ static void run(struct world *world)
     bury(world);
     come_to_rest(world, 40 * SECOND_US, "the faults");
     workload_ask_again(workload);
+    come_to_rest(world, 10 * SECOND_US, "what was unknown");
     workload_probe(workload);
     come_to_rest(world, 15 * SECOND_US, "the probes");
     /* A sweep later every participant has told how things are. */
     world_run(world, world->now_us + 5 * SECOND_US);
+    workload->resting = !world->broken && !cluster_cleans();
     workload_inspect(workload);
     come_to_rest(world, 5 * SECOND_US, "the questions");
     if (!world->broken)

@@ -60,7 +60,9 @@ struct workload {
     bool meddling, calm;
     bool besieged;  /* coordinators are away often and for long: others must end what they began */
     bool forgetful; /* coordinators keep little, or lose their journals: branches get held */
+    bool resting;   /* everything has ended */
     bool asked_again;   /* after everything came to rest: nothing may be unknown any more */
+    bool operated;      /* an operator has ended some branch */
     bool resolving;     /* what is held is only noted down now */
     uint64_t held[256]; /* hashes of their gids */
     int held_count;

@@ -14,7 +14,7 @@ enum {
     MAX_PARTICIPANTS = 5,
     MAX_CLIENTS = 3,
     /* A participant may have a second process for a while. */
-    MAX_NODES = MAX_COORDINATORS + 2 * MAX_PARTICIPANTS + MAX_CLIENTS,
+    MAX_NODES = MAX_COORDINATORS + 2 * MAX_PARTICIPANTS + MAX_CLIENTS + 1,
 };
 
 #define SECOND_US      UINT64_C(1000000)
@@ -57,6 +57,7 @@ struct world {
     struct node *agents[MAX_PARTICIPANTS];
     struct node *rivals[MAX_PARTICIPANTS];
     struct node *clients[MAX_CLIENTS];
+    struct node *looker; /* NULL where participants have no doors */
     struct disk *disks[MAX_COORDINATORS];
     struct database *databases[MAX_PARTICIPANTS];
     int coordinator_count, participant_count, client_count;
