@@ -13,7 +13,7 @@
 #include "tests/real/support/shop_files.h"
 #include "tests/real/support/wait.h"
 
-enum { WORDS = 40 };
+enum { WORDS = 40, MADE = 8 };
 
 /* ---- the command line ---------------------------------------------------------------------- */
 
@@ -127,7 +127,7 @@ void said_has(struct said *said, const char *text)
 struct words {
     const char *words[WORDS];
     int count;
-    char made[6][192];
+    char made[MADE][192];
     int made_count;
 };
 
@@ -143,7 +143,7 @@ static void make_word(struct words *words, const char *format, ...)
 {
     char *word = words->made[words->made_count++];
     va_list arguments;
-    CHECK(words->made_count <= 6);
+    CHECK(words->made_count <= MADE);
     va_start(arguments, format);
     vsnprintf(word, sizeof(words->made[0]), format, arguments);
     va_end(arguments);
@@ -192,6 +192,8 @@ static void add_calls(struct words *words, const struct purchase *purchase)
     } else {
         add_purchase(words, purchase);
     }
+    if (purchase->also)
+        add_note(words, purchase->also, purchase->order);
 }
 
 void purchase_begin(struct shop *shop, struct purchase *purchase)
@@ -265,16 +267,37 @@ bool books_none_prepared(void)
     return true;
 }
 
+static bool none_is_prepared(void *self)
+{
+    (void)self;
+    return books_none_prepared();
+}
+
+int books_wait_none_prepared(int seconds)
+{
+    uint64_t begun_ms = wait_now_ms();
+    wait_for(none_is_prepared, NULL, seconds, "nothing is prepared");
+    return (int)(wait_now_ms() - begun_ms);
+}
+
+static bool does_not_list(struct shop *shop, const char *const *words, const char *text)
+{
+    struct said said = shop_command(shop, words);
+    bool none = said.code == 0 && !strstr(said.output, text);
+    said_fini(&said);
+    return none;
+}
+
 static bool is_settled(void *self)
 {
     struct shop *shop = self;
     if (!books_none_prepared())
         return false;
-    const char *words[] = {"--timeout", "2s", "tx", "list", "--in-doubt", "--json", NULL};
-    struct said said = shop_command(shop, words);
-    bool none = said.code == 0 && !strstr(said.output, "\"gtrid\"");
-    said_fini(&said);
-    return none;
+    const char *in_doubt[] = {"--timeout", "2s", "tx", "list", "--in-doubt", "--json", NULL};
+    /* An aborted one that is not acknowledged may still be prepared somewhere. */
+    const char *all[] = {"--timeout", "2s", "tx", "list", "--json", NULL};
+    return does_not_list(shop, in_doubt, "\"gtrid\"") &&
+           does_not_list(shop, all, "\"ended\":null") && books_none_prepared();
 }
 
 void books_wait_settled(struct shop *shop)
@@ -364,4 +387,13 @@ int books_count_purchase(const struct purchase *purchase)
     int count = books_count_notes("orders", purchase->order);
     assert_int_equal(books_count_notes(other, purchase->order), count);
     return count;
+}
+
+void books_newest_gtrid(char *gtrid, size_t size)
+{
+    PGresult *result =
+        cluster_query("orders", "select gtrid from troth.register order by at desc limit 1");
+    assert_int_equal(PQntuples(result), 1);
+    snprintf(gtrid, size, "%s", PQgetvalue(result, 0, 0));
+    PQclear(result);
 }

@@ -33,6 +33,7 @@ struct purchase {
     const char *alone;  /* one phase: only a note, at this participant */
     const char *dawdle; /* a note at orders, and one at this participant that takes a second */
     const char *pair;   /* a note at orders, and one at this participant */
+    const char *also;   /* and a note at this one */
     char order[32];     /* out; in with `again`: the same order once more */
     bool again;
     pid_t pid;
@@ -50,6 +51,8 @@ void purchase_wait_possible(struct shop *shop);
 /* Waits until no database has a prepared transaction and the coordinator owes nothing. */
 void books_wait_settled(struct shop *shop);
 bool books_none_prepared(void);
+/* Waits for that alone, whoever lives; returns how long it took. */
+int books_wait_none_prepared(int seconds);
 /* Waits until so many are prepared in the database of a participant. */
 void books_wait_prepared(const char *participant, int count);
 /* By SQL: each order is in all three databases or in none, and not twice; the money and the lamps
@@ -59,5 +62,7 @@ int books_check(void);
 int books_count(const char *order);
 int books_count_purchase(const struct purchase *purchase); /* wherever it has effects */
 int books_count_notes(const char *participant, const char *order);
+/* The newest transaction of three phases: the id of the row in the register of orders. */
+void books_newest_gtrid(char *gtrid, size_t size);
 
 #endif

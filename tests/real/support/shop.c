@@ -260,17 +260,31 @@ void shop_wait_logged(struct shop *shop, enum process process, const char *text)
     wait_for(has_logged, &place, 30, what);
 }
 
+/* In the answer to `participant list --json`. */
+static bool is_up(const char *list, const char *participant)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "\"name\":\"%s\"", participant);
+    const char *view = strstr(list, name);
+    if (!view)
+        return false;
+    const char *next = strstr(view + 1, "\"name\":");
+    char *own = next ? strndup(view, (size_t)(next - view)) : strdup(view);
+    bool up = strstr(own, "\"connected\":true") && strstr(own, "\"database_up\":true");
+    free(own);
+    return up;
+}
+
 static bool is_connected(void *self)
 {
     struct shop *shop = self;
     const char *words[] = {"--timeout", "2s", "participant", "list", "--json", NULL};
     struct said said = shop_command(shop, words);
-    int up = 0;
-    for (const char *at = said.output; (at = strstr(at, "\"database_up\":true")); at++)
-        up++;
-    bool connected = !strstr(said.output, "\"connected\":false");
+    bool connected = true;
+    for (enum process p = ORDERS; p < PROCESSES; p++)
+        connected = connected && is_up(said.output, process_names[p]);
     said_fini(&said);
-    return up == PROCESSES - 1 && connected;
+    return connected;
 }
 
 void shop_wait_connected(struct shop *shop)
