@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/check.h"
+#include "core/id.h"
 #include "io/pg_array.h"
 #include "io/pg_private.h"
 
@@ -76,16 +77,16 @@ void pg_clean(void *self, uint64_t age_us)
 
 /* ---- settling -------------------------------------------------------------------------------- */
 
-/* A row that is not there, or is not known as committed, or is being changed: no bit of it. */
+/* A row that is not there or is not known as committed: no bit of it. What is being stored at this
+ * moment, which nobody needs any more, is not waited for long: all of the slice stays then. */
 static const char settle_sql[] =
-    "with " LAZY ", " PREPARED ", applied as materialized (select r.gtrid, a.seq"
-    "   from unnest($5::bigint[]) a (seq) join troth.register r on r.participant = $1"
-    "   and r.gtrid = concat($2::text, '.', $3::text, '.', $4::bigint, '.', a.seq)"
-    "   where r.value = 2 and " NOT_PREPARED " for update of r skip locked),"
-    " gone as (delete from troth.register r using applied a, lazy"
-    "   where r.participant = $1 and r.gtrid = a.gtrid returning a.seq)"
+    "with lazy as materialized (select set_config('synchronous_commit', 'off', true),"
+    "   set_config('lock_timeout', '50ms', true)), " PREPARED
+    ", gone as (delete from troth.register r using lazy where r.participant = $1"
+    "   and r.gtrid = any($5::text[]) and r.value = 2 and " NOT_PREPARED
+    "   returning split_part(r.gtrid, '.', 4)::bigint as seq)"
     " insert into troth.settled as s (cluster, coordinator, epoch, block, bits)"
-    "   select $2, $3, $4, seq / 4096,"
+    "   select $2, $3, $4::bigint, seq / 4096,"
     "     bit_or(set_bit(0::bit(4096), (seq % 4096)::int, 1)) from gone group by seq / 4096"
     " on conflict (cluster, coordinator, epoch, block)"
     "   do update set bits = s.bits | excluded.bits, at = excluded.at";
@@ -103,9 +104,11 @@ static void settle(struct pg *pg, const char *coordinator, uint64_t epoch, const
 {
     struct pg_request *request = pg_request_new(settle_sql, settle_answer, NULL);
     struct pg_array array = {0};
-    for (size_t i = 0; i < count; i++)
-        if (seqs[i] <= INT64_MAX)
-            pg_array_number(&array, (int64_t)seqs[i]);
+    gtrid_text gtrid;
+    for (size_t i = 0; i < count; i++) {
+        gtrid_format(gtrid, pg->cluster, coordinator, (struct txid){epoch, seqs[i]});
+        pg_array_text(&array, gtrid);
+    }
     pg_request_value(request, xstrdup(pg->participant));
     pg_request_value(request, xstrdup(pg->cluster));
     pg_request_value(request, xstrdup(coordinator));
