@@ -132,6 +132,8 @@ static void ask(struct buying *buying, struct order *order)
         say_purchase(&words, order);
     Wire__Submit submit = WIRE__SUBMIT__INIT;
     submit.request = (uint64_t)(order - buying->orders);
+    if ((int)(order->chance / 10000 % 100) < buying->plan.three_phase_percent)
+        submit.protocol = WIRE__PROTOCOL__THREE_PHASE;
     submit.timeout_ms = (uint32_t)buying->plan.timeout_ms;
     submit.key = order->keyed ? order->id : (char *)"";
     if (buying->plan.three_phases)

@@ -10,7 +10,8 @@ struct buyers {
     int in_flight;
     unsigned seed;     /* of customers, goods and keys; also in the names of the orders */
     int keyed_percent; /* of the orders */
-    int total;         /* ends after so many orders; 0: when told to */
+    int three_phase_percent;
+    int total; /* ends after so many orders; 0: when told to */
     int timeout_ms;
     bool three_phases;
     int participants; /* 0: purchases in the shop; else notes at `spread` of p0 ... p(N-1) */

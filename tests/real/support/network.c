@@ -176,3 +176,24 @@ void network_split(struct network *network, const char *parts)
     if (!run_in(network->middle, script))
         fail_msg("the network could not be split: %s", parts);
 }
+
+/* The sender has the address of a card that nobody has. */
+static void set_neighbour(struct network *network, int from, int to, const char *action)
+{
+    char *script = xasprintf("ip neighbour %s %s dev eth0 lladdr 02:00:00:00:00:01\n", action,
+                             network->addresses[to]);
+    bool done = run_in(network->spaces[from], script);
+    free(script);
+    if (!done)
+        fail_msg("the neighbour could not be changed: %s", action);
+}
+
+void network_block(struct network *network, int from, int to)
+{
+    set_neighbour(network, from, to, "replace");
+}
+
+void network_unblock(struct network *network, int from, int to)
+{
+    set_neighbour(network, from, to, "delete");
+}

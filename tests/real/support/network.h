@@ -21,5 +21,8 @@ void network_enter(const struct network *network, int host);
 /* One digit a host: those of the same digit hear each other. "0111" cuts the first host off; "0000"
  * heals. */
 void network_split(struct network *network, const char *parts);
+/* What one host sends to the other is lost, in this direction alone; all else goes on. */
+void network_block(struct network *network, int from, int to);
+void network_unblock(struct network *network, int from, int to);
 
 #endif
