@@ -87,7 +87,8 @@ static void check_journal(struct findings *findings, const Wire__CoordinatorView
           level == LEVEL_OK ? ""
                             : "free space on the file system of journal.directory: a coordinator "
                               "that can't write its journal stops",
-          "%s in %" PRIu64 " segments, %s free", used, view->journal_segments, left);
+          "%s in %" PRIu64 " segment%s, %s free", used, view->journal_segments,
+          view->journal_segments == 1 ? "" : "s", left);
 }
 
 static void check_coordinator(struct findings *findings, const Wire__CoordinatorView *view)
@@ -232,7 +233,9 @@ static void check_listen(struct findings *findings, const Wire__Answer *answer)
     if (silent == 0)
         return;
     snprintf(findings->subject, sizeof(findings->subject), "3pc");
-    found(findings, LEVEL_INFO, "where --protocol 3pc is wanted, set `listen` in participant.yaml",
+    found(findings, LEVEL_INFO,
+          "where --protocol 3pc is wanted, set `listen` in participant.yaml; if it is set, another "
+          "process has that address (see the log)",
           "not with %s: no address where the other participants reach %s", names,
           silent == 1 ? "it" : "them");
 }
@@ -402,8 +405,9 @@ static int run(const struct command *self, int argc, char **argv)
         json_close(&findings.json, '}');
         print_json(&findings.json);
     } else if (!well) {
-        printf("\n%d problems, %d warnings\n", findings.counts[LEVEL_PROBLEM],
-               findings.counts[LEVEL_WARNING]);
+        int problems = findings.counts[LEVEL_PROBLEM], warnings = findings.counts[LEVEL_WARNING];
+        printf("\n%d problem%s, %d warning%s\n", problems, problems == 1 ? "" : "s", warnings,
+               warnings == 1 ? "" : "s");
     }
     return well ? EXIT_DONE : EXIT_ABORTED;
 }

@@ -334,8 +334,9 @@ static void print_report(const char *directory, bool sound, const struct journal
     time_text bytes;
     print_escaped(stdout, directory);
     printf(": %s\n", sound ? "sound" : "DAMAGED; read so far:");
-    printf("  %" PRIu64 " segments, %" PRIu64 " frames, %" PRIu64 " records, %s\n",
-           report->segments, report->frames, report->records, bytes_format(bytes, report->bytes));
+    printf("  %" PRIu64 " segment%s, %" PRIu64 " frames, %" PRIu64 " records, %s\n",
+           report->segments, report->segments == 1 ? "" : "s", report->frames, report->records,
+           bytes_format(bytes, report->bytes));
     if (report->torn_tail) {
         printf("  torn tail in ");
         print_escaped(stdout, report->torn_file);

@@ -46,11 +46,21 @@ static int find_word(const char *const *words, const char *word)
     return -1;
 }
 
+/* As a file's mistake is told. */
+static bool not_a_word(struct error *error, const char *what, const char *word,
+                       const char *const *words)
+{
+    const char *near = error_nearest(word, words, 2);
+    error_set(error, ERROR_USAGE, "%s: \"%.40s\" is not one of %s, %s%s%s%s", what, word, words[0],
+              words[1], near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return false;
+}
+
 bool order_protocol(struct order *order, const char *word, struct error *error)
 {
     int index = find_word(protocols, word);
     if (index < 0)
-        return error_set(error, ERROR_USAGE, "protocol: \"%.40s\" is neither 2pc nor 3pc", word);
+        return not_a_word(error, "protocol", word, protocols);
     order->submit.protocol = index == 0 ? WIRE__PROTOCOL__TWO_PHASE : WIRE__PROTOCOL__THREE_PHASE;
     return true;
 }
@@ -59,8 +69,7 @@ bool order_wait(struct order *order, const char *word, struct error *error)
 {
     int index = find_word(waits, word);
     if (index < 0)
-        return error_set(error, ERROR_USAGE, "wait: \"%.40s\" is neither decided nor applied",
-                         word);
+        return not_a_word(error, "wait", word, waits);
     order->submit.wait = index == 0 ? WIRE__WAIT__APPLIED : WIRE__WAIT__DECIDED;
     return true;
 }

@@ -50,7 +50,9 @@ static void read_listen(struct yaml *yaml, const struct yaml_node *root, struct 
     static const char *const every_address[] = {"tcp://0.0.0.0:", "tcp://[::]:", "tcp://*:"};
     const struct yaml_node *node = yaml_get(root, "listen");
     const char *address = yaml_string(yaml, node, NULL);
-    for (size_t i = 0; address && i < sizeof(every_address) / sizeof(*every_address); i++) {
+    if (!address)
+        return;
+    for (size_t i = 0; i < sizeof(every_address) / sizeof(*every_address); i++) {
         if (strncmp(address, every_address[i], strlen(every_address[i])) != 0)
             continue;
         yaml_mistake(yaml, node,

@@ -155,9 +155,11 @@ static void wrong_calls_are_told_before_anything_is_sent(void **state)
            WORDS("submit", "a.b", "[1]"));
     expect(2, NULL, "arguments of a.b: not valid JSON", WORDS("submit", "a.b", "x=5"));
     expect(2, NULL, "arguments without a call before them", WORDS("submit", "{}"));
-    expect(2, NULL, "protocol: \"4pc\" is neither 2pc nor 3pc",
-           WORDS("submit", "--protocol", "4pc", "a.b"));
-    expect(2, NULL, "wait: \"ever\" is neither decided nor applied",
+    expect(2, NULL, "protocol: \"three\" is not one of 2pc, 3pc",
+           WORDS("submit", "--protocol", "three", "a.b"));
+    expect(2, NULL, "protocol: \"3PC\" is not one of 2pc, 3pc; did you mean \"3pc\"?",
+           WORDS("submit", "--protocol", "3PC", "a.b"));
+    expect(2, NULL, "wait: \"ever\" is not one of applied, decided",
            WORDS("submit", "--wait", "ever", "a.b"));
     expect(2, NULL, "--key: its value is empty", WORDS("submit", "--key=", "a.b"));
     expect(2, NULL, "key: byte 2 is a control character", WORDS("submit", "--key=a\n", "a.b"));

@@ -424,9 +424,9 @@ static void doctor_tells_what_is_wrong_with_the_coordinator(void **state)
     expect_finding(desk, "problem  coordinator c1: 2 hazards");
     health_init(&health, desk);
     health.coordinator.journal_free_bytes = 500 << 20;
-    expect_finding(desk, "warning  journal: 0 bytes in 1 segments, 500 MiB free");
+    expect_finding(desk, "warning  journal: 0 bytes in 1 segment, 500 MiB free");
     health.coordinator.journal_free_bytes = 5 << 20;
-    expect_finding(desk, "problem  journal: 0 bytes in 1 segments, 5.0 MiB free");
+    expect_finding(desk, "problem  journal: 0 bytes in 1 segment, 5.0 MiB free");
     health_init(&health, desk);
     view_init(&view);
     view.tx.begun_us = 1;

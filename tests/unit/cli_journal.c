@@ -115,7 +115,7 @@ static void a_whole_journal_is_sound(void **state)
     struct desk *desk = *state;
     struct run run = kit_run(NULL, WORDS("journal", "verify", desk->directory));
     assert_code(run, 0);
-    assert_out(run, ": sound\n  1 segments, ");
+    assert_out(run, ": sound\n  1 segment, ");
     assert_out(run, " 3 records, ");
     assert_null(strstr(run.out, "torn"));
     run_fini(&run);

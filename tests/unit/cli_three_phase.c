@@ -572,7 +572,7 @@ static void doctor_at_a_participant_vouches_for_no_coordinator(void **state)
     expect_at_payments(&run);
     assert_out(run, "warning  coordinator: not asked: participant payments has answered\n");
     assert_out(run, "ok       participant payments: connected");
-    assert_out(run, "\n0 problems, 1 warnings\n");
+    assert_out(run, "\n0 problems, 1 warning\n");
     run_fini(&run);
     run = ask(desk, WORDS("doctor", "--json"));
     assert_code(run, 1);
