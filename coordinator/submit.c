@@ -190,7 +190,8 @@ static bool sites_sound(const Wire__Submit *submit, const struct cast *cast, str
         }
         SAY(r->message, "participant %s takes no part in three-phase commit", participant->name);
         SAY(r->detail, "it has told no address at which the other participants reach it");
-        SAY(r->hint, "set `listen` in its participant.yaml, or submit with --protocol 2pc");
+        SAY(r->hint, "set `listen` in its participant.yaml (if it is set, its log says who has the "
+                     "address), or submit with --protocol 2pc");
         return refuse(r, "no_listen", participant->name, "");
     }
     return true;

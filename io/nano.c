@@ -335,7 +335,10 @@ static bool bind_or_connect(struct nano *nano, enum kind kind, struct error *err
         return true;
     int number = errno;
     if (kind == PATIENT_ACCEPTOR && number == EADDRINUSE) {
-        log_write(LOG_WARNING, "another process listens on %s: waiting for its end", nano->address);
+        log_write(
+            LOG_WARNING,
+            "another process listens on %s: waiting for its end. Until then nobody comes in here",
+            nano->address);
         return true;
     }
     error_set(error, ERROR_IO, "cannot %s %s: %s", nano->acceptor ? "listen on" : "connect to",
@@ -398,6 +401,11 @@ struct nano *nano_connect(struct loop *loop, const char *address, size_t frame_b
                           const struct nano_events *events, struct error *error)
 {
     return nano_open(loop, address, CONNECTOR, frame_bytes, events, error);
+}
+
+bool nano_listens(const struct nano *nano)
+{
+    return nano->acceptor && nano->endpoint >= 0;
 }
 
 const struct link_port *nano_link(struct nano *nano)

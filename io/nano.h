@@ -28,6 +28,8 @@ struct nano *nano_listen_when_free(struct loop *loop, const char *address, size_
                                    const struct nano_events *events, struct error *error);
 struct nano *nano_connect(struct loop *loop, const char *address, size_t frame_bytes,
                           const struct nano_events *events, struct error *error);
+/* Of an acceptor: false while it waits for its address. A turn of the loop follows the change. */
+bool nano_listens(const struct nano *nano);
 const struct link_port *nano_link(struct nano *nano);
 /* Checks the text of an address without opening anything. */
 bool nano_address_check(const char *address, bool loopback_only, struct error *error);

@@ -506,6 +506,14 @@ void agent_door_frame(struct agent *agent, uint64_t route, const void *frame, si
     transport_frame(agent->door, route, frame, size);
 }
 
+void agent_door_listens(struct agent *agent, bool listens)
+{
+    if (agent->unlistened == !listens)
+        return;
+    agent->unlistened = !listens;
+    status_send_all(agent);
+}
+
 /* A line that was hung up may have had frames on their way. */
 void agent_line_frame(struct agent *agent, int line, const void *frame, size_t size)
 {

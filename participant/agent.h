@@ -40,6 +40,9 @@ const struct db_events *agent_db_events(struct agent *agent);
 void agent_frame(struct agent *agent, int link, const void *frame, size_t size);
 void agent_broken(struct agent *agent, int link); /* the link noticed a broken connection */
 void agent_door_frame(struct agent *agent, uint64_t route, const void *frame, size_t size);
+/* Can others come in at the door? So it is at first. While they can't, config->listen is told to
+ * nobody: a transaction of three phases that counts on it would have a site that can't be asked. */
+void agent_door_listens(struct agent *agent, bool listens);
 void agent_line_frame(struct agent *agent, int line, const void *frame, size_t size);
 void agent_line_broken(struct agent *agent, int line);
 uint64_t agent_settle(struct agent *agent); /* as server_settle */

@@ -100,7 +100,8 @@ struct agent {
     const struct operation_set *operations;
     int connections;
     uint64_t sweep_us, barrier_keep_us;
-    char *listen; /* "": none */
+    char *listen;    /* "": none */
+    bool unlistened; /* another process has that address */
     uint64_t heartbeat_us, patience_us;
     int64_t started_us; /* wall clock */
     struct host_port host;

@@ -119,6 +119,8 @@ static void on_stop(void *self)
 static uint64_t settle(void *self)
 {
     struct daemon *daemon = self;
+    if (daemon->door)
+        agent_door_listens(daemon->agent, nano_listens(daemon->door));
     uint64_t next = agent_settle(daemon->agent);
     if (!daemon->ready && agent_ready(daemon->agent)) {
         daemon->ready = true;

@@ -258,7 +258,7 @@ void status_fill(struct agent *agent, struct status *status)
     wire->held = status->held;
     wire->operations = xcalloc((size_t)agent->operations->count + 1, sizeof(char *));
     wire->n_operations = list_operations(agent->operations, wire->operations);
-    wire->listen = agent->listen;
+    wire->listen = agent->unlistened ? (char *)"" : agent->listen;
     wire->terminating = agent->terminating;
     wire->minority = agent->minority;
 }

@@ -478,7 +478,10 @@ static void turned(struct agent *agent, struct site *site, enum proposer_turn tu
     case PROPOSER_NOTHING:
         break;
     case PROPOSER_PROGRESSED:
-        set_minority(agent, site, false);
+        /* A majority has promised. Less than that, as two of four that outbid each other grant in
+         * every round, is still a minority, and is not to be reported anew each time. */
+        if (site->termination->proposer.phase == PROPOSER_ACCEPTING)
+            set_minority(agent, site, false);
         ask_others(agent, site);
         break;
     case PROPOSER_WAS_OUTBID:

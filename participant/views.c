@@ -146,6 +146,16 @@ static char *waits_for_majority(struct draft *draft, const struct site *site)
     return take_text(draft, text);
 }
 
+static char *waits_for_asker(struct draft *draft, const struct site *site)
+{
+    char text[80];
+    if (!site->minority)
+        return (char *)"another site, which asks too";
+    snprintf(text, sizeof(text), "a majority of its %d sites; another asks for it, too",
+             site->termination->proposer.sites);
+    return take_text(draft, text);
+}
+
 static char *waits_for(struct draft *draft, const struct entry *entry)
 {
     const struct site *site = entry->site;
@@ -155,7 +165,7 @@ static char *waits_for(struct draft *draft, const struct entry *entry)
     if (!in_doubt)
         return (char *)"";
     if (site && termination_runs(site) && site->termination)
-        return site->course == COURSE_RESTING ? (char *)"another site, which asks too"
+        return site->course == COURSE_RESTING ? waits_for_asker(draft, site)
                                               : waits_for_majority(draft, site);
     if (site && termination_runs(site))
         return (char *)"others that are finished first";

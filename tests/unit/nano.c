@@ -391,11 +391,14 @@ static void a_port_in_use_can_be_waited_for(void **state)
     struct nano *next =
         nano_listen_when_free(bench->loop, bench->address, FRAME_BYTES, &events, &error);
     assert_non_null(next);
+    assert_false(nano_listens(next));
+    assert_true(nano_listens(bench->acceptor.nano));
     assert_true(send_from(&bench->acceptor, "welcome", 7)); /* still its holder's */
     assert_true(happens(bench, answer_came));
     nano_close(bench->acceptor.nano, 0);
     bench->acceptor.nano = next;
     meet(bench);
+    assert_true(nano_listens(next));
     assert_null(
         nano_listen_when_free(bench->loop, "tcp://192.0.2.1:7400", FRAME_BYTES, &events, &error));
     bench_free(bench);

@@ -202,6 +202,49 @@ static void a_minority_says_so(void **state)
     assert_int_equal(status->terminating + status->minority, 0);
 }
 
+/* Two of four that ask by turns: each round is outbid by the next, and none finds a majority. */
+static void a_minority_that_is_outbid_says_so_once(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    all_answer(false);
+    orders->answers = true;
+    inventory->away = true;
+    judge(WIRE__VERDICT__VERDICT_HOLD);
+    pass(5000000);
+    int count;
+    assert_int_equal(last_status(&count)->minority, 1);
+    clear_inbox();
+    for (int i = 0; i < 5; i++) {
+        uint32_t round = (uint32_t)table.state.promised.round;
+        ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {round + 1, 1});
+        pass(5000000);
+        assert_true(table.state.promised.round > round + 1); /* it has begun again */
+    }
+    for (int i = 0; i < inbox_count; i++) {
+        if (inbox[i]->body_case == WIRE__MESSAGE__BODY_STATUS)
+            assert_int_equal(inbox[i]->status->minority, 1);
+    }
+    all_answer(true);
+    inventory->away = false;
+    expect_finish(false, 6000000);
+}
+
+static void an_address_that_is_not_listened_on_is_told_to_nobody(void **state)
+{
+    (void)state;
+    int count;
+    clear_inbox();
+    agent_door_listens(agent, false);
+    settle();
+    assert_string_equal(last_status(&count)->listen, "");
+    clear_inbox();
+    agent_door_listens(agent, true);
+    settle();
+    assert_string_equal(last_status(&count)->listen, "tcp://127.0.0.1:7412");
+    assert_int_equal(count, 1);
+}
+
 static void who_is_outbid_rests_and_tries_again_higher(void **state)
 {
     (void)state;
@@ -604,6 +647,8 @@ int main(void)
         TEST(its_own_register_is_asked_first),
         TEST(two_of_four_are_no_majority_and_three_are),
         TEST(a_minority_says_so),
+        TEST(a_minority_that_is_outbid_says_so_once),
+        TEST(an_address_that_is_not_listened_on_is_told_to_nobody),
         TEST(who_is_outbid_rests_and_tries_again_higher),
         TEST(who_is_asked_by_another_terminator_leaves_it_the_first_move),
         TEST(what_is_heard_as_decided_is_kept_in_the_row),
