@@ -339,7 +339,9 @@ static bool was_unknown(const struct transfer *transfer)
 void workload_ask_again(struct workload *workload)
 {
     struct world *world = workload->world;
-    workload->asked_again = !cluster_cleans();
+    if (cluster_cleans())
+        return; /* there it may be unknown for ever */
+    workload->asked_again = true;
     for (int i = 0; i < workload->transfer_count; i++) {
         const struct transfer *transfer = &workload->transfers[i];
         if (cluster_gone(world, transfer->coordinator) || !transfer->key[0] ||

@@ -49,6 +49,7 @@ static void add_verdict(struct jobs_report *report, const struct verdict *verdic
     report->three_phase.committed += (uint64_t)verdict->three_phase.committed;
     report->three_phase.aborted += (uint64_t)verdict->three_phase.aborted;
     report->three_phase.terminated += (uint64_t)verdict->three_phase.terminated;
+    report->three_phase.alone += (uint64_t)verdict->three_phase.alone;
 }
 
 static _Noreturn void work(const struct jobs_plan *plan, struct slot *slot)
@@ -156,6 +157,7 @@ static void gather(struct jobs_report *report, const struct jobs_report *part)
     report->three_phase.committed += part->three_phase.committed;
     report->three_phase.aborted += part->three_phase.aborted;
     report->three_phase.terminated += part->three_phase.terminated;
+    report->three_phase.alone += part->three_phase.alone;
 }
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report)

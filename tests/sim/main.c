@@ -128,9 +128,10 @@ static int run_one(const struct options *options)
     if (three->begun)
         printf(
             "%d three-phase transactions: %d proposed, %d decided commit, %d decided abort; %d of "
-            "these by a participant; %d coordinators gone for good\n",
+            "these by a participant; %d ended somewhere while their coordinator was away; %d "
+            "coordinators gone for good\n",
             three->begun, three->proposed, three->committed, three->aborted, three->terminated,
-            verdict.gone);
+            three->alone, verdict.gone);
     return verdict.broken;
 }
 
@@ -164,9 +165,12 @@ static int run_many(const struct options *options, const char *program)
            report.hazards, report.lost, report.restarts);
     printf("%" PRIu64 " three-phase transactions: %" PRIu64 " proposed, %" PRIu64
            " decided commit, %" PRIu64 " decided abort; %" PRIu64
-           " of these by a participant; %" PRIu64 " coordinators gone for good\n",
+           " of these by a participant; %" PRIu64
+           " ended somewhere while their coordinator was away; %" PRIu64
+           " coordinators gone for good\n",
            report.three_phase.begun, report.three_phase.proposed, report.three_phase.committed,
-           report.three_phase.aborted, report.three_phase.terminated, report.gone);
+           report.three_phase.aborted, report.three_phase.terminated, report.three_phase.alone,
+           report.gone);
     return report.failures > 0;
 }
 

@@ -156,10 +156,13 @@ static void split(struct world *world)
 
 static const char *any_point(struct world *world, bool coordinator)
 {
-    static const char *const at_coordinator[] = {"coordinator.voted",    "coordinator.deciding",
-                                                 "coordinator.proposed", "coordinator.asked",
-                                                 "coordinator.granted",  "coordinator.decided",
-                                                 "coordinator.promised", "coordinator.terminating"};
+    /* More often where others have accepted commit, and no majority has. */
+    static const char *const at_coordinator[] = {
+        "coordinator.voted",    "coordinator.deciding",   "coordinator.proposed",
+        "coordinator.asked",    "coordinator.asked",      "coordinator.asked",
+        "coordinator.granted",  "coordinator.granted",    "coordinator.granted",
+        "coordinator.decided",  "coordinator.decided",    "coordinator.told",
+        "coordinator.promised", "coordinator.terminating"};
     static const char *const at_participant[] = {
         "participant.prepared",       "participant.voted",       "participant.asked",
         "participant.stored",         "participant.terminating", "participant.terminated",
@@ -171,16 +174,37 @@ static const char *any_point(struct world *world, bool coordinator)
                                         sizeof(at_participant) / sizeof(at_participant[0]) - 1)];
 }
 
+/* A crash at a point leaves what was done before its turn; some effects later it may leave a part
+ * of what the point leads to: some of the sites were asked, or told. */
+static void arm(struct node *node, bool coordinator, int64_t passings_most)
+{
+    struct world *world = node->world;
+    const char *point = any_point(world, coordinator);
+    int64_t effects = world_chance(world, PPM / 2) ? (int64_t)world_between(world, 1, 6) : 0;
+    world_note(world, coordinator, "fault: %s will die at %s", node->name, point);
+    node_crash_at(node, point, (int64_t)world_between(world, 0, (uint64_t)passings_most), effects);
+    node->absence_us = any_absence(world);
+}
+
 static void crash_at_a_point_of_three(struct world *world)
 {
     bool coordinator = world_chance(world, PPM * 2 / 3);
     struct node *node = coordinator ? any_coordinator(world) : any_participant(world);
-    if (!node_up(node))
+    if (node_up(node))
+        arm(node, coordinator, 3);
+}
+
+void nemesis_started(struct node *node)
+{
+    struct world *world = node->world;
+    if (!world->workload->besieged || world->healed || !world_chance(world, PPM / 4))
         return;
-    const char *point = any_point(world, coordinator);
-    world_note(world, coordinator, "fault: %s will die at %s", node->name, point);
-    node_crash_at(node, point, (int64_t)world_between(world, 0, 3));
-    node->absence_us = any_absence(world);
+    for (int i = 0; i < world->coordinator_count; i++)
+        if (world->coordinators[i] == node)
+            arm(node, true, 0);
+    for (int i = 0; i < world->participant_count; i++)
+        if (world->agents[i] == node)
+            arm(node, false, 0);
 }
 
 static void quicken(struct world *world, void *subject, uint64_t number, void *data)
@@ -303,7 +327,7 @@ static void lose_coordinator(struct world *world, void *subject, uint64_t number
     if (world_chance(world, PPM / 2))
         node_crash(node, 0);
     else
-        node_crash_at(node, any_point(world, true), (int64_t)world_between(world, 0, 3));
+        arm(node, true, 3);
 }
 
 static void strike(struct world *world, void *subject, uint64_t number, void *data)

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/crash.h"
+#include "tests/sim/nemesis.h"
 
 /* Whose turn it is; the crash hook has no argument for it. */
 static struct node *turning;
@@ -67,10 +68,15 @@ static void crash_point_passed(const char *point)
     if (node->crash_point ? strcmp(point, node->crash_point) != 0
                           : node->skip_settled && strstr(point, ".settled"))
         return;
-    if (node->crash_points_left-- == 0) {
-        node->dying = true;
-        world_note(node->world, 1, "%s dies at %s", node->name, point);
+    if (node->crash_points_left-- > 0)
+        return;
+    if (node->effects_after > 0) {
+        node->effects_left = node->effects_after;
+        world_note(node->world, 1, "%s dies soon after %s", node->name, point);
+        return;
     }
+    node->dying = true;
+    world_note(node->world, 1, "%s dies at %s", node->name, point);
 }
 
 void node_start(struct node *node)
@@ -85,6 +91,7 @@ void node_start(struct node *node)
     world_note(node->world, node->boot, "%s#%llu starts", node->name,
                (unsigned long long)node->boot);
     crash_hook = crash_point_passed;
+    nemesis_started(node);
     node_turn_begin(node);
     node->class->start(node);
     node_turn_end(node);
@@ -116,13 +123,15 @@ void node_crash_at_point(struct node *node, int64_t passings, bool all)
 {
     node->crash_points_left = passings;
     node->crash_point = NULL;
+    node->effects_after = 0;
     node->skip_settled = !all;
 }
 
-void node_crash_at(struct node *node, const char *point, int64_t passings)
+void node_crash_at(struct node *node, const char *point, int64_t passings, int64_t effects)
 {
     node->crash_points_left = passings;
     node->crash_point = point;
+    node->effects_after = effects;
 }
 
 void node_spare(struct node *node)

@@ -34,6 +34,7 @@ struct node {
     int64_t effects_left;      /* dies instead of the next effect when 0; negative: lives on */
     int64_t crash_points_left; /* likewise for the named crash points */
     const char *crash_point;   /* only passings of this one count; NULL: of all */
+    int64_t effects_after;     /* it dies so many effects later than at that point */
     bool skip_settled;         /* the points that every turn passes do not count */
     uint64_t absence_us;       /* for how long it is away when it dies next; 0: by chance */
     bool dying;                /* the rest of this turn has no effect on the outside */
@@ -52,8 +53,8 @@ void node_crash(struct node *node, uint64_t restart_us);
 void node_return(struct node *node, uint64_t delay_us);
 /* At the n-th named crash point from now; of all, or of those that not every turn passes. */
 void node_crash_at_point(struct node *node, int64_t passings, bool all);
-/* At the n-th passing of this one. */
-void node_crash_at(struct node *node, const char *point, int64_t passings);
+/* At the n-th passing of this one, or so many effects later. */
+void node_crash_at(struct node *node, const char *point, int64_t passings, int64_t effects);
 /* No crash is to come any more. */
 void node_spare(struct node *node);
 void node_pause(struct node *node, uint64_t length_us);

@@ -26,6 +26,7 @@ struct transaction {
     uint32_t sites;    /* the coordinator is bit 0, participant i is bit i + 1; 0: not known */
     uint32_t prepared; /* likewise: where it was */
     bool begun, proposed;
+    bool alone;         /* a branch was ended while the coordinator was away */
     bool undecided_end; /* some branch or client saw it aborted, and nobody had decided */
     uint32_t committed, rolled_back;
     struct register_state held[SITES]; /* by bit */
@@ -323,10 +324,22 @@ void registers_journaled(struct registers *registers, int coordinator, const voi
 
 /* ---- ends ---- */
 
+static bool coordinator_is_up(const struct world *world, const char *gtrid)
+{
+    struct gid gid;
+    if (!gtrid_parse(gtrid, &gid))
+        return true;
+    for (int i = 0; i < world->coordinator_count; i++)
+        if (strcmp(world->coordinators[i]->name, gid.coordinator) == 0)
+            return node_up(world->coordinators[i]);
+    return true;
+}
+
 void registers_finishing(struct registers *registers, int participant, const char *gtrid,
                          bool commit)
 {
     struct transaction *transaction = find_or_add(registers, gtrid);
+    transaction->alone |= !coordinator_is_up(registers->world, gtrid);
     *(commit ? &transaction->committed : &transaction->rolled_back) |= 2u << participant;
     check_known(registers, transaction, commit ? REGISTER_COMMIT : REGISTER_ABORT,
                 name_of(participant + 1), "carries out");
@@ -426,6 +439,7 @@ struct registers_count registers_count(const struct registers *registers)
         count.proposed += transaction->proposed;
         count.committed += transaction->decision == REGISTER_COMMIT;
         count.aborted += transaction->decision == REGISTER_ABORT;
+        count.alone += transaction->alone;
         count.terminated +=
             transaction->decision != REGISTER_EMPTY && transaction->decided_at.site != COORDINATOR;
     }

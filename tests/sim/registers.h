@@ -19,6 +19,7 @@ struct registers_count {
     int committed;  /* decided commit, by a majority */
     int aborted;    /* decided abort, by a majority; others their coordinator aborted alone */
     int terminated; /* of those decided: at a ballot of a participant */
+    int alone;      /* some branch was ended while its coordinator was away */
 };
 
 struct registers *registers_new(struct world *world);
