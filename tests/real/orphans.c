@@ -193,8 +193,9 @@ static void begin_purchase(struct shop *shop, struct orphan *orphan)
     if (orphan->count == ATTEMPTS)
         fail_msg("%s does not die at %s", orphan->name, orphan->death->point);
     *purchase = *orphan->kind;
-    snprintf(orphan->keys[orphan->count], sizeof(orphan->keys[0]), "%s-%d", orphan->name,
-             orphan->count);
+    char key[sizeof(orphan->keys[0])];
+    snprintf(key, sizeof(key), "%s-%d", orphan->name, orphan->count);
+    memcpy(orphan->keys[orphan->count], key, sizeof(key));
     purchase->coordinator = orphan->address;
     purchase->protocol = "3pc";
     purchase->timeout = "8s";
