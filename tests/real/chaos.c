@@ -1,5 +1,6 @@
-/* Everything at once: under a load of purchases, processes and databases are killed, paused and
- * left away at random, in the order that a seed draws. Then the books are checked.
+/* Everything at once: under a load of purchases by both protocols, processes and databases are
+ * killed, paused and left away at random, in the order that a seed draws. Then the books are
+ * checked.
  *
  *   TROTH_CHAOS_SEED=17      a seed again: the same faults in the same order, though not at the
  *                            same moments
@@ -20,9 +21,12 @@
 enum { SECONDS = 30, STEP_SECONDS = 1, STEP_COMMITS = 5 };
 
 static const char *const coordinator_points[] = {
-    "coordinator.submitted", "coordinator.voted", "coordinator.deciding", "coordinator.decided",
-    "coordinator.told",      "coordinator.acked", "coordinator.ended",    "coordinator.aborting",
-    "coordinator.settled",   "journal.written",   "journal.synced",
+    "coordinator.submitted",   "coordinator.voted",    "coordinator.deciding",
+    "coordinator.decided",     "coordinator.told",     "coordinator.acked",
+    "coordinator.ended",       "coordinator.aborting", "coordinator.settled",
+    "journal.written",         "journal.synced",       "coordinator.proposed",
+    "coordinator.asked",       "coordinator.granted",  "coordinator.promised",
+    "coordinator.terminating",
 };
 static const char *const participant_points[] = {
     "participant.prepare-received",
@@ -33,6 +37,10 @@ static const char *const participant_points[] = {
     "participant.committed",
     "participant.acked",
     "participant.settled",
+    "participant.asked",
+    "participant.stored",
+    "participant.terminating",
+    "participant.terminated",
 };
 
 struct chaos {
@@ -194,10 +202,16 @@ static void after_random_faults_the_books_balance_and_what_was_told_is_so(struct
     uint64_t end = wait_now_ms() + 1000 * (uint64_t)read_setting("TROTH_CHAOS_SECONDS", SECONDS);
     shop_remark("TROTH_CHAOS_SEED=%u", seed);
     chaos.seed = seed;
-    chaos.keyed =
-        (struct buyers){.in_flight = 8, .seed = seed + 1, .keyed_percent = 100, .timeout_ms = 3000};
-    chaos.mixed =
-        (struct buyers){.in_flight = 8, .seed = seed + 2, .keyed_percent = 20, .timeout_ms = 3000};
+    chaos.keyed = (struct buyers){.in_flight = 8,
+                                  .seed = seed + 1,
+                                  .keyed_percent = 100,
+                                  .three_phase_percent = 50,
+                                  .timeout_ms = 3000};
+    chaos.mixed = (struct buyers){.in_flight = 8,
+                                  .seed = seed + 2,
+                                  .keyed_percent = 20,
+                                  .three_phase_percent = 50,
+                                  .timeout_ms = 3000};
     buyers_start(shop, &chaos.keyed);
     buyers_start(shop, &chaos.mixed);
     while (wait_now_ms() < end) {
