@@ -16,7 +16,11 @@ static const char *const killed_orders = "orders", *const killed_payments = "pay
 static void killed_in_the_middle_of_purchases_ends_alike(struct shop *shop)
 {
     const char *const *cluster = shop->argument;
-    struct buyers buyers = {.in_flight = 12, .seed = 1, .keyed_percent = 50, .timeout_ms = 5000};
+    struct buyers buyers = {.in_flight = 12,
+                            .seed = 1,
+                            .keyed_percent = 50,
+                            .three_phase_percent = 50,
+                            .timeout_ms = 5000};
     buyers_start(shop, &buyers);
     buyers_wait_committed(shop, &buyers, 20);
     cluster_call("cluster_kill", *cluster);
@@ -134,7 +138,11 @@ static void a_participant_waits_for_a_database_that_starts_later(struct shop *sh
 
 static void sessions_that_an_administrator_ends_cost_no_decision(struct shop *shop)
 {
-    struct buyers buyers = {.in_flight = 12, .seed = 2, .keyed_percent = 50, .timeout_ms = 5000};
+    struct buyers buyers = {.in_flight = 12,
+                            .seed = 2,
+                            .keyed_percent = 50,
+                            .three_phase_percent = 50,
+                            .timeout_ms = 5000};
     buyers_start(shop, &buyers);
     for (int i = 0; i < 4; i++) {
         buyers_wait_committed(shop, &buyers, 5);

@@ -189,13 +189,12 @@ static void close_orphanage(struct orphanage *orphanage)
 
 static void begin_purchase(struct shop *shop, struct orphan *orphan)
 {
+    static int keys;
     struct purchase *purchase = &orphan->purchases[orphan->count];
     if (orphan->count == ATTEMPTS)
         fail_msg("%s does not die at %s", orphan->name, orphan->death->point);
     *purchase = *orphan->kind;
-    char key[sizeof(orphan->keys[0])];
-    snprintf(key, sizeof(key), "%s-%d", orphan->name, orphan->count);
-    memcpy(orphan->keys[orphan->count], key, sizeof(key));
+    snprintf(orphan->keys[orphan->count], sizeof(orphan->keys[0]), "key-%d", ++keys);
     purchase->coordinator = orphan->address;
     purchase->protocol = "3pc";
     purchase->timeout = "8s";

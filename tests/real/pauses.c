@@ -58,7 +58,11 @@ static const enum process all_processes[] = {COORDINATOR, ORDERS, PAYMENTS, INVE
 static void paused_in_the_middle_of_purchases_ends_alike(struct shop *shop)
 {
     const enum process *paused = shop->argument;
-    struct buyers buyers = {.in_flight = 12, .seed = 3, .keyed_percent = 50, .timeout_ms = 5000};
+    struct buyers buyers = {.in_flight = 12,
+                            .seed = 3,
+                            .keyed_percent = 50,
+                            .three_phase_percent = 50,
+                            .timeout_ms = 5000};
     buyers_start(shop, &buyers);
     buyers_wait_committed(shop, &buyers, 20);
     shop_mark(shop);
@@ -139,7 +143,11 @@ static void expect_replaced(struct shop *shop, enum process participant, pid_t s
 
 static void a_newer_process_of_a_participant_takes_over_and_the_older_ends(struct shop *shop)
 {
-    struct buyers buyers = {.in_flight = 12, .seed = 4, .keyed_percent = 50, .timeout_ms = 5000};
+    struct buyers buyers = {.in_flight = 12,
+                            .seed = 4,
+                            .keyed_percent = 50,
+                            .three_phase_percent = 50,
+                            .timeout_ms = 5000};
     buyers_start(shop, &buyers);
     buyers_wait_committed(shop, &buyers, 20);
     pid_t second = start_second(shop, PAYMENTS);
