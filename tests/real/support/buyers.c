@@ -136,8 +136,6 @@ static void ask(struct buying *buying, struct order *order)
         submit.protocol = WIRE__PROTOCOL__THREE_PHASE;
     submit.timeout_ms = (uint32_t)buying->plan.timeout_ms;
     submit.key = order->keyed ? order->id : (char *)"";
-    if (buying->plan.three_phases)
-        submit.protocol = WIRE__PROTOCOL__THREE_PHASE;
     submit.calls = words.pointers;
     submit.n_calls = words.count;
     if (client_submit(buying->client, &submit))

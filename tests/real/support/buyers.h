@@ -13,7 +13,6 @@ struct buyers {
     int three_phase_percent;
     int total; /* ends after so many orders; 0: when told to */
     int timeout_ms;
-    bool three_phases;
     int participants; /* 0: purchases in the shop; else notes at `spread` of p0 ... p(N-1) */
     int spread;
     pid_t pid; /* out */
