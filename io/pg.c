@@ -123,10 +123,10 @@ void pg_not_opened(struct pg *pg, bool was_ready, const char *reason)
         return;
     snprintf(pg->elsewhere, sizeof(pg->elsewhere), "%s", reason);
     host_log(pg->shared.host, LOG_WARNING,
-             "database: %d of %d connections for work, %d of %d for finishing and %d of 2 for"
+             "database: %d of %d connections for work, %d of %d for finishing and %d of %d for"
              " registers are open: %s",
              workers_ready(pg), pg->worker_count, finishers_ready(pg), pg->finisher_count,
-             pg_registers_ready(pg), reason);
+             pg_registers_ready(pg), pg_registers_wanted(pg), reason);
 }
 
 void pg_control_is_on(struct pg *pg)
@@ -149,7 +149,7 @@ void pg_review(struct pg *pg)
     if (pg->phase == PG_DOWN)
         return;
     open_all(pg);
-    bool registers = pg_registers_ready(pg) == 2;
+    bool registers = pg_registers_ready(pg) == pg_registers_wanted(pg);
     if (workers == pg->worker_count && finishers == pg->finisher_count && registers)
         pg->elsewhere[0] = '\0';
     if (pg->phase == PG_OPENING && on && workers > 0 && finishers > 0 && registers)
@@ -276,7 +276,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
     int finishers = config->connections / 2;
     pg_workers_init(pg, config->connections, config->lock_timeout_us);
     pg_finishers_init(pg, finishers > 2 ? finishers : 2);
-    pg_registers_init(pg);
+    pg_registers_init(pg, config->three_phase);
     pg_control_init(pg);
     pg_connection_open(&pg->control);
     return pg;

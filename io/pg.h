@@ -17,6 +17,9 @@ struct pg_config {
     const char *participant;
     int connections; /* for work; those that finish branches are extra */
     uint64_t lock_timeout_us;
+    /* Registers will be used: their two connections are opened with the others, and not only when
+     * the first is asked for. */
+    bool three_phase;
 };
 
 /* Starts connecting; events->up comes from the loop when the database is ready. Copies all. */

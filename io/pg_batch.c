@@ -159,6 +159,7 @@ static void ended(struct pg *pg, struct pg_batch *batch)
 {
     if (batch->preparing) {
         batch->preparing = false;
+        batch->was_ready = true;
         if (batch->failed)
             pg_connection_fail(&batch->connection, batch->trouble);
         pg_review(pg);
@@ -231,11 +232,15 @@ void pg_batch_ask(struct pg *pg, struct pg_batch *batch, struct pg_ask *ask)
 {
     ask->owed.refuse = refuse;
     list_init(&ask->owed.link);
-    if (!pg_batch_ready(batch)) {
-        pg_later(pg, &ask->owed);
-        return;
+    if (!batch->wanted && pg->phase == PG_UP) {
+        batch->wanted = true;
+        pg_connection_open(&batch->connection);
     }
-    list_append(&batch->waiting, &ask->owed.link);
+    bool is_coming = batch->wanted && !batch->was_ready && pg->phase == PG_UP;
+    if (pg_batch_ready(batch) || is_coming)
+        list_append(&batch->waiting, &ask->owed.link);
+    else
+        pg_later(pg, &ask->owed);
     send_soon(batch);
 }
 

@@ -66,6 +66,8 @@ struct pg_batch {
     struct list waiting;                /* struct pg_ask: for the batch after the one under way */
     struct pg_ask *asks[PG_BATCH_MOST]; /* under way */
     int count;
+    bool wanted; /* its connection is to be open whenever the database is up */
+    bool was_ready;
     bool preparing; /* the statements, before the first batch */
     bool failed;    /* the server refused a statement of what is under way */
     bool doubt;     /* what can be read here may not be at the synchronous standby */
@@ -80,7 +82,8 @@ void pg_batch_init(struct pg *pg, struct pg_batch *batch, const char *name,
 /* Closes, and refuses all. */
 void pg_batch_fini(struct pg *pg, struct pg_batch *batch);
 bool pg_batch_ready(const struct pg_batch *batch);
-/* Goes with the next batch, or is refused later when there is no connection. */
+/* Goes with the next batch, or is refused later when there is no connection. The first one of all
+ * makes it. */
 void pg_batch_ask(struct pg *pg, struct pg_batch *batch, struct pg_ask *ask);
 
 #endif

@@ -169,12 +169,14 @@ void pg_finish(void *self, const char *gid, bool commit, void *tag);
 
 /* ---- pg_register.c --------------------------------------------------------------------------- */
 
-void pg_registers_init(struct pg *pg);
+void pg_registers_init(struct pg *pg, bool wanted);
 void pg_registers_fini(struct pg *pg);
 void pg_registers_open(struct pg *pg);
 /* Those that are not ready. */
 void pg_registers_close(struct pg *pg);
-int pg_registers_ready(const struct pg *pg); /* of 2 */
+/* Connections. */
+int pg_registers_wanted(const struct pg *pg);
+int pg_registers_ready(const struct pg *pg);
 /* Inserts the work's row, then starts the work; or refuses it. */
 void pg_register_branch(struct pg *pg, const struct db_work *work, void *tag);
 /* Its work will not start; false: it is not one whose row is being inserted. */

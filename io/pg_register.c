@@ -397,10 +397,11 @@ static const struct pg_question *const register_questions[PG_BATCH_KINDS] = {
     &insert_question, &accept_question, &update_question, &load_question};
 static const struct pg_question *const row_questions[PG_BATCH_KINDS] = {&branch_question};
 
-void pg_registers_init(struct pg *pg)
+void pg_registers_init(struct pg *pg, bool wanted)
 {
     pg_batch_init(pg, &pg->registers, "troth.register", register_questions, true);
     pg_batch_init(pg, &pg->rows, "troth.register, rows of branches", row_questions, false);
+    pg->registers.wanted = pg->rows.wanted = wanted;
 }
 
 void pg_registers_fini(struct pg *pg)
@@ -411,16 +412,29 @@ void pg_registers_fini(struct pg *pg)
 
 void pg_registers_open(struct pg *pg)
 {
-    pg_connection_open(&pg->registers.connection);
-    pg_connection_open(&pg->rows.connection);
+    if (pg->registers.wanted)
+        pg_connection_open(&pg->registers.connection);
+    if (pg->rows.wanted)
+        pg_connection_open(&pg->rows.connection);
+}
+
+static void close_unready(struct pg *pg, struct pg_batch *batch)
+{
+    if (batch->connection.state == PG_CONNECTION_READY)
+        return;
+    pg_connection_close(&batch->connection);
+    pg_refuse_all(pg, &batch->waiting); /* for its first connection */
 }
 
 void pg_registers_close(struct pg *pg)
 {
-    if (pg->registers.connection.state != PG_CONNECTION_READY)
-        pg_connection_close(&pg->registers.connection);
-    if (pg->rows.connection.state != PG_CONNECTION_READY)
-        pg_connection_close(&pg->rows.connection);
+    close_unready(pg, &pg->registers);
+    close_unready(pg, &pg->rows);
+}
+
+int pg_registers_wanted(const struct pg *pg)
+{
+    return pg->registers.wanted + pg->rows.wanted;
 }
 
 int pg_registers_ready(const struct pg *pg)

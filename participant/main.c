@@ -173,6 +173,7 @@ static struct pg_config pg_config(const struct config *config)
                               .cluster = config->cluster,
                               .participant = config->participant,
                               .connections = config->connections,
+                              .three_phase = config->listen != NULL,
                               .lock_timeout_us = config->lock_timeout_us};
 }
 

@@ -707,6 +707,65 @@ static void a_store_of_an_older_process_is_ended_before_up(void **state)
     assert_int_equal(rig_store(rig, &row, &fresh), DB_STORED);
 }
 
+static void connections_for_registers_are_opened_when_they_are_needed_first(void **state)
+{
+    enum { SOME = 5 };
+    static const char open[] = "select count(*) from pg_stat_activity where application_name like"
+                               " 'troth:rig:payments:%'";
+    struct rig *rig = *state;
+    struct rig_answer answers[SOME] = {{0}}, load = {0};
+    struct db_work works[SOME];
+    struct db_register rows[SOME];
+    char gids[SOME][40], gtrids[SOME][40];
+    rig_stop(rig);
+    rig->two_phase = true;
+    start_again(rig);
+    rig_await_sql(rig, open, "5"); /* control, two for work, two for finishing */
+    for (int i = 0; i < SOME; i++) {
+        snprintf(gtrids[i], sizeof(gtrids[i]), "rig.c1.7.%d", i + 1);
+        snprintf(gids[i], sizeof(gids[i]), "troth.rig.c1.7.%d.0", i + 1);
+        works[i] = rig_work_of(DB_PREPARE, gids[i], NULL, 0);
+        rows[i] = row_of(gtrids[i], &fresh);
+        works[i].row = &rows[i];
+        rig_work_begin(rig, &works[i], &answers[i]);
+    }
+    for (int i = 0; i < SOME; i++) {
+        rig_until(rig, &answers[i].done, "each branch is answered");
+        assert_int_equal(answers[i].outcome, DB_PREPARED);
+    }
+    assert_string_equal(rig_sql(rig, open), "6");
+    rig_load(rig, gtrids[0], &load);
+    assert_int_equal(load.found, DB_FOUND);
+    assert_string_equal(rig_sql(rig, open), "7");
+    for (int i = 0; i < SOME; i++)
+        assert_int_equal(rig_finish(rig, gids[i], false), DB_FINISHED);
+}
+
+static void what_waits_for_its_first_connection_is_answered_when_the_server_stops(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_answer load = {0}, answer = {0};
+    struct db_work work = rig_work_of(DB_PREPARE, rig_gid, NULL, 0);
+    struct db_register row = row_of(rig_gtrid, &fresh);
+    work.row = &row;
+    rig_stop(rig);
+    rig->two_phase = true;
+    start_again(rig);
+    int ups = rig->ups;
+    PQfinish(rig->side);
+    cluster_call("cluster_kill", "payments");
+    rig_work_begin(rig, &work, &answer);
+    rig_load_begin(rig, rig_gtrid, &load);
+    rig_until(rig, &answer.done, "the work is answered");
+    rig_until(rig, &load.done, "the load is answered");
+    assert_int_equal(answer.outcome, DB_FAILED);
+    assert_int_equal(load.found, DB_FOUND_ERROR);
+    cluster_call("cluster_start", "payments");
+    rig->side = PQconnectdb(rig->conninfo);
+    rig_until_count(rig, &rig->ups, ups + 1, "the port is up again");
+    expect_nothing(rig, rig_gtrid);
+}
+
 /* ---- settling and cleaning ------------------------------------------------------------------- */
 
 static void settle(struct rig *rig, uint64_t epoch, const uint64_t *seqs, size_t count)
@@ -852,6 +911,8 @@ int main(void)
                                         forget_standby_and_close),
         WITH_RIG(freeing_the_port_with_stores_under_way_is_clean),
         WITH_RIG(a_store_of_an_older_process_is_ended_before_up),
+        WITH_RIG(connections_for_registers_are_opened_when_they_are_needed_first),
+        WITH_RIG(what_waits_for_its_first_connection_is_answered_when_the_server_stops),
         WITH_RIG(what_is_settled_is_a_bit_and_loads_as_decided),
         WITH_RIG(only_what_is_committed_and_not_prepared_is_settled),
         WITH_RIG(many_are_settled_in_slices_without_a_flush),

@@ -151,7 +151,8 @@ void rig_start(struct rig *rig, int connections)
                                      .participant =
                                          rig->participant ? rig->participant : "payments",
                                      .connections = connections,
-                                     .lock_timeout_us = 300000};
+                                     .lock_timeout_us = 300000,
+                                     .three_phase = !rig->two_phase};
     const struct db_events events = {.self = rig,
                                      .up = on_up,
                                      .down = on_down,

@@ -50,6 +50,7 @@ struct rig {
     const struct db_port *port;
     const char *conninfo;
     const char *participant; /* NULL: payments */
+    bool two_phase;          /* no connections for registers until one is asked for */
     PGconn *side;
     int ups, downs;
     char down_reason[512];
