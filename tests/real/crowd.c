@@ -74,7 +74,7 @@ static bool all_are_up(void *self)
 static void open_crowd(struct crowd *crowd, struct shop *shop)
 {
     *crowd = (struct crowd){.shop = shop};
-    cluster_make(cluster, "max_connections = 400\nmax_prepared_transactions = 8000");
+    cluster_make(cluster, "max_connections = 300\nmax_prepared_transactions = 8000");
     cluster_do(cluster, "create table note (id text not null)");
     install(shop);
     for (int i = 0; i < AGENTS; i++) {
