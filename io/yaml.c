@@ -135,6 +135,15 @@ bool yaml_check(struct yaml *yaml, struct error *error)
     return error_detail(error, "%s", list);
 }
 
+int yaml_mistakes(struct yaml *yaml, void *self,
+                  void (*show)(void *self, int line, int column, const char *text))
+{
+    qsort(yaml->mistakes, (size_t)yaml->mistake_count, sizeof(struct mistake), compare_mistakes);
+    for (int i = 0; i < yaml->mistake_count; i++)
+        show(self, yaml->mistakes[i].line, yaml->mistakes[i].column, yaml->mistakes[i].text);
+    return yaml->mistakes_cut;
+}
+
 /* ---- loading ------------------------------------------------------------------------------ */
 
 static struct yaml_node *node_new(enum node_type type, yaml_mark_t mark)

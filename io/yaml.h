@@ -26,6 +26,12 @@ void yaml_mistake(struct yaml *yaml, const struct yaml_node *at, const char *for
 /* False with an error that lists every mistake, one a line, when there was any. */
 bool yaml_check(struct yaml *yaml, struct error *error);
 
+/* Shows the mistakes noted so far, in the order of the file; line and column are 0 for the file as
+ * a whole. Returns how many more there are. For those who tell mistakes of other kinds with them.
+ */
+int yaml_mistakes(struct yaml *yaml, void *self,
+                  void (*show)(void *self, int line, int column, const char *text));
+
 /* A map must be a map and know only these keys: an unknown one is a mistake that names the nearest.
  * keys ends with NULL. Returns false (and notes it) when the node is not a map. */
 bool yaml_map(struct yaml *yaml, const struct yaml_node *map, const char *const *keys);
