@@ -99,6 +99,35 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
 #define LIMIT_BATCH_BYTES (4 * 1024 * 1024)
 _Static_assert(LIMIT_RECORD_BYTES + 4096 <= LIMIT_BATCH_BYTES, "a record fits a batch");
 
+/* A saga's definition. Its text lies in one journal record and travels in one message. */
+#define LIMIT_SAGA_DEFINITION_BYTES (48 * 1024)
+_Static_assert(LIMIT_SAGA_DEFINITION_BYTES + 4096 <= LIMIT_MESSAGE_BYTES, "it fits a message");
+_Static_assert(LIMIT_SAGA_DEFINITION_BYTES + 4096 <= LIMIT_RECORD_BYTES, "it fits a record");
+/* Steps of a definition, with the blocks that hold others: more than a person can follow. */
+#define LIMIT_SAGA_STEPS 256
+/* Blocks inside each other. It bounds every walk over the tree of steps. */
+#define LIMIT_SAGA_DEPTH 8
+/* Values that a saga is started with. */
+#define LIMIT_SAGA_INPUTS 64
+/* One expression: what is longer belongs into an operation. */
+#define LIMIT_SAGA_EXPRESSION_BYTES 2048
+/* Expressions of a definition, which are compiled as one program: some 0.4 ms each. */
+#define LIMIT_SAGA_EXPRESSIONS 512
+/* Brackets inside each other in an expression, and the nesting of a value: as core/json.h. */
+#define LIMIT_SAGA_NESTING 64
+/* Items of a for_each, each of which is journaled, and numbers that one range() gives. */
+#define LIMIT_SAGA_ITEMS 10000
+/* Items of a for_each that run at once: what one saga may take of everybody's room. */
+#define LIMIT_SAGA_AT_ONCE 256
+/* A text that an expression makes by repeating another: as much as it may give at all. */
+#define LIMIT_SAGA_REPEATED_BYTES 32768
+/* A value that is handed on: an input, the arguments of a call, an output, a signal. */
+#define LIMIT_SAGA_VALUE_BYTES LIMIT_RESULT_BYTES
+/* Tries of a step. Who needs more means a retriable step, which has no such bound. */
+#define LIMIT_SAGA_ATTEMPTS 1000
+/* Mistakes and warnings that one run tells: more than a person reads. */
+#define LIMIT_SAGA_FINDINGS 1000
+
 /* A configuration or submit file. */
 #define LIMIT_FILE_BYTES (1024 * 1024)
 
