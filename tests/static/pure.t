@@ -7,7 +7,7 @@ set -euo pipefail
 . "$TROTH_ROOT/tests/lib/tap.sh"
 
 build=$TROTH_ROOT/build
-pure=(core coordinator participant client)
+pure=(core coordinator participant client saga)
 
 # The names that a library needs from elsewhere and must not.
 needs_nothing_of_the_world() {
