@@ -36,5 +36,6 @@ extern const struct command tx_list_command, tx_show_command;
 extern const struct command participant_list_command;
 extern const struct command doctor_command;
 extern const struct command journal_verify_command, journal_dump_command;
+extern const struct command saga_lint_command, saga_graph_command;
 
 #endif

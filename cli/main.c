@@ -11,8 +11,9 @@
 #include "io/log.h"
 
 static const struct command *const commands[] = {
-    &submit_command, &tx_list_command,        &tx_show_command,      &participant_list_command,
-    &doctor_command, &journal_verify_command, &journal_dump_command,
+    &submit_command,           &tx_list_command,   &tx_show_command,
+    &participant_list_command, &doctor_command,    &journal_verify_command,
+    &journal_dump_command,     &saga_lint_command, &saga_graph_command,
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
