@@ -15,6 +15,16 @@
 #include "core/ports.h"
 
 struct server;
+struct saga_plan;
+
+/* How the text of a saga's definition becomes a plan (saga/definition.h): the host's, because it
+ * takes a YAML library. load: NULL with an error that lists every mistake. */
+struct saga_loader {
+    void *self;
+    struct saga_plan *(*load)(void *self, const char *file, const char *text, size_t size,
+                              struct error *error);
+    void (*free)(void *self, struct saga_plan *plan);
+};
 
 struct server_config {
     const char *cluster;
@@ -22,6 +32,7 @@ struct server_config {
     uint64_t transaction_timeout_us; /* for a submit that names none: 30 s */
     uint64_t heartbeat_us;           /* 500 ms */
     uint64_t retain_us;              /* how long ended commits and keys are kept: 7 days */
+    struct saga_loader loader;       /* zeros: there are no sagas */
 };
 
 /* What only the host can know, for Query COORDINATOR. */
@@ -41,6 +52,16 @@ bool server_replay(struct server *server, const void *record, size_t size, struc
 /* Appends Started with a new epoch; the coordinator takes part when that is durable. The journal is
  * needed from here on only: it was being read before. */
 void server_start(struct server *server, const struct journal_port *journal);
+
+/* All definitions that new sagas may begin with, now and each time when one of them changed; after
+ * the replay. One with mistakes is logged with all of them, and what was known under its name
+ * stays; one that is not among them any more begins no saga. Sagas that run go on with what they
+ * began with. Returns how many were refused. Texts live for the call only. */
+struct server_definition {
+    const char *file, *text;
+    size_t size;
+};
+int server_define(struct server *server, const struct server_definition *definitions, int count);
 
 void server_frame(struct server *server, uint64_t route, const void *frame, size_t size);
 /* All records up to this position are durable. */

@@ -125,6 +125,18 @@ _Static_assert(LIMIT_SAGA_DEFINITION_BYTES + 4096 <= LIMIT_RECORD_BYTES, "it fit
 #define LIMIT_SAGA_VALUE_BYTES LIMIT_RESULT_BYTES
 /* Tries of a step. Who needs more means a retriable step, which has no such bound. */
 #define LIMIT_SAGA_ATTEMPTS 1000
+/* Sagas that run at a coordinator, those that are steps of others too: each waits in under 1 KiB. A
+ * start is refused beyond it. */
+#define LIMIT_SAGAS (500 * 1000)
+/* Sagas inside each other: a step that would go deeper fails. */
+#define LIMIT_SAGA_GENERATIONS 8
+/* A step's name with the numbers of its items: "goods[9999][12]". */
+#define LIMIT_SAGA_LABEL_BYTES (LIMIT_WORD_BYTES + LIMIT_SAGA_DEPTH * 7)
+/* Tries sent to one participant and not answered. More would only wait there, each in a queue of
+ * its own, in front of other work; here they wait in the order in which they became due. */
+#define LIMIT_EXECUTING 256
+/* Signals that one saga keeps until a wait takes them. */
+#define LIMIT_SAGA_SIGNALS 16
 /* Mistakes and warnings that one run tells: more than a person reads. */
 #define LIMIT_SAGA_FINDINGS 1000
 

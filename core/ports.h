@@ -78,7 +78,7 @@ struct dial_port {
 
 enum db_mode {
     DB_PREPARE,   /* BEGIN; work; PREPARE TRANSACTION gid */
-    DB_ONE_PHASE, /* BEGIN; work; insert the gtrid into troth.barrier; COMMIT */
+    DB_ONE_PHASE, /* BEGIN; work; insert the key into troth.barrier; COMMIT */
     DB_READ_ONLY, /* BEGIN READ ONLY; work; COMMIT */
 };
 
@@ -112,7 +112,8 @@ struct db_work {
      * but it may stay where nothing was prepared. NULL: two phases. */
     const struct db_register *row;
     const char *gid;   /* the prepared transaction's name; DB_PREPARE */
-    const char *gtrid; /* the barrier row's id; DB_ONE_PHASE */
+    const char *gtrid; /* the barrier row's key; DB_ONE_PHASE */
+    bool keeps_result; /* DB_ONE_PHASE: the row has the result of call 0, for lookup */
     const struct db_statement *statements;
     int statement_count;
     int call_count;
@@ -154,7 +155,12 @@ enum db_status {
     DB_STATUS_ERROR /* could not ask; try again */
 };
 
-enum db_found { DB_FOUND, DB_NOT_FOUND, DB_FOUND_ERROR };
+enum db_found {
+    DB_FOUND,
+    DB_NOT_FOUND,
+    DB_FENCED, /* lookup: it is not committed, and never will be */
+    DB_FOUND_ERROR
+};
 
 enum db_stored {
     DB_STORED,      /* durable */
@@ -179,10 +185,11 @@ struct db_port {
     void (*cancel)(void *self, void *tag);
     void (*finish)(void *self, const char *gid, bool commit, void *tag);
     void (*status)(void *self, uint64_t xid, void *tag);
-    /* Is there a barrier row of that gtrid? The port answers only after the backend that may have
-     * been committing it is gone, and leaves a row of its own that lets no later work of that gtrid
-     * commit, not even another process's: so NOT_FOUND is final. */
-    void (*lookup)(void *self, const char *gtrid, void *tag);
+    /* Is there a barrier row of that key? The port answers only after the backend that may have
+     * been committing it is gone. With `fence` it leaves a row of its own where there is none, that
+     * lets no later work of that key commit, not even another process's: so the answer is FOUND or
+     * FENCED, for ever. Without it NOT_FOUND holds only as long as nobody tries. */
+    void (*lookup)(void *self, const char *gtrid, bool fence, void *tag);
     /* All prepared transactions of this database, foreign ones too. */
     void (*scan)(void *self, void *tag);
     /* Deletes rows older than age: of the barrier, and of the register where nothing of theirs is
@@ -213,7 +220,8 @@ struct db_events {
     void (*worked)(void *self, void *tag, const struct db_worked *worked);
     void (*finished)(void *self, void *tag, enum db_finish result, const char *reason);
     void (*status)(void *self, void *tag, enum db_status status);
-    void (*looked_up)(void *self, void *tag, enum db_found found);
+    /* result: FOUND, and it was kept; else NULL. */
+    void (*looked_up)(void *self, void *tag, enum db_found found, const char *result);
     /* row: NULL unless found; its gtrid is the one asked for. */
     void (*register_loaded)(void *self, void *tag, enum db_found found,
                             const struct db_register *row);

@@ -195,9 +195,9 @@ static void no_status(void *self, void *tag, enum db_status status)
     (void)self, (void)tag, (void)status;
 }
 
-static void no_looked_up(void *self, void *tag, enum db_found found)
+static void no_looked_up(void *self, void *tag, enum db_found found, const char *result)
 {
-    (void)self, (void)tag, (void)found;
+    (void)self, (void)tag, (void)found, (void)result;
 }
 
 static void no_scanned(void *self, void *tag, bool ok, const struct db_prepared *prepared,

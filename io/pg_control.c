@@ -330,20 +330,27 @@ void pg_status(void *self, uint64_t xid, void *tag)
 static void lookup_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
 {
     enum db_found found = DB_FOUND_ERROR;
-    if (result && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
-        found = strcmp(PQgetvalue(result, 0, 0), "none") == 0 ? DB_NOT_FOUND : DB_FOUND;
-    pg->events.looked_up(pg->events.self, request->tag, found);
+    const char *kept = NULL;
+    if (result && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
+        found = strcmp(PQgetvalue(result, 0, 0), "none") == 0 ? DB_FENCED : DB_FOUND;
+        kept = PQgetisnull(result, 0, 1) ? NULL : PQgetvalue(result, 0, 1);
+    } else if (result && PQresultStatus(result) == PGRES_TUPLES_OK) {
+        found = DB_NOT_FOUND;
+    }
+    pg->events.looked_up(pg->events.self, request->tag, found, kept);
 }
 
-/* A look that finds nothing leaves a row behind, so that "not committed" stays true: a COMMIT of
- * the same gtrid that comes late, from wherever, then fails on the primary key. It waits for one
- * that is under way. */
-static const char lookup_sql[] = "insert into troth.barrier as b (gtrid, kind) values ($1, 'none')"
-                                 " on conflict (gtrid) do update set kind = b.kind returning kind";
+/* With a fence, a look that finds nothing leaves a row behind, so that "not committed" stays true:
+ * a COMMIT of the same key that comes late, from wherever, then fails on the primary key. It waits
+ * for one that is under way. */
+static const char exclude_sql[] = "insert into troth.barrier as b (gtrid, kind) values ($1, 'none')"
+                                  " on conflict (gtrid) do update set kind = b.kind"
+                                  " returning kind, result";
+static const char look_sql[] = "select kind, result from troth.barrier where gtrid = $1";
 
-void pg_lookup(void *self, const char *gtrid, void *tag)
+void pg_lookup(void *self, const char *gtrid, bool fence, void *tag)
 {
-    struct pg_request *request = pg_request_new(lookup_sql, lookup_answer, tag);
+    struct pg_request *request = pg_request_new(fence ? exclude_sql : look_sql, lookup_answer, tag);
     pg_request_value(request, xstrdup(gtrid));
     ask_fenced(self, request);
 }

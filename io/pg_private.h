@@ -196,7 +196,7 @@ void pg_register_settle(void *self, const char *coordinator, uint64_t epoch, con
 void pg_control_init(struct pg *pg);
 void pg_control_fini(struct pg *pg);
 void pg_status(void *self, uint64_t xid, void *tag);
-void pg_lookup(void *self, const char *gtrid, void *tag);
+void pg_lookup(void *self, const char *gtrid, bool fence, void *tag);
 void pg_scan(void *self, void *tag);
 struct pg_request *
 pg_request_new(const char *sql, void (*answer)(struct pg *, struct pg_request *, const PGresult *),

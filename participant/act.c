@@ -366,7 +366,7 @@ static void do_look_up(struct agent *agent, struct entry *entry)
 {
     gtrid_text gtrid;
     gtrid_format(gtrid, entry->id.cluster, entry->id.coordinator, entry->id.tx);
-    agent->database.lookup(agent->database.self, gtrid, entry);
+    agent->database.lookup(agent->database.self, gtrid, true, entry);
 }
 
 uint64_t agent_backoff_us(const struct agent *agent, unsigned tries)
@@ -565,8 +565,9 @@ static void on_status(void *self, void *tag, enum db_status status)
     entry_step(self, tag, &(struct branch_event){.kind = BRANCH_STATUS, .status = status});
 }
 
-static void on_looked_up(void *self, void *tag, enum db_found found)
+static void on_looked_up(void *self, void *tag, enum db_found found, const char *result)
 {
+    (void)result;
     entry_step(self, tag, &(struct branch_event){.kind = BRANCH_LOOKED_UP, .found = found});
 }
 

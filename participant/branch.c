@@ -232,6 +232,7 @@ static void looked_up(struct branch *branch, enum db_found found, struct branch_
             move(branch, BRANCH_ENDED); /* the coordinator asks again, with LOOKUP */
         return;
     }
+    CHECK(found == DB_FOUND || found == DB_FENCED);
     bool committed = found == DB_FOUND;
     vote(branch, committed ? WIRE__CHOICE__DONE : WIRE__CHOICE__NO,
          committed ? BRANCH_CAUSE_NONE : BRANCH_CAUSE_LOST, actions);

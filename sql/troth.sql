@@ -14,13 +14,17 @@ comment on table troth.installed is 'The versions of this schema; the highest co
 
 -- A row of kind 'one-phase' proves that the work it was committed with was committed: of a one-phase
 -- transaction, whose connection may be lost in the middle of its COMMIT. One of kind 'none' proves
--- that it was not, and never will be: whoever looked and found nothing left it.
+-- that it was not, and never will be: whoever looked and found nothing left it. Rows of sagas are of
+-- kind 'done': the key is the saga's id, '/' and the step's name, for its compensation then '/undo';
+-- the result is answered to whoever asks for the same again.
 create table if not exists troth.barrier (
     gtrid text primary key,
     kind text not null default 'one-phase',
     at timestamptz not null default now()
 );
-comment on table troth.barrier is 'One-phase commit: what was committed, and what never will be';
+alter table troth.barrier add column if not exists result text;
+comment on table troth.barrier is
+    'One-phase commit and steps of sagas: what was committed, and what never will be';
 -- For deleting by age. BRIN, as rows come in the order of time: it costs a commit next to nothing.
 create index if not exists barrier_at on troth.barrier using brin (at);
 
@@ -63,4 +67,4 @@ comment on table troth.settled is
     'Three-phase commit: transactions that are committed and applied everywhere, a bit each';
 comment on column troth.settled.block is 'the transaction''s seq / 4096; its bit is seq % 4096';
 
-insert into troth.installed (version) values (1), (2) on conflict do nothing;
+insert into troth.installed (version) values (1), (2), (3) on conflict do nothing;

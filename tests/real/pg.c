@@ -305,8 +305,8 @@ static void a_commit_that_comes_after_its_lookup_said_no_fails(void **state)
     struct db_statement statement = rig_take(rig_ten_of_a);
     struct db_work work = rig_work_of(DB_ONE_PHASE, rig_gtrid, &statement, 1);
     rig_sql(rig, "delete from troth.barrier");
-    assert_int_equal(rig_lookup(rig, rig_gtrid), DB_NOT_FOUND);
-    assert_int_equal(rig_lookup(rig, rig_gtrid), DB_NOT_FOUND);
+    assert_int_equal(rig_lookup(rig, rig_gtrid), DB_FENCED);
+    assert_int_equal(rig_lookup(rig, rig_gtrid), DB_FENCED);
     rig_work(rig, &work, &answer);
     assert_int_equal(answer.outcome, DB_FAILED);
     assert_string_equal(rig_balance(rig), "100");
@@ -337,7 +337,7 @@ static void old_barrier_rows_are_deleted_and_young_ones_stay(void **state)
                  " ('old', 'one-phase', now() - interval '8 days'), ('young', 'one-phase', now())");
     rig->port->clean(rig->port->self, UINT64_C(7) * 24 * 3600 * 1000000);
     assert_int_equal(rig_lookup(rig, "young"), DB_FOUND); /* asked after it, on the same session */
-    assert_int_equal(rig_lookup(rig, "old"), DB_NOT_FOUND);
+    assert_int_equal(rig_lookup(rig, "old"), DB_FENCED);
 }
 
 /* ---- results ------------------------------------------------------------------------------- */

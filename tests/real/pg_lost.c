@@ -120,7 +120,7 @@ static void a_lost_one_phase_commit_is_found_out_by_lookup(void **state)
     rig_sql(rig, end_sleeper);
     rig_until(rig, &answer.done, "the work is answered");
     assert_int_equal(answer.outcome, DB_LOST);
-    assert_int_equal(rig_lookup(rig, rig_gtrid), DB_NOT_FOUND);
+    assert_int_equal(rig_lookup(rig, rig_gtrid), DB_FENCED);
     assert_string_equal(rig_balance(rig), "100");
 }
 
@@ -161,14 +161,14 @@ static void a_lookup_waits_until_the_lost_backend_is_gone(void **state)
     }
     rig_until(rig, &answer.done, "the work is answered");
     assert_int_equal(answer.outcome, DB_LOST);
-    rig->port->lookup(rig->port->self, rig_gtrid, &lookup);
+    rig->port->lookup(rig->port->self, rig_gtrid, true, &lookup);
     rig_until_count(rig, &rig->pg->fence_rounds, 3, "the port looks for the lost backend");
     assert_false(lookup.done);
     int pid = atoi(rig_sql(rig, "select pid from pg_stat_activity where application_name like"
                                 " 'troth:rig:payments:%' and wait_event = 'PgSleep'"));
     assert_int_equal(kill(pid, SIGCONT), 0);
     rig_until(rig, &lookup.done, "the lookup is answered");
-    assert_int_equal(lookup.found, DB_NOT_FOUND);
+    assert_int_equal(lookup.found, DB_FENCED);
     assert_string_equal(rig_balance(rig), "100");
 }
 

@@ -158,7 +158,7 @@ static void looked_up_arrives(struct world *world, void *subject, uint64_t numbe
     world_note(world, (uint64_t)question->result, "db%d says lookup %d of %s",
                ((struct node *)subject)->index, question->result, question->gid);
     const struct db_events *events = backend_events(subject);
-    events->looked_up(events->self, question->tag, (enum db_found)question->result);
+    events->looked_up(events->self, question->tag, (enum db_found)question->result, NULL);
 }
 
 static void scanned_arrives(struct world *world, void *subject, uint64_t number, void *data)
@@ -399,14 +399,15 @@ static void lookup_asked(struct world *world, void *subject, uint64_t number, vo
     question->result = DB_FOUND_ERROR;
     if (backend_can_answer(world, question)) {
         database_fence(database, question->gid);
-        question->result = database_look_up(database, question->gid) ? DB_FOUND : DB_NOT_FOUND;
+        question->result = database_look_up(database, question->gid) ? DB_FOUND : DB_FENCED;
     }
     backend_answer(question->backend, question->boot, looked_up_arrives,
                    backend_question_again(question));
 }
 
-static void port_lookup(void *self, const char *gtrid, void *tag)
+static void port_lookup(void *self, const char *gtrid, bool fence, void *tag)
 {
+    CHECK(fence);
     struct backend *backend = self;
     struct database *database = backend->database;
     if (!node_effect(backend->node))

@@ -151,9 +151,10 @@ static void db_status(void *self, uint64_t xid, void *tag)
     database.requests[index].xid = xid;
 }
 
-static void db_lookup(void *self, const char *gtrid, void *tag)
+static void db_lookup(void *self, const char *gtrid, bool fence, void *tag)
 {
     (void)self;
+    assert_true(fence);
     int index = ask(LOOKUP, tag);
     snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s", gtrid);
 }

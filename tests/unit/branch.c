@@ -196,7 +196,7 @@ static void a_one_phase_branch_whose_commit_is_unknown_is_looked_up(void **state
         enum db_found found;
         Wire__Choice choice;
     } cases[] = {{DB_FOUND, WIRE__CHOICE__DONE},
-                 {DB_NOT_FOUND, WIRE__CHOICE__NO},
+                 {DB_FENCED, WIRE__CHOICE__NO},
                  {DB_FOUND_ERROR, WIRE__CHOICE__LOST}};
     for (size_t i = 0; i < 3; i++) {
         struct branch branch = working(DB_ONE_PHASE, true);
@@ -238,7 +238,7 @@ static void a_lookup_waits_for_work_that_still_runs(void **state)
     STEP(&branch, BRANCH_LOOKED_UP, .found = DB_FOUND_ERROR);
     only(BRANCH_DO_RETRY);
     STEP(&branch, BRANCH_RETRY_DUE);
-    STEP(&branch, BRANCH_LOOKED_UP, .found = DB_NOT_FOUND);
+    STEP(&branch, BRANCH_LOOKED_UP, .found = DB_FENCED);
     assert_false(only(BRANCH_DO_ANSWER)->commit);
 }
 
@@ -386,7 +386,7 @@ static void check_vote(struct world *world, const struct branch_event *event,
     }
     if (action->choice == WIRE__CHOICE__NO && world->branch.mode == DB_ONE_PHASE)
         assert_true((event->kind == BRANCH_WORKED && event->outcome == DB_FAILED) ||
-                    (event->kind == BRANCH_LOOKED_UP && event->found == DB_NOT_FOUND) ||
+                    (event->kind == BRANCH_LOOKED_UP && event->found == DB_FENCED) ||
                     world->request == NONE);
 }
 

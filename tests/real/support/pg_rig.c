@@ -66,8 +66,9 @@ static void on_status(void *self, void *tag, enum db_status status)
     answered(self, tag)->status = status;
 }
 
-static void on_looked_up(void *self, void *tag, enum db_found found)
+static void on_looked_up(void *self, void *tag, enum db_found found, const char *result)
 {
+    (void)result;
     answered(self, tag)->found = found;
 }
 
@@ -254,7 +255,7 @@ enum db_found rig_lookup(struct rig *rig, const char *gtrid)
 {
     struct rig_answer answer = {0};
     rig->in_call = true;
-    rig->port->lookup(rig->port->self, gtrid, &answer);
+    rig->port->lookup(rig->port->self, gtrid, true, &answer);
     rig->in_call = false;
     rig_until(rig, &answer.done, "the barrier row is looked up");
     return answer.found;
