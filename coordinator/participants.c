@@ -21,12 +21,23 @@ static void free_texts(char **texts, size_t count)
     free(texts);
 }
 
+static void free_offers(struct offer *offers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(offers[i].operation);
+        free_texts(offers[i].parameters, offers[i].parameter_count);
+        free_texts(offers[i].types, offers[i].parameter_count);
+    }
+    free(offers);
+}
+
 void participant_forget_report(struct participant *participant)
 {
     struct participant_report *report = &participant->report;
     free(report->database_reason);
     free_texts(report->held, report->held_count);
     free_texts(report->operations, report->operation_count);
+    free_offers(report->offers, report->offer_count);
     free(report->listen);
     *report = (struct participant_report){0};
 }
@@ -103,6 +114,28 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static int compare_offers(const void *a, const void *b)
+{
+    return strcmp(((const struct offer *)a)->operation, ((const struct offer *)b)->operation);
+}
+
+static void copy_offers(struct participant_report *report, const Wire__Status *status)
+{
+    report->offers = xcalloc(status->n_offers, sizeof(*report->offers));
+    for (size_t i = 0; i < status->n_offers; i++) {
+        const Wire__Offer *from = status->offers[i];
+        if (from->n_parameters != from->n_types)
+            continue; /* it makes no sense, and nothing depends on it */
+        struct offer *offer = &report->offers[report->offer_count++];
+        offer->operation = xstrdup(from->operation);
+        offer->read_only = from->read_only;
+        offer->parameters = copy_texts(from->parameters, from->n_parameters);
+        offer->types = copy_texts(from->types, from->n_types);
+        offer->parameter_count = from->n_parameters;
+    }
+    qsort(report->offers, report->offer_count, sizeof(*report->offers), compare_offers);
+}
+
 void participant_report(struct participant *participant, const Wire__Status *status)
 {
     participant_forget_report(participant);
@@ -119,6 +152,7 @@ void participant_report(struct participant *participant, const Wire__Status *sta
     report->held_count = status->n_held;
     report->operations = copy_texts(status->operations, status->n_operations);
     report->operation_count = status->n_operations;
+    copy_offers(report, status);
     size_t listen_size = strnlen(status->listen, LIMIT_ADDRESS_BYTES + 1);
     if (listen_size > 0 && listen_size <= LIMIT_ADDRESS_BYTES)
         report->listen = xstrdup(status->listen);

@@ -14,6 +14,14 @@
 
 struct peer;
 
+/* An operation as a caller sees it. */
+struct offer {
+    char *operation;
+    bool read_only;
+    char **parameters, **types; /* names, and their PostgreSQL types */
+    size_t parameter_count;
+};
+
 /* What it said of itself last. */
 struct participant_report {
     bool known; /* since the present session began */
@@ -25,6 +33,8 @@ struct participant_report {
     size_t held_count;
     char **operations; /* sorted */
     size_t operation_count;
+    struct offer *offers; /* sorted by operation; those that did not fit its report are missing */
+    size_t offer_count;
     char *listen; /* for other participants; NULL: none, or not a sound one */
     uint32_t terminating, minority;
 };

@@ -17,9 +17,12 @@
 #include "participant/site.h"
 #include "participant/work.h"
 
-/* Held gids, and bytes of operation names, in a Status: it must fit a message. */
-enum { STATUS_HELD = 200, STATUS_OPERATION_BYTES = 16 * 1024 };
-_Static_assert(STATUS_HELD *(LIMIT_GID_BYTES + 3) + STATUS_OPERATION_BYTES + 1024 <
+/* Held gids, and bytes of operation names and of what they take, in a Status: it must fit a
+ * message.
+ */
+enum { STATUS_HELD = 100, STATUS_OPERATION_BYTES = 16 * 1024, STATUS_OFFER_BYTES = 16 * 1024 };
+_Static_assert(STATUS_HELD *(LIMIT_GID_BYTES + 3) + STATUS_OPERATION_BYTES + STATUS_OFFER_BYTES +
+                       1024 <
                    LIMIT_MESSAGE_BYTES,
                "a Status fits a message");
 
@@ -93,6 +96,7 @@ struct scan_facts {
 struct status {
     Wire__Status wire;
     char *held[STATUS_HELD];
+    Wire__Offer *offers;
 };
 
 struct agent {

@@ -244,6 +244,48 @@ static size_t list_operations(const struct operation_set *set, char **names)
     return count;
 }
 
+static void fill_offer(Wire__Offer *offer, const struct operation *operation)
+{
+    size_t count = (size_t)operation->parameter_count;
+    wire__offer__init(offer);
+    offer->operation = operation->name;
+    offer->read_only = operation->read_only;
+    offer->n_parameters = offer->n_types = count;
+    offer->parameters = xcalloc(count + 1, sizeof(char *));
+    offer->types = xcalloc(count + 1, sizeof(char *));
+    for (size_t i = 0; i < count; i++) {
+        offer->parameters[i] = operation->parameters[i].name;
+        offer->types[i] = operation->parameters[i].type;
+    }
+}
+
+static void offer_fini(Wire__Offer *offer)
+{
+    free(offer->parameters);
+    free(offer->types);
+}
+
+/* One that does not fit is left out: it is offered by its name, without its parameters. */
+static void list_offers(const struct operation_set *set, struct status *status)
+{
+    enum { HEADER_BYTES = 4 }; /* its tag and its length */
+    size_t count = 0, bytes = 0;
+    status->offers = xcalloc((size_t)set->count + 1, sizeof(*status->offers));
+    status->wire.offers = xcalloc((size_t)set->count + 1, sizeof(*status->wire.offers));
+    for (int i = 0; i < set->count; i++) {
+        Wire__Offer *offer = &status->offers[count];
+        fill_offer(offer, &set->operations[i]);
+        size_t size = wire__offer__get_packed_size(offer) + HEADER_BYTES;
+        if (bytes + size > STATUS_OFFER_BYTES) {
+            offer_fini(offer);
+            continue;
+        }
+        bytes += size;
+        status->wire.offers[count++] = offer;
+    }
+    status->wire.n_offers = count;
+}
+
 void status_fill(struct agent *agent, struct status *status)
 {
     Wire__Status *wire = &status->wire;
@@ -258,6 +300,7 @@ void status_fill(struct agent *agent, struct status *status)
     wire->held = status->held;
     wire->operations = xcalloc((size_t)agent->operations->count + 1, sizeof(char *));
     wire->n_operations = list_operations(agent->operations, wire->operations);
+    list_offers(agent->operations, status);
     wire->listen = agent->unlistened ? (char *)"" : agent->listen;
     wire->terminating = agent->terminating;
     wire->minority = agent->minority;
@@ -265,6 +308,10 @@ void status_fill(struct agent *agent, struct status *status)
 
 void status_fini(struct status *status)
 {
+    for (size_t i = 0; i < status->wire.n_offers; i++)
+        offer_fini(&status->offers[i]);
+    free(status->offers);
+    free(status->wire.offers);
     free(status->wire.operations);
 }
 

@@ -3,6 +3,8 @@
 #ifndef TROTH_TESTS_UNIT_AGENT_PORTS_H
 #define TROTH_TESTS_UNIT_AGENT_PORTS_H
 
+#pragma GCC diagnostic ignored "-Wunused-function" /* not every test needs all of it */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
