@@ -38,6 +38,8 @@ static void on_message(void *self, struct peer *peer, const Wire__Message *messa
         client->events.outcome(client->events.self, message->outcome);
     else if (message->body_case == WIRE__MESSAGE__BODY_ANSWER && client->events.answer)
         client->events.answer(client->events.self, message->answer);
+    else if (message->body_case == WIRE__MESSAGE__BODY_SAGA_OUTCOME && client->events.saga_outcome)
+        client->events.saga_outcome(client->events.self, message->saga_outcome);
 }
 
 static void on_refused(void *self, const char *reason, const char *hint)
@@ -122,6 +124,22 @@ bool client_query(struct client *client, const Wire__Query *query)
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_QUERY;
     message.query = (Wire__Query *)query; /* only packed, never changed */
+    return send_message(client, &message);
+}
+
+bool client_start_saga(struct client *client, const Wire__StartSaga *start)
+{
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_START_SAGA;
+    message.start_saga = (Wire__StartSaga *)start; /* only packed, never changed */
+    return send_message(client, &message);
+}
+
+bool client_order(struct client *client, const Wire__SagaOrder *order)
+{
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_SAGA_ORDER;
+    message.saga_order = (Wire__SagaOrder *)order; /* only packed, never changed */
     return send_message(client, &message);
 }
 

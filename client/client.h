@@ -22,6 +22,7 @@ struct client_events {
     void (*down)(void *self, const char *reason);
     void (*outcome)(void *self, const Wire__Outcome *outcome);
     void (*answer)(void *self, const Wire__Answer *answer);
+    void (*saga_outcome)(void *self, const Wire__SagaOutcome *outcome);
     /* The coordinator refuses us; the client goes on trying. */
     void (*refused)(void *self, const char *reason, const char *hint);
 };
@@ -44,6 +45,9 @@ bool client_at_participant(const struct client *client);
  * request numbers are the caller's. */
 bool client_submit(struct client *client, const Wire__Submit *submit);
 bool client_query(struct client *client, const Wire__Query *query);
+/* Answered through saga_outcome; an order through answer. */
+bool client_start_saga(struct client *client, const Wire__StartSaga *start);
+bool client_order(struct client *client, const Wire__SagaOrder *order);
 /* Ends the session politely, so that the coordinator need not miss our beats: call it last, when no
  * answer is awaited, then client_free. */
 void client_leave(struct client *client);
