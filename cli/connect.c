@@ -26,6 +26,7 @@ struct connection {
     char reason[300], hint[300]; /* of lost or refused */
     Wire__Answer *answer;
     Wire__Outcome *outcome;
+    Wire__SagaOutcome *saga_outcome;
 };
 
 static void on_up(void *self)
@@ -78,6 +79,20 @@ static void on_outcome(void *self, const Wire__Outcome *outcome)
     wire__outcome__pack(outcome, bytes);
     connection->outcome = wire__outcome__unpack(NULL, size, bytes);
     CHECK(connection->outcome);
+    free(bytes);
+    loop_stop(connection->loop);
+}
+
+static void on_saga_outcome(void *self, const Wire__SagaOutcome *outcome)
+{
+    struct connection *connection = self;
+    if (outcome->request != connection->request || connection->saga_outcome)
+        return;
+    size_t size = wire__saga_outcome__get_packed_size(outcome);
+    uint8_t *bytes = xmalloc(size + 1);
+    wire__saga_outcome__pack(outcome, bytes);
+    connection->saga_outcome = wire__saga_outcome__unpack(NULL, size, bytes);
+    CHECK(connection->saga_outcome);
     free(bytes);
     loop_stop(connection->loop);
 }
@@ -157,7 +172,13 @@ struct connection *connection_open(const struct options *options, struct error *
         free(connection);
         return NULL;
     }
-    struct client_events events = {connection, on_up, on_down, on_outcome, on_answer, on_refused};
+    struct client_events events = {.self = connection,
+                                   .up = on_up,
+                                   .down = on_down,
+                                   .outcome = on_outcome,
+                                   .answer = on_answer,
+                                   .refused = on_refused,
+                                   .saga_outcome = on_saga_outcome};
     char name[32];
     snprintf(name, sizeof(name), "cli-%d", (int)getpid());
     connection->client =
@@ -183,6 +204,8 @@ void connection_close(struct connection *connection)
         wire__answer__free_unpacked(connection->answer, NULL);
     if (connection->outcome)
         wire__outcome__free_unpacked(connection->outcome, NULL);
+    if (connection->saga_outcome)
+        wire__saga_outcome__free_unpacked(connection->saga_outcome, NULL);
     free(connection);
 }
 
@@ -223,26 +246,40 @@ static bool no_answer(const struct connection *connection, struct error *error)
     return error_set(error, ERROR_UNREACHABLE, "%s did not answer in time", connection->address);
 }
 
+static bool answered(const struct connection *connection)
+{
+    return connection->answer || connection->outcome || connection->saga_outcome;
+}
+
+/* After a request: its answer is in the connection afterwards, or there is an error. */
+static void await_answer(struct connection *connection, bool sent, uint64_t wait_us,
+                         struct error *error)
+{
+    connection->lost = connection->lost || !sent;
+    while (!answered(connection) && !connection->lost && !connection->interrupted) {
+        wait_for_event(connection, wait_us);
+        if (connection->timed_out)
+            break;
+    }
+    if (!answered(connection))
+        no_answer(connection, error);
+}
+
+static Wire__Answer *take_answer(struct connection *connection)
+{
+    Wire__Answer *answer = connection->answer;
+    connection->answer = NULL;
+    return answer;
+}
+
 Wire__Answer *connection_query(struct connection *connection, const Wire__Query *query,
                                struct error *error)
 {
     Wire__Query numbered = *query;
     numbered.request = ++connection->request;
-    if (!client_query(connection->client, &numbered)) {
-        connection->lost = true;
-        no_answer(connection, error);
-        return NULL;
-    }
-    while (!connection->answer && !connection->lost && !connection->interrupted) {
-        wait_for_event(connection, connection->timeout_us);
-        if (connection->timed_out)
-            break;
-    }
-    Wire__Answer *answer = connection->answer;
-    connection->answer = NULL;
-    if (!answer)
-        no_answer(connection, error);
-    return answer;
+    await_answer(connection, client_query(connection->client, &numbered), connection->timeout_us,
+                 error);
+    return take_answer(connection);
 }
 
 Wire__Outcome *connection_submit(struct connection *connection, const Wire__Submit *submit,
@@ -251,21 +288,38 @@ Wire__Outcome *connection_submit(struct connection *connection, const Wire__Subm
     Wire__Submit numbered = *submit;
     numbered.request = ++connection->request;
     *sent = client_submit(connection->client, &numbered);
-    if (!*sent) {
-        connection->lost = true;
-        no_answer(connection, error);
-        return NULL;
-    }
-    while (!connection->outcome && !connection->lost && !connection->interrupted) {
-        wait_for_event(connection, wait_us);
-        if (connection->timed_out)
-            break;
-    }
+    await_answer(connection, *sent, wait_us, error);
     Wire__Outcome *outcome = connection->outcome;
     connection->outcome = NULL;
-    if (!outcome)
-        no_answer(connection, error);
     return outcome;
+}
+
+Wire__SagaOutcome *connection_start_saga(struct connection *connection,
+                                         const Wire__StartSaga *start, uint64_t wait_us, bool *sent,
+                                         struct error *error)
+{
+    Wire__StartSaga numbered = *start;
+    numbered.request = ++connection->request;
+    *sent = client_start_saga(connection->client, &numbered);
+    await_answer(connection, *sent, wait_us, error);
+    Wire__SagaOutcome *outcome = connection->saga_outcome;
+    connection->saga_outcome = NULL;
+    return outcome;
+}
+
+Wire__Answer *connection_order_saga(struct connection *connection, const Wire__SagaOrder *order,
+                                    bool *sent, struct error *error)
+{
+    Wire__SagaOrder numbered = *order;
+    numbered.request = ++connection->request;
+    *sent = client_order(connection->client, &numbered);
+    await_answer(connection, *sent, connection->timeout_us, error);
+    return take_answer(connection);
+}
+
+bool connection_interrupted(const struct connection *connection)
+{
+    return connection->interrupted;
 }
 
 Wire__Answer *connect_and_query(const struct options *options, const Wire__Query *query,

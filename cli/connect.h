@@ -37,6 +37,16 @@ Wire__Answer *connection_query(struct connection *connection, const Wire__Query 
  * wire__outcome__free_unpacked. */
 Wire__Outcome *connection_submit(struct connection *connection, const Wire__Submit *submit,
                                  uint64_t wait_us, bool *sent, struct error *error);
+/* The same of the start of a saga, which may have begun when *sent is true. The caller frees the
+ * outcome with wire__saga_outcome__free_unpacked. */
+Wire__SagaOutcome *connection_start_saga(struct connection *connection,
+                                         const Wire__StartSaga *start, uint64_t wait_us, bool *sent,
+                                         struct error *error);
+/* As connection_query; what was ordered may have been done when *sent is true. */
+Wire__Answer *connection_order_saga(struct connection *connection, const Wire__SagaOrder *order,
+                                    bool *sent, struct error *error);
+/* A signal such as Ctrl-C ended the last wait. */
+bool connection_interrupted(const struct connection *connection);
 
 /* For commands that ask one thing: opens, asks, closes. */
 Wire__Answer *connect_and_query(const struct options *options, const Wire__Query *query,

@@ -1,12 +1,9 @@
 #include "cli/order.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "cli/print.h"
+#include "cli/given.h"
 #include "core/check.h"
 #include "core/id.h"
 #include "core/json.h"
@@ -76,19 +73,8 @@ bool order_wait(struct order *order, const char *word, struct error *error)
 
 bool order_key(struct order *order, const char *key, struct error *error)
 {
-    size_t size = strlen(key);
-    if (size == 0 || size > LIMIT_KEY_BYTES)
-        return error_set(error, ERROR_USAGE, "key: has %zu bytes; 1 to %d are allowed", size,
-                         LIMIT_KEY_BYTES);
-    for (const char *at = key; *at;) {
-        uint32_t point = 0;
-        int bytes = utf8_next(at, &point);
-        if (bytes == 0 || point < 0x20 || point == 0x7f)
-            return error_set(error, ERROR_USAGE,
-                             "key: byte %zu is a control character or not UTF-8",
-                             (size_t)(at - key) + 1);
-        at += bytes;
-    }
+    if (!key_check(key, error))
+        return false;
     if (order->submit.key != (char *)protobuf_c_empty_string)
         free(order->submit.key);
     order->submit.key = xstrdup(key);
@@ -132,25 +118,6 @@ static void add_call(struct order *order, char *participant, char *operation, ch
     submit->calls[submit->n_calls++] = call;
 }
 
-/* Valid JSON without the spaces between its tokens. A key is bound to the bytes of the arguments:
- * who types them again with other spaces, or in a file, repeats the same transaction. */
-static char *without_spaces(const char *json, size_t size)
-{
-    char *out = xmalloc(size + 1), *to = out;
-    bool in_string = false;
-    for (size_t i = 0; i < size; i++) {
-        if (!in_string && strchr(" \t\r\n", json[i]))
-            continue;
-        *to++ = json[i];
-        if (json[i] == '"')
-            in_string = !in_string;
-        else if (in_string && json[i] == '\\')
-            *to++ = json[++i];
-    }
-    *to = '\0';
-    return out;
-}
-
 /* The arguments as they will travel, or NULL with an error that tells the place. */
 static char *check_arguments(const char *call, const char *text, struct error *error)
 {
@@ -165,7 +132,7 @@ static char *check_arguments(const char *call, const char *text, struct error *e
                   text);
         error_hint(error, "arguments have names, as '{\"amount\": 10.50}'");
     } else {
-        arguments = without_spaces(json->raw, json->raw_size);
+        arguments = json_without_spaces(json->raw, json->raw_size);
     }
     json_free(json);
     return arguments;
@@ -252,31 +219,9 @@ static void read_order(struct order *order, struct yaml *yaml)
         add_branch(order, yaml, yaml_item(branches, i));
 }
 
-static struct yaml *load_stdin(struct error *error)
-{
-    char *text = xmalloc(LIMIT_FILE_BYTES + 1);
-    size_t size = 0;
-    struct yaml *yaml = NULL;
-    for (;;) {
-        ssize_t got = read(STDIN_FILENO, text + size, LIMIT_FILE_BYTES + 1 - size);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got > 0)
-            size += (size_t)got;
-        if (got < 0)
-            error_set(error, ERROR_USAGE, "stdin can't be read: %s", strerror(errno));
-        else if (got == 0 || size > LIMIT_FILE_BYTES)
-            yaml = yaml_load_text("stdin", text, size, error);
-        else
-            continue;
-        free(text);
-        return yaml;
-    }
-}
-
 bool order_from_file(struct order *order, const char *path, struct error *error)
 {
-    struct yaml *yaml = strcmp(path, "-") == 0 ? load_stdin(error) : yaml_load(path, error);
+    struct yaml *yaml = file_or_stdin(path, error);
     if (!yaml)
         return false;
     read_order(order, yaml);
