@@ -129,7 +129,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "load: %s\n", error.message);
         return 2;
     }
-    struct client_events events = {&load, on_up, on_down, on_outcome, on_answer, on_refused};
+    struct client_events events = {.self = &load,
+                                   .up = on_up,
+                                   .down = on_down,
+                                   .outcome = on_outcome,
+                                   .answer = on_answer,
+                                   .refused = on_refused};
     load.client =
         client_new(NULL, "bench-load", loop_host(load.loop), nano_link(load.nano), &events);
     loop_on_settle(load.loop, settle, &load);

@@ -194,8 +194,12 @@ static int setup(void **state)
     world->host = (struct host_port){world, now_us, wall_us, random_bytes, no_log};
     world->client_link = (struct link_port){&world->to_server, pipe_send, no_redial};
     world->server_link = (struct link_port){&world->to_client, pipe_send, NULL};
-    struct client_events client_events = {world,          client_up,     client_down,
-                                          client_outcome, client_answer, client_refused};
+    struct client_events client_events = {.self = world,
+                                          .up = client_up,
+                                          .down = client_down,
+                                          .outcome = client_outcome,
+                                          .answer = client_answer,
+                                          .refused = client_refused};
     world->client = client_new(NULL, "cli-1", &world->host, &world->client_link, &client_events);
     struct transport_config config = {.acceptor = true,
                                       .cluster = "shop",
