@@ -132,6 +132,9 @@ _Static_assert(LIMIT_SAGA_DEFINITION_BYTES + 4096 <= LIMIT_RECORD_BYTES, "it fit
 #define LIMIT_SAGA_GENERATIONS 8
 /* A step's name with the numbers of its items: "goods[9999][12]". */
 #define LIMIT_SAGA_LABEL_BYTES (LIMIT_WORD_BYTES + LIMIT_SAGA_DEPTH * 7)
+/* The key of what was done of it, in the participant's troth.barrier: "shop.c1.5.17/charge/undo".
+ */
+#define LIMIT_BARRIER_KEY_BYTES (LIMIT_GTRID_BYTES + 1 + LIMIT_SAGA_LABEL_BYTES + 5)
 /* Tries sent to one participant and not answered. More would only wait there, each in a queue of
  * its own, in front of other work; here they wait in the order in which they became due. */
 #define LIMIT_EXECUTING 256

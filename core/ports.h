@@ -133,6 +133,9 @@ struct db_worked {
     /* The row of the register was there before: some site has begun to finish this transaction
      * without us. With DB_PREPARED the branch must be rolled back, never voted yes. */
     bool fenced;
+    /* DB_FAILED of DB_ONE_PHASE: a row of its key was there before. This very work was done by
+     * somebody, or never will be: lookup tells which. */
+    bool duplicate;
     uint64_t xid;         /* 64 bits, as pg_current_xact_id() gives it; DB_PREPARED */
     int failed_statement; /* -1: none */
     const char *sqlstate; /* "" when not an SQL error */

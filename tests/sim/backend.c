@@ -15,7 +15,7 @@
 struct worked {
     void *tag;
     enum db_outcome outcome;
-    bool fenced;
+    bool fenced, duplicate;
     uint64_t xid;
     int failed, call_count;
     char sqlstate[6];
@@ -63,6 +63,7 @@ static void worked_arrives(struct world *world, void *subject, uint64_t number, 
         results[i] = worked->results[i][0] ? worked->results[i] : NULL;
     struct db_worked told = {.outcome = worked->outcome,
                              .fenced = worked->fenced,
+                             .duplicate = worked->duplicate,
                              .xid = worked->xid,
                              .failed_statement = worked->failed,
                              .sqlstate = worked->sqlstate,
@@ -90,6 +91,7 @@ void backend_worked(struct local *local, enum db_outcome outcome, const char *sq
     struct worked worked = {.tag = local->tag,
                             .outcome = outcome,
                             .fenced = local->fenced,
+                            .duplicate = local->duplicate,
                             .xid = local->xid,
                             .failed = local->failed,
                             .call_count = local->call_count};
@@ -158,7 +160,8 @@ static void looked_up_arrives(struct world *world, void *subject, uint64_t numbe
     world_note(world, (uint64_t)question->result, "db%d says lookup %d of %s",
                ((struct node *)subject)->index, question->result, question->gid);
     const struct db_events *events = backend_events(subject);
-    events->looked_up(events->self, question->tag, (enum db_found)question->result, NULL);
+    events->looked_up(events->self, question->tag, (enum db_found)question->result,
+                      question->kept[0] ? question->kept : NULL);
 }
 
 static void scanned_arrives(struct world *world, void *subject, uint64_t number, void *data)
@@ -252,7 +255,7 @@ static void port_work(void *self, const struct db_work *work, void *tag)
         return;
     uint64_t boot = node_boot(backend->node);
     const char *name = work->mode == DB_PREPARE ? work->gid : work->gtrid;
-    if (work->mode != DB_READ_ONLY)
+    if (work->mode != DB_READ_ONLY && !work->keeps_result)
         workload_gid_used(world, name);
     bool fails = world_chance(world, world->weather.work_error);
     world_note(world, (uint64_t)work->mode, "db%d work %d %s, %d statements%s", database->index,
@@ -399,7 +402,10 @@ static void lookup_asked(struct world *world, void *subject, uint64_t number, vo
     question->result = DB_FOUND_ERROR;
     if (backend_can_answer(world, question)) {
         database_fence(database, question->gid);
-        question->result = database_look_up(database, question->gid) ? DB_FOUND : DB_FENCED;
+        const struct barrier *row = database_look_up(database, question->gid, question->fence);
+        question->result = !row ? DB_NOT_FOUND : row->committed ? DB_FOUND : DB_FENCED;
+        snprintf(question->kept, sizeof(question->kept), "%s",
+                 row && row->result ? row->result : "");
     }
     backend_answer(question->backend, question->boot, looked_up_arrives,
                    backend_question_again(question));
@@ -407,13 +413,15 @@ static void lookup_asked(struct world *world, void *subject, uint64_t number, vo
 
 static void port_lookup(void *self, const char *gtrid, bool fence, void *tag)
 {
-    CHECK(fence);
     struct backend *backend = self;
     struct database *database = backend->database;
     if (!node_effect(backend->node))
         return;
-    world_note(database->world, 6, "db%d lookup %s?", database->index, gtrid);
+    world_note(database->world, 6, "db%d lookup %s%s?", database->index, gtrid,
+               fence ? "" : " without a fence");
     struct question *question = backend_question(backend, tag);
+    question->fence = fence;
+    CHECK(strlen(gtrid) < sizeof(question->gid));
     snprintf(question->gid, sizeof(question->gid), "%s", gtrid);
     world_after(database->world, backend_latency(database->world), lookup_asked, database, 0,
                 question);

@@ -9,8 +9,9 @@ struct question {
     struct backend *backend;
     void *tag;
     uint64_t boot, generation;
-    gid_text gid;
-    bool commit;
+    barrier_key gid; /* or a gtrid, or a barrier row's key */
+    bool commit, fence;
+    char kept[RESULT_BYTES]; /* of a row that was found; "": none */
     uint64_t xid;
     int result;
 };

@@ -279,6 +279,10 @@ void backend_clean(void *self, uint64_t age_us)
     world_note(world, age_us, "db%d clean", database->index);
     if (!backend_connected(backend, node_boot(backend->node)))
         return;
+    if (world->now_us > age_us) {
+        size_t gone = barrier_table_clean(&database->barriers, world->now_us - age_us);
+        world_note(world, gone, "db%d cleans %zu rows of the barrier", database->index, gone);
+    }
     const struct register_table *table = &database->registers;
     for (struct list *i = table->rows.next, *next; i != &table->rows; i = next) {
         const struct row *row = CONTAINER(i, struct row, node);

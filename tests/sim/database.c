@@ -53,7 +53,7 @@ void database_free(struct database *database)
     backend_stores_free(database);
     register_table_fini(&database->registers);
     free(database->xids);
-    free(database->barriers);
+    barrier_table_fini(&database->barriers);
     free(database);
 }
 
@@ -117,8 +117,11 @@ struct local *database_begin(struct backend *backend, const struct db_work *work
     list_init(&local->node);
     if (work->mode == DB_PREPARE)
         snprintf(local->gid, sizeof(local->gid), "%s", work->gid);
-    if (work->gtrid)
-        snprintf(local->gtrid, sizeof(local->gtrid), "%s", work->gtrid);
+    local->keeps_result = work->keeps_result;
+    if (work->gtrid) {
+        CHECK(strlen(work->gtrid) < sizeof(local->gtrid));
+        strcpy(local->gtrid, work->gtrid);
+    }
     struct gid gid;
     if (work->mode == DB_PREPARE && gid_parse(work->gid, &gid))
         gtrid_format(local->gtrid, gid.cluster, gid.coordinator, gid.tx);
@@ -291,6 +294,11 @@ void database_start(struct database *database, struct local *local)
 
 static void tell_oracle(struct database *database, const struct local *local, int change)
 {
+    if (local->keeps_result) {
+        if (database->task_done)
+            database->task_done(database->task_self, database, local);
+        return;
+    }
     for (int i = 0; i < local->effect_count; i++)
         if (local->effects[i].done && local->effects[i].kind == EFFECT_TOKEN)
             workload_applied(database->world, database->index, local->effects[i].token,
@@ -329,32 +337,14 @@ void database_rollback(struct database *database, struct local *local)
     local_free(local);
 }
 
-static const struct barrier *barrier_find(const struct database *database, const char *gtrid)
+const struct barrier *database_look_up(struct database *database, const char *key, bool fence)
 {
-    for (size_t i = 0; i < database->barrier_count; i++)
-        if (strcmp(database->barriers[i].gtrid, gtrid) == 0)
-            return &database->barriers[i];
-    return NULL;
-}
-
-static void barrier_add(struct database *database, const char *gtrid, bool committed)
-{
-    if (database->barrier_count == database->barrier_room) {
-        database->barrier_room = database->barrier_room ? database->barrier_room * 2 : 32;
-        database->barriers =
-            xrealloc(database->barriers, database->barrier_room * sizeof(*database->barriers));
+    struct barrier_table *barriers = &database->barriers;
+    if (fence && !barrier_table_find(barriers, key)) {
+        database_flushed(database);
+        barrier_table_add(barriers, key, false, NULL, database->world->now_us);
     }
-    struct barrier *barrier = &database->barriers[database->barrier_count++];
-    snprintf(barrier->gtrid, sizeof(barrier->gtrid), "%s", gtrid);
-    barrier->committed = committed;
-}
-
-bool database_look_up(struct database *database, const char *gtrid)
-{
-    const struct barrier *barrier = barrier_find(database, gtrid);
-    if (!barrier)
-        barrier_add(database, gtrid, false);
-    return barrier && barrier->committed;
+    return barrier_table_find(barriers, key);
 }
 
 static void end_prepare(struct database *database, struct local *local)
@@ -386,7 +376,8 @@ static void end_commit(struct database *database, struct local *local)
         database_rollback(database, local);
         return;
     }
-    if (local->mode == DB_ONE_PHASE && barrier_find(database, local->gtrid)) {
+    if (local->mode == DB_ONE_PHASE && barrier_table_find(&database->barriers, local->gtrid)) {
+        local->duplicate = true;
         backend_worked(local, DB_FAILED, "23505", "duplicate key value in troth.barrier");
         database_rollback(database, local);
         return;
@@ -395,7 +386,9 @@ static void end_commit(struct database *database, struct local *local)
                local->tag ? "" : " (nobody waits)");
     if (local->mode == DB_ONE_PHASE) {
         database_flushed(database);
-        barrier_add(database, local->gtrid, true);
+        barrier_table_add(&database->barriers, local->gtrid, true,
+                          local->keeps_result && local->results[0][0] ? local->results[0] : NULL,
+                          world->now_us);
         apply(database, local);
     }
     bool lost = world_chance(world, world->weather.work_lost);
@@ -556,14 +549,12 @@ void database_end_three_phase(struct database *database)
     database_tail_clear(database);
 }
 
-void database_fence(struct database *database, const char *gtrid)
+void database_fence(struct database *database, const char *key)
 {
     for (struct list *i = database->working.next, *next; i != &database->working; i = next) {
         next = i->next;
-        if (strcmp(LOCAL(i)->gtrid, gtrid) != 0)
-            continue;
-        backend_worked(LOCAL(i), DB_LOST, "57P01", "terminating connection");
-        database_rollback(database, LOCAL(i));
+        if (!LOCAL(i)->tag && strcmp(LOCAL(i)->gtrid, key) == 0)
+            database_rollback(database, LOCAL(i));
     }
 }
 

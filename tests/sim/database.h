@@ -12,6 +12,7 @@
 #include "core/list.h"
 #include "core/ports.h"
 #include "tests/sim/bank.h"
+#include "tests/sim/barrier_table.h"
 #include "tests/sim/node.h"
 #include "tests/sim/register_table.h"
 
@@ -48,7 +49,8 @@ struct local {
     void *tag;     /* NULL: nobody waits for it, its connection is gone */
     enum db_mode mode;
     gid_text gid;
-    gid_text gtrid;
+    barrier_key gtrid; /* of work in one phase: the key of its barrier row */
+    bool keeps_result; /* a step of a saga: that row has the result */
     struct effect *effects;
     int effect_count, next;
     int call_count;
@@ -60,6 +62,7 @@ struct local {
     bool three_phase;
     struct db_register row; /* three phases: what it inserts first */
     bool fenced;            /* such a row was there before */
+    bool duplicate;         /* its barrier row was */
     bool by_commit;         /* FINISHED: how */
     int64_t prepared_at_us;
 };
@@ -67,12 +70,6 @@ struct local {
 struct account {
     int64_t balance;
     struct local *holder;
-};
-
-/* A row of troth.barrier. */
-struct barrier {
-    gid_text gtrid;
-    bool committed; /* else a lookup has left it, so that no late work of that id can commit */
 };
 
 struct database {
@@ -91,10 +88,14 @@ struct database {
     struct list tail;    /* finished since the last thing that a failover must not lose */
     unsigned char *xids; /* enum db_status by xid - FIRST_XID */
     size_t xid_count, xid_room;
-    struct barrier *barriers;
-    size_t barrier_count, barrier_room;
+    struct barrier_table barriers;
     struct register_table registers;
     struct list stores; /* changes of registers that are on their way to the disk */
+
+    /* Who is told of each piece of a saga's work that was committed, as it becomes visible; NULL:
+     * nobody. */
+    void (*task_done)(void *self, struct database *database, const struct local *local);
+    void *task_self;
 };
 
 struct database *database_new(struct world *world, int index, int connections,
@@ -151,13 +152,14 @@ void database_advance(struct database *database, struct local *local);
 void database_rollback(struct database *database, struct local *local);
 /* COMMIT PREPARED or ROLLBACK PREPARED. */
 void database_finish(struct database *database, struct local *local, bool commit);
-/* Is it committed? If not, from now on it can't be. */
-bool database_look_up(struct database *database, const char *gtrid);
+/* The row of that key, or NULL. With a fence there is one afterwards: if it is not committed, from
+ * now on it can't be. */
+const struct barrier *database_look_up(struct database *database, const char *key, bool fence);
 enum db_status database_xid_status(const struct database *database, uint64_t xid);
 /* What was written to the log before now is durable, and no failover loses it. */
 void database_flushed(struct database *database);
-/* Ends the work of this transaction, whoever does it. */
-void database_fence(struct database *database, const char *gtrid);
+/* Ends the work of that key whose connection is gone. */
+void database_fence(struct database *database, const char *key);
 
 /* ---- the port ---- */
 
