@@ -342,34 +342,6 @@ static struct saga_plan *example(const char *name, struct saga_findings *finding
     return plan;
 }
 
-/* What the examples need of the shop and it does not have yet. */
-static const char *const still_needed[] = {
-    "inventory has no operation cancel_delivery",
-    "inventory has no operation close_restock",
-    "inventory has no operation order",
-    "inventory has no operation release",
-    "inventory has no operation ship",
-    "orders has no operation cancel",
-    "orders has no operation confirm",
-    "orders has no operation drop_refund_request",
-    "orders has no operation notify",
-    "orders has no operation refuse_refund",
-    "orders has no operation request_refund",
-    "payments has no operation quote",
-    "payments has no operation refund",
-    "payments has no operation release_budget",
-    "payments has no operation reserve_budget",
-};
-
-static bool is_still_needed(const char *text)
-{
-    for (size_t i = 0; i < sizeof(still_needed) / sizeof(still_needed[0]); i++) {
-        if (strncmp(text, still_needed[i], strlen(still_needed[i])) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void the_examples_fit_each_other_and_the_shop(void **state)
 {
     (void)state;
@@ -390,10 +362,8 @@ static void the_examples_fit_each_other_and_the_shop(void **state)
     assert_int_equal(findings.count, 0);
     assert_non_null(catalogue_find(&catalogue, "payments"));
     saga_lint(&(struct saga_lint){plans, 4, true, &catalogue}, &findings);
-    for (int i = 0; i < findings.count; i++) {
-        if (!is_still_needed(findings.items[i].text))
-            fail_msg("%s", findings.items[i].text);
-    }
+    if (findings.count)
+        fail_msg("%s", findings.items[0].text);
     for (int i = 0; i < 4; i++)
         saga_plan_free(plans[i]);
     catalogue_fini(&catalogue);
