@@ -7,10 +7,12 @@
 #include <time.h>
 
 #include "tests/sim/jobs.h"
+#include "tests/sim/saga_pool.h"
 
 static const char help[] =
     "Usage: sim [--seeds N] [--from S] [--jobs J] [--protocol P] [--planted NAME|all] [--safety]\n"
     "       sim --seed S [--trace] [--protocol P] [--planted NAME]\n"
+    "       sim --definitions\n"
     "\n"
     "Runs a whole cluster in one thread on virtual time, once a seed, with faults, and checks "
     "what\n"
@@ -25,7 +27,8 @@ static const char help[] =
     "each\n"
     "                    seed draws one of these\n"
     "  --planted NAME    with this protocol bug planted: it should be found; all: each in turn\n"
-    "  --safety          only wrong data and wrong answers count, not what is late or stuck\n";
+    "  --safety          only wrong data and wrong answers count, not what is late or stuck\n"
+    "  --definitions     checks the definitions of sagas and prints them\n";
 
 struct options {
     struct jobs_plan plan;
@@ -59,14 +62,29 @@ static bool protocols_by_name(const char *name, enum protocols *protocols)
     return false;
 }
 
+static void print_definitions(void)
+{
+    saga_pool_prepare();
+    for (int family = 0; family < POOL_FAMILIES; family++)
+        for (int version = 1; version <= POOL_VERSIONS; version++)
+            printf("%s%s", family + version > 1 ? "---\n" : "",
+                   saga_pool_get(family, version)->text);
+}
+
 static bool read_options(int count, char **words, struct options *options)
 {
     static const struct option known[] = {
-        {"seeds", required_argument, NULL, 'n'},    {"from", required_argument, NULL, 'f'},
-        {"jobs", required_argument, NULL, 'j'},     {"seed", required_argument, NULL, 's'},
-        {"trace", no_argument, NULL, 't'},          {"planted", required_argument, NULL, 'p'},
-        {"protocol", required_argument, NULL, 'c'}, {"safety", no_argument, NULL, 'y'},
-        {"help", no_argument, NULL, 'h'},           {0},
+        {"seeds", required_argument, NULL, 'n'},
+        {"from", required_argument, NULL, 'f'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"seed", required_argument, NULL, 's'},
+        {"trace", no_argument, NULL, 't'},
+        {"planted", required_argument, NULL, 'p'},
+        {"protocol", required_argument, NULL, 'c'},
+        {"safety", no_argument, NULL, 'y'},
+        {"help", no_argument, NULL, 'h'},
+        {"definitions", no_argument, NULL, 'd'},
+        {0},
     };
     options->plan = (struct jobs_plan){.from = 1, .count = 1000};
     for (int option; (option = getopt_long(count, words, "h", known, NULL)) != -1;) {
@@ -100,6 +118,9 @@ static bool read_options(int count, char **words, struct options *options)
         case 'y':
             options->plan.run.safety_only = true;
             break;
+        case 'd':
+            print_definitions();
+            exit(0);
         case 'h':
             fputs(help, stdout);
             exit(0);
