@@ -293,7 +293,7 @@ static bool carry_send(struct server *server, struct tx *tx, const struct action
         owe(server, branch);
         return true;
     case ACTION_OWE_ASK:
-        server_owe_ask(server, branch);
+        server_want_ask(server, branch);
         return true;
     case ACTION_SEND_PREPARE:
         enter(branch, PLACE_UNVOTED, &branch->participant->unvoted);

@@ -69,6 +69,7 @@ struct participant {
     struct list aborting; /* ABORT was sent in this session, not acknowledged */
     struct debt finishes; /* COMMIT and LOOKUP */
     struct debt asks;     /* of its register: apart, so that neither waits for the other */
+    bool tardy;           /* it let others be asked in its place, and has not answered since */
     size_t working, unapplied;
     struct settled *settled; /* NULL: nothing */
 };

@@ -14,6 +14,11 @@ enum {
     BACKOFF_LEAST_US = 200 * 1000,
     BACKOFF_MOST_US = 1000 * 1000,
     ASK_AGAIN_US = 1000 * 1000,
+    /* What a register in order takes, flush and all, many times over. */
+    ASK_OTHERS_US = 100 * 1000,
+    /* So many transactions one after the other ask the same sites: what is asked of a register at
+     * one time is stored at one time. */
+    SAME_SITES_IN_A_ROW = 64,
 };
 
 static void stray(const struct server *server, const struct guest *guest, const char *what,
@@ -210,6 +215,38 @@ void server_send_ask(struct server *server, struct tx_branch *branch)
     CHECK(peer_send(branch->participant->peer, &message, true));
 }
 
+/* Who is asked first: those that are there and answer, and among them those that have their row
+ * already; then in turn. */
+static int rank(const struct tx *tx, int index)
+{
+    const struct participant *participant = tx->branches[index].participant;
+    int count = tx->machine.branch_count;
+    int first = (int)(tx->id.seq / SAME_SITES_IN_A_ROW % (uint64_t)count);
+    bool prompt = participant->peer && !participant->tardy;
+    bool has_row = tx->machine.branches[index].state == BRANCH_YES;
+    return (index - first + count) % count + (prompt ? 0 : 2 * count) + (has_row ? 0 : count);
+}
+
+/* The coordinator's own ballot needs no promises, only to be accepted by a majority: so the others
+ * are left alone, and hear of it by COMMIT. */
+static bool is_spare(const struct tx *tx, int index)
+{
+    int before = 0, own = rank(tx, index);
+    for (int i = 0; i < tx->machine.branch_count; i++)
+        before += rank(tx, i) < own;
+    return tx->machine.proposer.ballot.round == 0 &&
+           before >= proposer_majority(&tx->machine.proposer) - 1;
+}
+
+void server_want_ask(struct server *server, struct tx_branch *branch)
+{
+    if (is_spare(branch->tx, tx_branch_at(branch)))
+        timers_set(&server->rounds, &branch->tx->sites->timer,
+                   server->host.now_us(server->host.self) + ASK_OTHERS_US);
+    else
+        server_owe_ask(server, branch);
+}
+
 /* At random, so that those who outbid each other do not go on so for ever. */
 void server_arm_round(struct server *server, struct tx *tx)
 {
@@ -228,12 +265,15 @@ void server_begin_round(struct server *server, struct tx *tx, enum transaction_e
     CHECK(server_step(server, tx, &event));
 }
 
-/* Who has answered that it can't grant now is asked again. */
+/* Who was spared is asked, and who has answered that it can't grant now is asked again. */
 static void ask_again(struct server *server, struct tx *tx)
 {
     for (int i = 0; i < tx->machine.branch_count; i++) {
-        if (transaction_wants(&tx->machine, i) && tx->branches[i].place == PLACE_NONE)
-            server_owe_ask(server, &tx->branches[i]);
+        struct tx_branch *branch = &tx->branches[i];
+        if (branch->place == PLACE_ASK_OUTSTANDING)
+            branch->participant->tardy = true;
+        else if (transaction_wants(&tx->machine, i) && branch->place == PLACE_NONE)
+            server_owe_ask(server, branch);
     }
 }
 
@@ -348,6 +388,7 @@ void server_replied(struct server *server, struct guest *guest, const Wire__Repl
 {
     struct txid id = {reply->epoch, reply->seq};
     struct tx *tx = ours(server, reply->coordinator) ? server_find(server, id) : NULL;
+    guest->participant->tardy = false;
     if (!tx)
         return; /* over: the others were a majority */
     struct transaction_event event = {.type = EVENT_REPLIED};

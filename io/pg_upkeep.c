@@ -77,13 +77,14 @@ void pg_clean(void *self, uint64_t age_us)
 
 /* ---- settling -------------------------------------------------------------------------------- */
 
-/* A row that is not there or is not known as committed: no bit of it. What is being stored at this
+/* A row that is not there or says abort: no bit of it. One that has accepted nothing is as good as
+ * one that has: this site was told COMMIT without being asked. What is being stored at this
  * moment, which nobody needs any more, is not waited for long: all of the slice stays then. */
 static const char settle_sql[] =
     "with lazy as materialized (select set_config('synchronous_commit', 'off', true),"
     "   set_config('lock_timeout', '50ms', true)), " PREPARED
     ", gone as (delete from troth.register r using lazy where r.participant = $1"
-    "   and r.gtrid = any($5::text[]) and r.value = 2 and " NOT_PREPARED
+    "   and r.gtrid = any($5::text[]) and r.value <> 1 and " NOT_PREPARED
     "   returning split_part(r.gtrid, '.', 4)::bigint as seq)"
     " insert into troth.settled as s (cluster, coordinator, epoch, block, bits)"
     "   select $2, $3, $4::bigint, seq / 4096,"

@@ -99,7 +99,7 @@ void register_table_remove(struct register_table *table, const char *gtrid)
 bool register_table_settle(struct register_table *table, const char *gtrid)
 {
     struct row *row = find(table, gtrid);
-    if (!row || row->state.value != REGISTER_COMMIT)
+    if (!row || row->state.value == REGISTER_ABORT)
         return false;
     row_free(row);
     if (table->settled_count == table->settled_room) {

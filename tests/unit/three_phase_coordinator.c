@@ -30,6 +30,7 @@ static void a_majority_decides_and_each_step_waits_for_the_one_before(void **unu
     hear_nothing(shop.orders);
     sync_journal(shop.world);
     hear_nothing(shop.client);
+    wait_for_the_first(&shop);
     struct question question = granted(shop.payments, &shop.registers[PAYMENTS]);
     assert_int_equal(question.site, 2);
     assert_int_equal(question.ask.question, REGISTER_ACCEPT);
@@ -68,6 +69,105 @@ static void who_was_away_is_asked_in_its_next_session(void **unused)
     world_free(shop.world);
 }
 
+/* ---- whom it asks first ---- */
+
+static void only_a_majority_is_asked_and_the_others_hear_the_decision(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    propose_to_a_majority(&shop, &three);
+    struct question question = questioned(shop.orders);
+    pass(shop.world, 90 * 1000);
+    hear_nothing(shop.payments);
+    answer_from(shop.orders, &shop.registers[ORDERS], &question);
+    applied(shop.payments);
+    applied(shop.orders);
+    assert_true(outcome(shop.client, 1, WIRE__RESULT__COMMITTED)->applied);
+    pass(shop.world, SECOND_US);
+    hear_nothing(shop.payments);
+    world_free(shop.world);
+}
+
+static void all_are_asked_when_a_majority_does_not_answer_soon(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    propose_to_a_majority(&shop, &three);
+    questioned(shop.orders);
+    hear_nothing(shop.payments);
+    wait_for_the_first(&shop);
+    hear_nothing(shop.orders); /* once is enough */
+    granted(shop.payments, &shop.registers[PAYMENTS]);
+    told(shop.orders, true);
+    told(shop.payments, true);
+    world_free(shop.world);
+}
+
+static void who_can_not_be_counted_on_is_not_asked_first(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    /* It has a row already. */
+    submit(shop.client, 1, &three, "{}", both);
+    vote(shop.orders, asked(shop.orders, WIRE__MODE__PREPARE), WIRE__CHOICE__READ_ONLY);
+    vote(shop.payments, asked(shop.payments, WIRE__MODE__PREPARE), WIRE__CHOICE__YES);
+    sync_journal(shop.world);
+    hear_nothing(shop.orders);
+    granted(shop.payments, &shop.registers[PAYMENTS]);
+    applied(shop.payments);
+    outcome(shop.client, 1, WIRE__RESULT__COMMITTED);
+    /* It did not answer the last one. */
+    struct question late = {0};
+    shop.registers[PAYMENTS] = (struct register_state){0};
+    for (uint64_t i = 2; i < 4; i++) {
+        struct register_state fresh = {0};
+        submit(shop.client, i, &three, "{}", both);
+        vote_yes(&shop);
+        sync_journal(shop.world);
+        if (i == 2) {
+            late = questioned(shop.orders);
+            wait_for_the_first(&shop);
+        }
+        hear_nothing(shop.orders);
+        granted(shop.payments, &fresh);
+        told(shop.orders, true);
+        applied(shop.payments);
+    }
+    /* It answers, too late for that one, and is asked again. */
+    answer_from(shop.orders, &shop.registers[ORDERS], &late);
+    submit(shop.client, 4, &three, "{}", both);
+    vote_yes(&shop);
+    sync_journal(shop.world);
+    questioned(shop.orders);
+    hear_nothing(shop.payments);
+    world_free(shop.world);
+}
+
+static void each_has_its_turn_to_be_asked_first(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    int changes = 0, of_orders = 0;
+    bool was_orders = true;
+    for (uint64_t i = 1; i < 4 * 64; i++) {
+        struct register_state fresh = {0};
+        submit(shop.client, i, &three, "{}", both);
+        vote_yes(&shop);
+        sync_journal(shop.world);
+        bool orders = is_silent(shop.payments);
+        granted(orders ? shop.orders : shop.payments, &fresh);
+        applied(shop.orders);
+        applied(shop.payments);
+        outcome(shop.client, i, WIRE__RESULT__COMMITTED);
+        changes += orders != was_orders;
+        of_orders += orders;
+        was_orders = orders;
+    }
+    assert_int_equal(changes, 3);
+    assert_in_range(of_orders, 127, 128);
+    world_free(shop.world);
+}
+
 static void read_only_sites_are_asked_too(void **unused)
 {
     (void)unused;
@@ -76,6 +176,7 @@ static void read_only_sites_are_asked_too(void **unused)
     vote(shop.orders, asked(shop.orders, WIRE__MODE__PREPARE), WIRE__CHOICE__READ_ONLY);
     vote(shop.payments, asked(shop.payments, WIRE__MODE__PREPARE), WIRE__CHOICE__YES);
     sync_journal(shop.world);
+    wait_for_the_first(&shop);
     granted(shop.orders, &shop.registers[ORDERS]);
     questioned(shop.payments);
     applied(shop.payments);
@@ -96,6 +197,7 @@ static void reading_alone_asks_nobody_unless_a_key_must_be_kept(void **unused)
         vote(shop.payments, asked(shop.payments, WIRE__MODE__PREPARE), WIRE__CHOICE__READ_ONLY);
         if (i == 1) {
             sync_journal(shop.world);
+            wait_for_the_first(&shop);
             questioned(shop.orders);
             hear_nothing(shop.client);
             granted(shop.payments, &shop.registers[PAYMENTS]);
@@ -376,6 +478,7 @@ static void read_only_sites_hear_what_others_had_a_part_in(void **unused)
     vote(shop.orders, shop.branch, WIRE__CHOICE__READ_ONLY);
     vote(shop.payments, asked(shop.payments, WIRE__MODE__PREPARE), WIRE__CHOICE__YES);
     sync_journal(shop.world);
+    wait_for_the_first(&shop);
     others_abort(&shop);
     answer_both(&shop);
     wait_for_the_round(&shop);
@@ -446,14 +549,13 @@ static void what_is_settled_is_told_in_batches_to_who_is_there(void **unused)
     struct shop shop = shop_new();
     uint64_t next = 1;
     for (uint64_t i = 1; i <= MANY; i++) {
-        shop.registers[ORDERS] = (struct register_state){0};
+        struct register_state fresh = {0};
         submit(shop.client, i, &three, "{}", both);
         take_settled(&shop, &next);
         vote_yes(&shop);
         sync_journal(shop.world);
         take_settled(&shop, &next);
-        granted(shop.orders, &shop.registers[ORDERS]);
-        questioned(shop.payments);
+        granted(is_silent(shop.orders) ? shop.payments : shop.orders, &fresh);
         take_settled(&shop, &next);
         applied(shop.orders);
         take_settled(&shop, &next);
@@ -500,7 +602,6 @@ static void the_view_follows_the_three_phases(void **unused)
         sync_journal(shop.world);
         phase_is(&shop, "pre-commit", "pre-committed");
         questioned(shop.orders);
-        questioned(shop.payments);
         tell_decision(shop.orders, shop.branch, i ? WIRE__VALUE__ABORT : WIRE__VALUE__COMMIT);
         outcome(shop.client, 1, i ? WIRE__RESULT__ABORTED : WIRE__RESULT__COMMITTED);
         phase_is(&shop, i ? "" : "do-commit", i ? "aborted" : "committed");
@@ -560,6 +661,10 @@ int main(void)
         cmocka_unit_test(prepare_names_the_sites_and_their_addresses),
         cmocka_unit_test(a_majority_decides_and_each_step_waits_for_the_one_before),
         cmocka_unit_test(who_was_away_is_asked_in_its_next_session),
+        cmocka_unit_test(only_a_majority_is_asked_and_the_others_hear_the_decision),
+        cmocka_unit_test(all_are_asked_when_a_majority_does_not_answer_soon),
+        cmocka_unit_test(who_can_not_be_counted_on_is_not_asked_first),
+        cmocka_unit_test(each_has_its_turn_to_be_asked_first),
         cmocka_unit_test(read_only_sites_are_asked_too),
         cmocka_unit_test(reading_alone_asks_nobody_unless_a_key_must_be_kept),
         cmocka_unit_test(one_branch_without_a_key_stays_in_one_phase),

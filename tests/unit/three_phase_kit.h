@@ -54,12 +54,25 @@ static void vote_yes(struct shop *shop)
     vote(shop->payments, asked(shop->payments, WIRE__MODE__PREPARE), WIRE__CHOICE__YES);
 }
 
-/* Up to the point where the sites are asked. */
-static void propose(struct shop *shop, const struct submission *how)
+/* Until the coordinator has no patience any more with those whom it asked first. */
+static void wait_for_the_first(struct shop *shop)
+{
+    pass(shop->world, 100 * 1000);
+}
+
+/* Up to the point where a majority is asked. */
+static void propose_to_a_majority(struct shop *shop, const struct submission *how)
 {
     submit(shop->client, 1, how, "{}", both);
     vote_yes(shop);
     sync_journal(shop->world);
+}
+
+/* Up to the point where all sites are asked. */
+static void propose(struct shop *shop, const struct submission *how)
+{
+    propose_to_a_majority(shop, how);
+    wait_for_the_first(shop);
 }
 
 /* The sites answer an Ask of each, until the coordinator asks no more in this turn. */

@@ -22,7 +22,6 @@ static void a_question_is_answered_by_what_is_known(void **unused)
     replied(shop.payments, WIRE__ANSWERED__ASK_LATER);
     sync_journal(shop.world);
     granted(shop.orders, &shop.registers[ORDERS]);
-    questioned(shop.payments);
     told(shop.payments, true);
     question_it(shop.payments, &question); /* committed */
     assert_int_equal(replied(shop.payments, WIRE__ANSWERED__KNOWN)->value, WIRE__VALUE__COMMIT);
@@ -575,6 +574,7 @@ static void questions_do_not_stand_in_front_of_commits(void **unused)
         vote_yes(&shop);
     }
     sync_journal(shop.world);
+    wait_for_the_first(&shop);
     /* Orders answers none of them; it is sent no more than it can bear. */
     assert_int_equal(shop.orders->messages.count - shop.orders->messages.head, LIMIT_OUTSTANDING);
     struct question question = {0};
