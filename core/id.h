@@ -30,6 +30,8 @@ struct gid {
 
 typedef char gtrid_text[LIMIT_GTRID_BYTES + 1];
 typedef char gid_text[LIMIT_GID_BYTES + 1];
+/* A step of a saga: its name, with the numbers of its items. */
+typedef char saga_step_text[LIMIT_SAGA_LABEL_BYTES + 1];
 /* Of a row of troth.barrier: a gtrid, or what a saga's step or its compensation is known by. */
 typedef char barrier_key[LIMIT_BARRIER_KEY_BYTES + 1];
 

@@ -49,14 +49,25 @@
     /* sessions */ \
     BUG(NO_DEDUPLICATION)           /* a frame sent again is delivered again */ \
     BUG(DELIVER_GAPS)               /* a lost frame is skipped */
+
+/* Of sagas: only a run with sagas can see them. */
+#define PLANTED_SAGA_BUGS(BUG) \
+    /* participant */ \
+    BUG(BARRIER_IGNORED)            /* a duplicate runs the work again */ \
+    BUG(SAGA_LATE_STEP_RUNS)        /* a cancel leaves no row: a late step is done all the same */ \
+    BUG(SAGA_EMPTY_UNDO_RUNS)       /* what never was done is undone */ \
+    BUG(SAGA_REFUSAL_NOT_FENCED)    /* a step that was refused for good can be done later */
 /* clang-format on */
 
 enum planted_bug {
     PLANTED_NONE,
 #define BUG(name) PLANTED_##name,
-    PLANTED_BUGS(BUG)
+    PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG)
 #undef BUG
-        PLANTED_COUNT
+        PLANTED_COUNT,
+#define BUG(name) +1
+    PLANTED_FIRST_OF_SAGAS = 1 PLANTED_BUGS(BUG)
+#undef BUG
 };
 
 #ifdef TROTH_PLANTED

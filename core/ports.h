@@ -136,6 +136,8 @@ struct db_worked {
     /* DB_FAILED of DB_ONE_PHASE: a row of its key was there before. This very work was done by
      * somebody, or never will be: lookup tells which. */
     bool duplicate;
+    /* DB_FAILED of work that keeps its result: that is over LIMIT_RESULT_BYTES. */
+    bool too_large;
     uint64_t xid;         /* 64 bits, as pg_current_xact_id() gives it; DB_PREPARED */
     int failed_statement; /* -1: none */
     const char *sqlstate; /* "" when not an SQL error */

@@ -44,6 +44,8 @@ struct pg_worker {
     bool decisive;       /* PREPARE or COMMIT was handed to libpq */
     bool sql_failed;     /* the server refused a command and with it all after it */
     bool ended;          /* the tag PREPARE TRANSACTION or COMMIT came */
+    bool duplicate;      /* its barrier row was there before */
+    bool too_large;      /* its result can't be kept */
     bool cancel;         /* wanted by the runner */
     int cancels_pending; /* asked of the server: until they are through no other work may start */
     uint64_t xid;

@@ -5,7 +5,7 @@
  *                 DB_PREPARE    the xid, PREPARE TRANSACTION, Sync
  *                 DB_READ_ONLY  COMMIT, Sync
  *                 DB_ONE_PHASE  the barrier row, COMMIT, Sync; but when a number of rows must be
- *                               looked at first: Sync, and then
+ *                               looked at first, or a result goes into that row: Sync, and then
  *   committing    the barrier row, COMMIT, Sync
  *   cleaning    ROLLBACK, Sync                      when the session was left in a transaction
  *
@@ -62,11 +62,16 @@ static const struct db_statement begin_read_only_statement = {.name = "begin rea
 static const struct db_statement commit_statement = {.name = "commit", .sql = "commit"};
 static const struct db_statement xid_statement = {.name = "xid",
                                                   .sql = "select pg_current_xact_id()::text"};
-static const char *const barrier_types[] = {"text"};
+static const char *const barrier_types[] = {"text", "text"};
 static const struct db_statement barrier_statement = {
     .name = "barrier",
     .sql = "insert into troth.barrier (gtrid) values ($1)",
     .parameter_count = 1,
+    .types = barrier_types};
+static const struct db_statement done_statement = {
+    .name = "done",
+    .sql = "insert into troth.barrier (gtrid, kind, result) values ($1, 'done', $2)",
+    .parameter_count = 2,
     .types = barrier_types};
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -172,6 +177,7 @@ static void run_reset(struct pg_worker *worker)
     worker->work = NULL;
     worker->tag = NULL;
     worker->decisive = worker->sql_failed = worker->ended = worker->cancel = false;
+    worker->duplicate = worker->too_large = false;
     worker->xid = 0;
     worker->failed_statement = -1;
     worker->sqlstate[0] = '\0';
@@ -187,6 +193,8 @@ static void answer(struct pg *pg, struct pg_worker *worker, enum db_outcome outc
     static const char *const no_results[LIMIT_CALLS];
     struct db_worked worked = {
         .outcome = outcome,
+        .duplicate = worker->duplicate,
+        .too_large = worker->too_large,
         .xid = worker->xid,
         .failed_statement = worker->failed_statement,
         .reason = worker->reason ? worker->reason : "",
@@ -235,17 +243,27 @@ static void run_finish(struct pg *pg, struct pg_worker *worker, enum db_outcome 
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
-static bool has_expectations(const struct db_work *work)
+/* Its COMMIT depends on what the statements came to. */
+static bool must_be_looked_at(const struct db_work *work)
 {
-    for (int i = 0; i < work->statement_count; i++)
-        if (work->statements[i].expect_rows >= 0)
+    for (int i = 0; i < work->statement_count; i++) {
+        const struct db_statement *statement = &work->statements[i];
+        if (statement->expect_rows >= 0 || (work->keeps_result && statement->shape != DB_NO_RESULT))
             return true;
+    }
     return false;
 }
 
+/* The row is last, so that it can hold the result; work that was done before fails on its key, and
+ * all of it is rolled back. */
 static void commit_send(struct pg_worker *worker)
 {
-    statement_send(worker, STEP_BARRIER, &barrier_statement, -1, &worker->work->gtrid);
+    const struct db_work *work = worker->work;
+    const char *done[] = {work->gtrid, worker->results ? worker->results[0] : NULL};
+    if (work->keeps_result)
+        statement_send(worker, STEP_BARRIER, &done_statement, -1, done);
+    else
+        statement_send(worker, STEP_BARRIER, &barrier_statement, -1, &work->gtrid);
     statement_send(worker, STEP_END, &commit_statement, -1, NULL);
     worker->decisive = true;
 }
@@ -273,7 +291,7 @@ static void working_begin(struct pg_worker *worker)
         prepare_send(worker);
     else if (work->mode == DB_READ_ONLY)
         statement_send(worker, STEP_END, &commit_statement, -1, NULL);
-    else if (!has_expectations(work))
+    else if (!must_be_looked_at(work))
         commit_send(worker);
     sync_send(worker);
 }
@@ -298,13 +316,23 @@ static void run_begin(struct pg_worker *worker)
     steps_begin(worker, PG_RUN_RESOLVING);
     worker->connection.standby_doubt = false;
     if (work->mode == DB_ONE_PHASE)
-        resolve_send(worker, &barrier_statement, -1);
+        resolve_send(worker, work->keeps_result ? &done_statement : &barrier_statement, -1);
     for (int i = 0; i < work->statement_count; i++)
         resolve_send(worker, &work->statements[i], i);
     if (worker->step_count > 0)
         sync_send(worker);
     else
         working_begin(worker);
+}
+
+/* What nobody could be answered with a second time is not done. */
+static void result_check(struct pg_worker *worker)
+{
+    const char *result = worker->results ? worker->results[0] : NULL;
+    if (worker->reason || !result || strlen(result) <= LIMIT_RESULT_BYTES)
+        return;
+    worker->too_large = true;
+    failure_set(worker, -1, "", "the result is too large", "");
 }
 
 /* A Sync came back: everything before it has its result. */
@@ -324,6 +352,8 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
     }
     if (worker->cancel && !worker->decisive)
         failure_set(worker, -1, "57014", "cancelled", "");
+    if (stage == PG_RUN_WORKING && !worker->decisive && work->keeps_result)
+        result_check(worker);
     bool failed = worker->sql_failed || (worker->reason && !worker->decisive);
     if (failed) {
         run_finish(pg, worker, DB_FAILED);
@@ -372,6 +402,7 @@ static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg
     if (worker->stage == PG_RUN_CLEANING)
         return;
     worker->sql_failed = true;
+    worker->duplicate = step->kind == STEP_BARRIER && sqlstate && strcmp(sqlstate, "23505") == 0;
     failure_set_sql(worker, step->statement, result);
     if (!step->prepared)
         return;
@@ -568,6 +599,7 @@ void pg_work(void *self, const struct db_work *work, void *tag)
     CHECK(work->call_count >= 0 && work->call_count <= LIMIT_CALLS);
     CHECK(work->mode != DB_PREPARE || pg_gid_valid(work->gid));
     CHECK(work->mode != DB_ONE_PHASE || work->gtrid);
+    CHECK(!work->keeps_result || (work->mode == DB_ONE_PHASE && work->call_count == 1));
     CHECK(work->mode == DB_PREPARE || !work->row);
     if (work->row && pg->phase == PG_UP)
         pg_register_branch(pg, work, tag);

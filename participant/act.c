@@ -1,7 +1,6 @@
 /* Carries out the actions of branches: votes, acknowledgements, requests to the database; and hears
  * the database's answers. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +15,6 @@ enum {
     RETRY_MOST_US = 5 * 1000 * 1000,
     RETRY_DOUBLINGS = 7, /* 50 ms doubled 7 times is over 5 s */
     RETRIES_A_LOG_LINE = 16,
-};
-
-/* What came with the event, for a vote's results or its problem. */
-struct context {
-    const struct db_worked *worked;
-    bool too_large; /* its results don't fit a message */
 };
 
 static uint64_t now(const struct agent *agent)
@@ -39,127 +32,15 @@ static void fill_branch(Wire__Branch *branch, const struct gid *id)
 
 /* ---- problems ------------------------------------------------------------------------------ */
 
-/* A Problem in the making. Its texts are cut: a database's detail may be larger than a message. */
-struct problem {
-    Wire__Problem wire;
-    char operation[LIMIT_WORD_BYTES + 1], code[LIMIT_WORD_BYTES + 1];
-    char message[400], detail[1000], hint[320];
-};
-
-#define SAY(field, ...) say(field, sizeof(field), __VA_ARGS__)
-
-static void say(char *field, size_t room, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* Where a text is cut, half a UTF-8 character goes too: protobuf strings must be valid. */
-static void say(char *field, size_t room, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int size = vsnprintf(field, room, format, arguments);
-    va_end(arguments);
-    if (size < (int)room)
-        return;
-    char *end = field + room - 1;
-    while (end > field && ((unsigned char)end[-1] & 0xc0) == 0x80)
-        *--end = '\0';
-    if (end > field && (unsigned char)end[-1] >= 0xc0)
-        end[-1] = '\0';
-}
-
-static void problem_init(struct problem *problem, const struct agent *agent, const char *operation,
-                         const char *code)
-{
-    wire__problem__init(&problem->wire);
-    problem->wire.participant = agent->participant;
-    problem->wire.operation = problem->operation;
-    problem->wire.code = problem->code;
-    problem->wire.message = problem->message;
-    problem->wire.detail = problem->detail;
-    problem->wire.hint = problem->hint;
-    problem->message[0] = problem->detail[0] = problem->hint[0] = '\0';
-    SAY(problem->operation, "%s", operation);
-    SAY(problem->code, "%s", code);
-}
-
-static void problem_database(struct problem *problem, struct agent *agent, const char *what)
-{
-    SAY(problem->code, "database_down");
-    SAY(problem->message, "%s", what);
-    SAY(problem->detail, "%s", agent->database_reason);
-    SAY(problem->hint,
-        "the log of troth-participant %s tells more; its connection is set by "
-        "postgres.conninfo",
-        agent->participant);
-}
-
-static void problem_deadline(struct problem *problem, const char *what)
-{
-    SAY(problem->code, "deadline");
-    SAY(problem->message, "%s", what);
-    SAY(problem->hint, "allow more time (--timeout, timeouts.transaction), or more work at once "
-                       "(postgres.connections)");
-}
-
-/* From 1, among the statements of its own operation. */
-static int place_in_call(const struct db_work *request, int statement)
-{
-    int first = statement;
-    while (first > 0 && request->statements[first - 1].call == request->statements[statement].call)
-        first--;
-    return statement - first + 1;
-}
-
-/* A statement failed, an expectation did, or the connection. */
-static void problem_work(struct problem *problem, struct agent *agent, const struct entry *entry,
-                         const struct context *context)
-{
-    const struct db_worked *worked = context->worked;
-    const struct db_work *request = &entry->work->request;
-    SAY(problem->detail, "%s", worked->detail ? worked->detail : "");
-    if (context->too_large) {
-        SAY(problem->code, "result_too_large");
-        SAY(problem->message, "the results are larger than %d bytes", LIMIT_RESULT_BYTES);
-        SAY(problem->hint, "return fewer rows or columns, or drop `result`");
-    } else if (worked->sqlstate && worked->sqlstate[0]) {
-        bool late = strcmp(worked->sqlstate, "57014") == 0 && now(agent) >= entry->deadline_us;
-        if (late) {
-            problem_deadline(problem, "the transaction's time was up while its work ran");
-            return;
-        }
-        SAY(problem->code, "%s", worked->sqlstate);
-        SAY(problem->message, "%s", worked->reason);
-    } else if (worked->failed_statement >= 0 &&
-               worked->failed_statement < request->statement_count) {
-        const struct db_statement *statement = &request->statements[worked->failed_statement];
-        SAY(problem->code, "%s", worked->reason);
-        SAY(problem->message, "%s: statement %d did not have the expected %" PRId64 " row%s",
-            worked->reason, place_in_call(request, worked->failed_statement),
-            statement->expect_rows, statement->expect_rows == 1 ? "" : "s");
-    } else {
-        problem_database(problem, agent, worked->reason);
-    }
-}
-
-static const char *failed_operation(const struct entry *entry, const struct context *context)
-{
-    if (!entry->work)
-        return "";
-    int call = 0, failed = context->worked ? context->worked->failed_statement : -1;
-    if (failed >= 0 && failed < entry->work->request.statement_count)
-        call = entry->work->request.statements[failed].call;
-    return entry->work->operations[call]->name;
-}
-
 static void problem_fill(struct problem *problem, struct agent *agent, const struct entry *entry,
-                         const struct branch_action *action, const struct context *context)
+                         const struct branch_action *action, const struct problem_context *context)
 {
-    problem_init(problem, agent, failed_operation(entry, context), "unknown");
+    problem_init(problem, agent, problem_operation(entry->work, context->worked), "unknown");
     switch (action->cause) {
     case BRANCH_CAUSE_NONE:
         break;
     case BRANCH_CAUSE_WORK:
-        problem_work(problem, agent, entry, context);
+        problem_work(problem, agent, entry->work, context);
         break;
     case BRANCH_CAUSE_DEADLINE:
         problem_deadline(problem, entry->branch.state == BRANCH_ENDED && !context->worked
@@ -177,9 +58,9 @@ static void problem_fill(struct problem *problem, struct agent *agent, const str
                          "the connection to the database was lost while the transaction ended");
         break;
     case BRANCH_CAUSE_FENCED:
-        SAY(problem->code, "fenced");
-        SAY(problem->message,
-            "another site has begun to finish this transaction without its coordinator");
+        PROBLEM_SAY(problem->code, "fenced");
+        PROBLEM_SAY(problem->message,
+                    "another site has begun to finish this transaction without its coordinator");
         break;
     }
 }
@@ -201,10 +82,7 @@ void vote_refused(struct agent *agent, struct link *link, const Wire__Branch *br
                   const struct work_refusal *refusal)
 {
     struct problem problem;
-    problem_init(&problem, agent, refusal->operation, refusal->code);
-    SAY(problem.message, "%s", refusal->error.message);
-    SAY(problem.detail, "%s", refusal->error.detail);
-    SAY(problem.hint, "%s", refusal->error.hint);
+    problem_refused(&problem, agent, refusal);
     Wire__Vote vote = WIRE__VOTE__INIT;
     vote.branch = (Wire__Branch *)branch;
     vote.choice = WIRE__CHOICE__NO;
@@ -223,7 +101,7 @@ static struct link *session_of(struct agent *agent, const struct entry *entry)
 }
 
 static void do_vote(struct agent *agent, struct entry *entry, const struct branch_action *action,
-                    const struct context *context)
+                    const struct problem_context *context)
 {
     struct link *link = session_of(agent, entry);
     CHECK(link != NULL); /* a branch whose session is lost owes no vote */
@@ -384,7 +262,7 @@ static void do_retry(struct agent *agent, struct entry *entry)
 }
 
 static void act(struct agent *agent, struct entry *entry, const struct branch_action *action,
-                const struct context *context)
+                const struct problem_context *context)
 {
     struct db_port *database = &agent->database;
     switch (action->kind) {
@@ -453,7 +331,7 @@ static bool needs_work(enum branch_state state)
 }
 
 static void step(struct agent *agent, struct entry *entry, const struct branch_event *event,
-                 const struct context *context)
+                 const struct problem_context *context)
 {
     struct branch_actions actions;
     enum branch_state before = entry->branch.state;
@@ -483,7 +361,7 @@ static void step(struct agent *agent, struct entry *entry, const struct branch_e
 
 void entry_step(struct agent *agent, struct entry *entry, const struct branch_event *event)
 {
-    struct context nothing = {0};
+    struct problem_context nothing = {0};
     step(agent, entry, event, &nothing);
 }
 
@@ -492,29 +370,29 @@ void entry_event(struct agent *agent, struct entry *entry, enum branch_event_kin
     entry_step(agent, entry, &(struct branch_event){.kind = kind});
 }
 
+/* Branches and tasks take turns as long as both wait. */
 void agent_pump(struct agent *agent)
 {
-    while (agent->working < agent->connections && !list_empty(&agent->queue))
-        entry_event(agent, CONTAINER(agent->queue.next, struct entry, queued), BRANCH_STARTED);
+    while (agent->working < agent->connections &&
+           (!list_empty(&agent->queue) || !list_empty(&agent->task_queue))) {
+        bool task =
+            list_empty(&agent->queue) || (agent->tasks_turn && !list_empty(&agent->task_queue));
+        agent->tasks_turn = !task;
+        if (task)
+            tasks_start(agent);
+        else
+            entry_event(agent, CONTAINER(agent->queue.next, struct entry, queued), BRANCH_STARTED);
+    }
 }
 
 /* ---- what the database says ---------------------------------------------------------------- */
 
-static bool too_large(const struct entry *entry, const struct db_worked *worked)
+static void branch_worked(struct agent *agent, struct entry *entry, const struct db_worked *worked)
 {
-    size_t size = 0;
-    for (int i = 0; worked->results && i < entry->work->request.call_count; i++)
-        size += worked->results[i] ? strlen(worked->results[i]) : 0;
-    return size > LIMIT_RESULT_BYTES;
-}
-
-static void on_worked(void *self, void *tag, const struct db_worked *worked)
-{
-    struct agent *agent = self;
-    struct entry *entry = tag;
-    CHECK(entry->branch.state == BRANCH_WORKING && agent->working > 0);
-    agent->working--;
-    struct context context = {.worked = worked, .too_large = too_large(entry, worked)};
+    CHECK(entry->branch.state == BRANCH_WORKING);
+    struct problem_context context = {.worked = worked,
+                                      .too_large = work_too_large(entry->work, worked),
+                                      .deadline_us = entry->deadline_us};
     if (entry->site && worked->outcome == DB_PREPARED && !worked->fenced)
         site_prepared(agent, entry->site);
     if (worked->outcome == DB_PREPARED) {
@@ -537,6 +415,17 @@ static void on_worked(void *self, void *tag, const struct db_worked *worked)
                                 .fenced = worked->fenced,
                                 .xid = worked->xid},
          &context);
+}
+
+static void on_worked(void *self, void *tag, const struct db_worked *worked)
+{
+    struct agent *agent = self;
+    CHECK(agent->working > 0);
+    agent->working--;
+    if (*(const enum tag_kind *)tag == TAG_TASK)
+        task_worked(agent, tag, worked);
+    else
+        branch_worked(agent, tag, worked);
     agent_pump(agent);
 }
 
@@ -567,8 +456,10 @@ static void on_status(void *self, void *tag, enum db_status status)
 
 static void on_looked_up(void *self, void *tag, enum db_found found, const char *result)
 {
-    (void)result;
-    entry_step(self, tag, &(struct branch_event){.kind = BRANCH_LOOKED_UP, .found = found});
+    if (*(const enum tag_kind *)tag == TAG_TASK)
+        task_looked_up(self, tag, found, result);
+    else
+        entry_step(self, tag, &(struct branch_event){.kind = BRANCH_LOOKED_UP, .found = found});
 }
 
 static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared *prepared,
@@ -603,6 +494,7 @@ static void on_down(void *self, const char *reason)
     while (!list_empty(&agent->queue))
         entry_event(agent, CONTAINER(agent->queue.next, struct entry, queued),
                     BRANCH_DATABASE_DOWN);
+    tasks_database_down(agent);
     status_send_all(agent);
 }
 

@@ -93,13 +93,10 @@ static bool read_branch(const struct link *link, const Wire__Branch *branch, str
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
-/* Why no work is taken at the moment, or false. */
-static bool unwilling(const struct agent *agent, const Wire__Prepare *prepare,
-                      struct work_refusal *refusal)
+bool agent_unwilling(const struct agent *agent, const char *operation, uint32_t timeout_ms,
+                     struct work_refusal *refusal)
 {
-    *refusal = (struct work_refusal){.operation = ""};
-    if (prepare->n_calls > 0)
-        refusal->operation = prepare->calls[0]->operation;
+    *refusal = (struct work_refusal){.operation = operation};
     if (agent->draining) {
         refusal->code = "draining";
         error_set(&refusal->error, ERROR_BUSY, "participant %s is being stopped",
@@ -115,7 +112,7 @@ static bool unwilling(const struct agent *agent, const Wire__Prepare *prepare,
                    "the log of troth-participant %s tells more; its connection is set by "
                    "postgres.conninfo",
                    agent->participant);
-    } else if (prepare->timeout_ms == 0) {
+    } else if (timeout_ms == 0) {
         refusal->code = "deadline";
         error_set(&refusal->error, ERROR_BUSY, "the transaction's time was up before it arrived");
         error_hint(&refusal->error, "allow more time (--timeout, timeouts.transaction)");
@@ -169,7 +166,8 @@ static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepa
         return;
     }
     bool three_phase = prepare->n_sites > 0 && prepare->mode == WIRE__MODE__PREPARE;
-    if (unwilling(agent, prepare, &refusal) ||
+    const char *operation = prepare->n_calls > 0 ? prepare->calls[0]->operation : "";
+    if (agent_unwilling(agent, operation, prepare->timeout_ms, &refusal) ||
         (three_phase && sites_refused(agent, &id, prepare, &refusal))) {
         vote_refused(agent, link, prepare->branch, &refusal);
         return;
@@ -289,6 +287,9 @@ static void on_message(void *self, struct peer *peer, const Wire__Message *messa
     case WIRE__MESSAGE__BODY_LOOKUP:
         on_lookup(agent, link, message->lookup);
         break;
+    case WIRE__MESSAGE__BODY_EXECUTE:
+        task_execute(agent, link, message->execute);
+        break;
     case WIRE__MESSAGE__BODY_ASK:
         site_ask(agent, link->coordinator, true, link->session, message->ask);
         break;
@@ -380,6 +381,7 @@ static void on_down(void *self, struct peer *peer, const char *reason)
         entry->session = 0;
         entry_event(agent, entry, BRANCH_SESSION_LOST);
     }
+    tasks_session_lost(agent, session);
     termination_link_down(agent, link);
 }
 
@@ -442,6 +444,7 @@ struct agent *agent_new(const struct agent_config *config, const struct host_por
     list_init(&agent->touched);
     list_init(&agent->rounds);
     list_init(&agent->round_queue);
+    tasks_init(agent);
     agent_listen(agent);
     agent->links = xcalloc((size_t)link_count, sizeof(*agent->links));
     agent->link_count = link_count;
@@ -470,6 +473,7 @@ void agent_free(struct agent *agent)
         list_remove(first);
         free(CONTAINER(first, struct untold_hazard, all));
     }
+    tasks_free(agent);
     sites_free(agent);
     neighbours_free(agent);
     for (int i = 0; i < agent->link_count; i++)
@@ -550,6 +554,7 @@ static void run_due(struct agent *agent)
 uint64_t agent_settle(struct agent *agent)
 {
     run_due(agent);
+    tasks_run_due(agent);
     sites_settle(agent);
     hazards_forget(agent);
     uint64_t next = neighbours_settle(agent);
@@ -560,8 +565,9 @@ uint64_t agent_settle(struct agent *agent)
     /* A crash here: what was queued is on its way, or lost with this process where the link is
      * paced or full (core/peer.c). The coordinator has it, or the session's end undoes it. */
     CRASH_POINT("participant.settled");
-    const struct timers *timers[] = {&agent->timers, &agent->retries, &agent->turns};
-    for (int i = 0; i < 3; i++) {
+    const struct timers *timers[] = {&agent->timers, &agent->task_timers, &agent->retries,
+                                     &agent->turns};
+    for (int i = 0; i < 4; i++) {
         uint64_t at = timers_next(timers[i]);
         next = at < next ? at : next;
     }
@@ -592,6 +598,8 @@ static bool is_busy(const struct branch *branch)
 
 bool agent_drained(const struct agent *agent)
 {
+    if (!list_empty(&agent->errands))
+        return false;
     for (const struct list *node = agent->entries.next; node != &agent->entries;
          node = node->next) {
         if (is_busy(&CONTAINER(node, struct entry, all)->branch))

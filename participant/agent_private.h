@@ -1,7 +1,7 @@
 /* What the files of the agent share: agent.c (sessions and messages), act.c (carries out the
- * actions of a branch, and hears the database), scan.c (scans and what follows from them), site.c
- * (registers), termination.c (finishing without a coordinator), neighbours.c (other participants),
- * views.c (answers to those who look). */
+ * actions of a branch, and hears the database), tasks.c (what sagas want), scan.c (scans and what
+ * follows from them), site.c (registers), termination.c (finishing without a coordinator),
+ * neighbours.c (other participants), views.c (answers to those who look). */
 #ifndef TROTH_PARTICIPANT_AGENT_PRIVATE_H
 #define TROTH_PARTICIPANT_AGENT_PRIVATE_H
 
@@ -14,7 +14,9 @@
 #include "core/transport.h"
 #include "participant/agent.h"
 #include "participant/branch.h"
+#include "participant/problem.h"
 #include "participant/site.h"
+#include "participant/task.h"
 #include "participant/work.h"
 
 /* Held gids, and bytes of operation names and of what they take, in a Status: it must fit a
@@ -26,8 +28,13 @@ _Static_assert(STATUS_HELD *(LIMIT_GID_BYTES + 3) + STATUS_OPERATION_BYTES + STA
                    LIMIT_MESSAGE_BYTES,
                "a Status fits a message");
 
+/* What a piece of work or a lookup is for: the first member of what the database's answer brings
+ * back. */
+enum tag_kind { TAG_BRANCH, TAG_TASK };
+
 /* A branch that the agent knows of. */
 struct entry {
+    enum tag_kind kind;
     struct branch branch;
     struct map_node node; /* agent->by_gid */
     struct list all;      /* agent->entries, oldest first: the order of every walk */
@@ -85,6 +92,26 @@ struct line {
     char refused[256]; /* the last refusal, logged once */
 };
 
+/* A task of a saga, from its Execute until it is answered and nothing of it is under way. */
+struct errand {
+    enum tag_kind kind;
+    struct task task;
+    struct map_node node; /* agent->by_key */
+    struct list all;      /* agent->errands, oldest first */
+    struct list queued;   /* agent->task_queue */
+    struct txid saga;
+    saga_step_text step;
+    barrier_key key;      /* of its row */
+    barrier_key step_key; /* of the step's */
+    uint64_t session;     /* of the newest Execute, as the following; 0: lost */
+    Wire__How how;
+    uint32_t try;
+    uint64_t deadline_us;
+    struct timer timer;
+    struct work *work;       /* NULL: a cancel, or its call was refused */
+    struct problem *problem; /* what was said against it; NULL: nothing yet */
+};
+
 /* What the last scan found. */
 struct scan_facts {
     bool known; /* some scan succeeded since the database came up */
@@ -119,8 +146,13 @@ struct agent {
     struct list entries, queue;
     struct list untold;
     int untold_count;
-    int working; /* entries whose work is with the database */
+    int working; /* entries and errands whose work is with the database */
     struct timers timers;
+
+    struct map by_key;
+    struct list errands, task_queue;
+    bool tasks_turn; /* a branch had the last connection that both waited for */
+    struct timers task_timers;
 
     bool database_up;
     char database_reason[256];
@@ -170,6 +202,9 @@ void agent_send(struct agent *agent, struct link *link, const Wire__Message *mes
 void entry_step(struct agent *agent, struct entry *entry, const struct branch_event *event);
 /* As entry_step for an event without data. */
 void entry_event(struct agent *agent, struct entry *entry, enum branch_event_kind kind);
+/* Why no work is taken at the moment, or false. */
+bool agent_unwilling(const struct agent *agent, const char *operation, uint32_t timeout_ms,
+                     struct work_refusal *refusal);
 /* Hands queued work to the database as far as there are connections. */
 void agent_pump(struct agent *agent);
 void agent_listen(struct agent *agent); /* fills agent->events */
@@ -182,6 +217,19 @@ void hazards_forget(struct agent *agent);
 uint64_t agent_backoff_us(const struct agent *agent, unsigned tries);
 void vote_refused(struct agent *agent, struct link *link, const Wire__Branch *branch,
                   const struct work_refusal *refusal);
+
+/* ---- tasks.c */
+void tasks_init(struct agent *agent);
+void tasks_free(struct agent *agent);
+void task_execute(struct agent *agent, struct link *link, const Wire__Execute *execute);
+void tasks_session_lost(struct agent *agent, uint64_t session);
+void tasks_database_down(struct agent *agent);
+/* The one that waits longest for a connection gets it. */
+void tasks_start(struct agent *agent);
+void task_worked(struct agent *agent, struct errand *errand, const struct db_worked *worked);
+void task_looked_up(struct agent *agent, struct errand *errand, enum db_found found,
+                    const char *result);
+void tasks_run_due(struct agent *agent);
 
 /* ---- scan.c */
 void scan_start(struct agent *agent);

@@ -38,11 +38,11 @@ static void refuse_operation(const struct operation_set *set, const char *name,
     free(names);
 }
 
-static bool bind_calls(struct work *work, const struct operation_set *set,
-                       const Wire__Prepare *prepare, struct work_refusal *refusal)
+static bool bind_calls(struct work *work, const struct operation_set *set, Wire__Call *const *calls,
+                       size_t count, struct work_refusal *refusal)
 {
-    for (size_t i = 0; i < prepare->n_calls; i++) {
-        const Wire__Call *call = prepare->calls[i];
+    for (size_t i = 0; i < count; i++) {
+        const Wire__Call *call = calls[i];
         refusal->operation = call->operation;
         const struct operation *operation = operation_find(set, call->operation);
         if (!operation) {
@@ -60,7 +60,7 @@ static bool bind_calls(struct work *work, const struct operation_set *set,
 }
 
 /* All statements of all calls in one row, in their order. */
-static void join(struct work *work, const Wire__Prepare *prepare)
+static void join(struct work *work, bool one_phase)
 {
     int count = 0;
     bool read_only = true;
@@ -75,15 +75,29 @@ static void join(struct work *work, const Wire__Prepare *prepare)
             work->statements[at++] = work->bindings[i].statements[j];
     }
     work->request = (struct db_work){
-        .mode = read_only                                ? DB_READ_ONLY
-                : prepare->mode == WIRE__MODE__ONE_PHASE ? DB_ONE_PHASE
-                                                         : DB_PREPARE,
+        .mode = read_only   ? DB_READ_ONLY
+                : one_phase ? DB_ONE_PHASE
+                            : DB_PREPARE,
         .gid = work->gid,
         .gtrid = work->gtrid,
         .statements = work->statements,
         .statement_count = count,
         .call_count = work->bound,
     };
+}
+
+static struct work *make(const struct operation_set *set, Wire__Call *const *calls, size_t count,
+                         bool one_phase, struct work_refusal *refusal)
+{
+    struct work *work = xcalloc(1, sizeof(*work));
+    work->bindings = xcalloc(count, sizeof(*work->bindings));
+    work->operations = xcalloc(count, sizeof(*work->operations));
+    if (!bind_calls(work, set, calls, count, refusal)) {
+        work_free(work);
+        return NULL;
+    }
+    join(work, one_phase);
+    return work;
 }
 
 struct work *work_new(const struct operation_set *set, const Wire__Prepare *prepare,
@@ -95,15 +109,33 @@ struct work *work_new(const struct operation_set *set, const Wire__Prepare *prep
                   LIMIT_CALLS, prepare->n_calls);
         return NULL;
     }
-    struct work *work = xcalloc(1, sizeof(*work));
-    work->bindings = xcalloc(prepare->n_calls, sizeof(*work->bindings));
-    work->operations = xcalloc(prepare->n_calls, sizeof(*work->operations));
-    snprintf(work->gid, sizeof(work->gid), "%s", gid);
-    snprintf(work->gtrid, sizeof(work->gtrid), "%s", gtrid);
-    if (!bind_calls(work, set, prepare, refusal)) {
-        work_free(work);
-        return NULL;
+    struct work *work = make(set, prepare->calls, prepare->n_calls,
+                             prepare->mode == WIRE__MODE__ONE_PHASE, refusal);
+    if (work) {
+        snprintf(work->gid, sizeof(work->gid), "%s", gid);
+        snprintf(work->gtrid, sizeof(work->gtrid), "%s", gtrid);
     }
-    join(work, prepare);
     return work;
+}
+
+struct work *work_new_task(const struct operation_set *set, const Wire__Call *call, const char *key,
+                           struct work_refusal *refusal)
+{
+    *refusal = (struct work_refusal){.operation = "", .code = "bad_request"};
+    Wire__Call *calls[] = {(Wire__Call *)call};
+    struct work *work = make(set, calls, 1, true, refusal);
+    if (!work)
+        return NULL;
+    CHECK(strlen(key) < sizeof(work->gtrid));
+    strcpy(work->gtrid, key);
+    work->request.keeps_result = work->request.mode == DB_ONE_PHASE;
+    return work;
+}
+
+bool work_too_large(const struct work *work, const struct db_worked *worked)
+{
+    size_t size = 0;
+    for (int i = 0; worked->results && i < work->request.call_count; i++)
+        size += worked->results[i] ? strlen(worked->results[i]) : 0;
+    return worked->too_large || size > LIMIT_RESULT_BYTES;
 }

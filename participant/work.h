@@ -16,7 +16,7 @@ struct work {
     struct db_statement *statements;
     int bound; /* bindings that are filled */
     gid_text gid;
-    gtrid_text gtrid;
+    barrier_key gtrid; /* of a step of a saga: the key of its row */
 };
 
 /* Why calls were refused: the fields of a Problem. */
@@ -29,6 +29,11 @@ struct work_refusal {
  * points into the prepare. The mode is read-only when every operation is. */
 struct work *work_new(const struct operation_set *set, const Wire__Prepare *prepare,
                       const char *gid, const char *gtrid, struct work_refusal *refusal);
+/* Likewise of one call of a saga, which leaves the row of that key with its result. */
+struct work *work_new_task(const struct operation_set *set, const Wire__Call *call, const char *key,
+                           struct work_refusal *refusal);
 void work_free(struct work *work); /* NULL is harmless */
+/* What it returned does not fit a message. */
+bool work_too_large(const struct work *work, const struct db_worked *worked);
 
 #endif
