@@ -8,11 +8,11 @@
 /* Exit codes: scripts rely on them. */
 enum exit_code {
     EXIT_DONE = 0,
-    EXIT_ABORTED = 1,     /* the transaction aborted, or nothing was begun and a retry may do */
+    EXIT_ABORTED = 1,     /* aborted, a saga compensated; or nothing was begun and a retry may do */
     EXIT_USAGE = 2,       /* the words or a file are wrong */
     EXIT_UNREACHABLE = 3, /* nobody answers, and nothing was sent */
     EXIT_REFUSED = 4,     /* no right to, or it would contradict what was decided */
-    EXIT_UNKNOWN = 5,     /* the outcome is not known, or can't be proved */
+    EXIT_UNKNOWN = 5,     /* the outcome is not known, not yet known, or can't be proved */
 };
 
 /* The options that every command takes. */
@@ -36,6 +36,8 @@ extern const struct command tx_list_command, tx_show_command;
 extern const struct command participant_list_command;
 extern const struct command doctor_command;
 extern const struct command journal_verify_command, journal_dump_command;
+extern const struct command saga_start_command, saga_list_command, saga_show_command;
+extern const struct command saga_retry_command, saga_compensate_command, saga_signal_command;
 extern const struct command saga_lint_command, saga_graph_command;
 
 #endif

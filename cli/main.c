@@ -10,10 +10,12 @@
 #include "core/check.h"
 #include "io/log.h"
 
+/* As the help lists them. */
 static const struct command *const commands[] = {
-    &submit_command,           &tx_list_command,   &tx_show_command,
-    &participant_list_command, &doctor_command,    &journal_verify_command,
-    &journal_dump_command,     &saga_lint_command, &saga_graph_command,
+    &submit_command,      &tx_list_command,        &tx_show_command,      &saga_start_command,
+    &saga_list_command,   &saga_show_command,      &saga_retry_command,   &saga_compensate_command,
+    &saga_signal_command, &saga_lint_command,      &saga_graph_command,   &participant_list_command,
+    &doctor_command,      &journal_verify_command, &journal_dump_command,
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
@@ -47,24 +49,27 @@ static void long_help(void)
            "                       tcp://127.0.0.1:7400. While it is away, tx, participant\n"
            "                       and doctor also take a participant's `listen` address\n"
            "  --timeout DURATION   500ms, 30s, 5m: the deadline of a submit; how long the\n"
-           "                       other commands wait for an answer (default 5s)\n"
+           "                       other commands wait for an answer (default 5s; saga start\n"
+           "                       --wait: for ever)\n"
            "  --json               print one JSON object instead of text\n"
            "  -h, --help           of the command\n"
            "  --version\n"
            "\n"
            "Exit codes:\n"
            "  0  done\n"
-           "  1  the transaction aborted, or nothing was begun and a retry may do;\n"
-           "     doctor: it found something\n"
+           "  1  the transaction aborted, the saga was undone, or nothing was begun and a\n"
+           "     retry may do; doctor: it found something\n"
            "  2  a mistake in the words or in a file\n"
            "  3  nobody answers, and nothing was sent\n"
            "  4  refused\n"
-           "  5  the outcome is unknown, or a hazard: it can't be proved\n"
+           "  5  the outcome is unknown, also of a saga that still runs; or a hazard: it\n"
+           "     can't be proved\n"
            "\n"
            "Examples:\n"
            "  troth submit payments.charge \\\n"
            "    '{\"order_id\": \"17\", \"customer\": \"ada\", \"amount\": 1.50}'\n"
            "  troth tx list --in-doubt\n"
+           "  troth saga list --needs-operator\n"
            "  troth doctor\n");
 }
 
@@ -87,6 +92,21 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
+/* The only command with this verb: "saga start" for "start"; or NULL. */
+static const char *command_of_verb(const char *verb)
+{
+    const char *found = NULL;
+    for (int i = 0; i < COMMANDS; i++) {
+        const char *space = strchr(commands[i]->name, ' ');
+        if (!space || strcmp(space + 1, verb) != 0)
+            continue;
+        if (found)
+            return NULL;
+        found = commands[i]->name;
+    }
+    return found;
+}
+
 /* Tells the nearest first word, or the nearest verb of the noun. */
 static int unknown_command(const char *noun, const char *word)
 {
@@ -101,7 +121,8 @@ static int unknown_command(const char *noun, const char *word)
         words[count] = firsts[count];
         count++;
     }
-    const char *near = error_nearest(word, words, count);
+    const char *near = noun ? NULL : command_of_verb(word);
+    near = near ? near : error_nearest(word, words, count);
     const char *prefix = noun ? noun : "", *space = noun ? " " : "";
     char *hint = near ? xasprintf("; did you mean \"%s%s%s\"?", prefix, space, near) : xstrdup("");
     fputs("troth: unknown command \"", stderr);

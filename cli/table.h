@@ -24,7 +24,8 @@ void table_add(struct table *table, const char *text);
 void table_add_format(struct table *table, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Prints header and rows, with this indentation. On a terminal the last column is cut to fit its
- * width; in a file or pipe nothing is cut. Frees what the table holds. */
+ * width; in a file or pipe nothing is cut, unless COLUMNS says where. Frees what the table holds.
+ */
 void table_end(struct table *table, FILE *file, int indent);
 
 #endif

@@ -18,8 +18,13 @@ struct desk {
     char *address;
     bool refuse, hang_up;
     const Wire__Outcome *outcome;   /* the answer to a submit */
-    const Wire__Answer *answers[5]; /* the answer to a query, by what */
-    Wire__Message *last;            /* the newest message that came */
+    const Wire__Answer *answers[8]; /* the answer to a query, by what; [0]: to an order */
+    const Wire__SagaOutcome *saga_outcome;
+    /* Instead of answers, where it is there; NULL from it: as if it were not. */
+    const Wire__Answer *(*page)(struct desk *desk, const Wire__Query *query);
+    void *pages;
+    Wire__Message *last;    /* the newest message that came */
+    Wire__Message *request; /* the newest that is no query */
     int submits;
 };
 
@@ -43,15 +48,25 @@ static inline void on_down(void *self, struct peer *peer, const char *reason)
     (void)self, (void)peer, (void)reason;
 }
 
-static inline void keep(struct desk *desk, const Wire__Message *message)
+static inline void keep(Wire__Message **kept, const Wire__Message *message)
 {
-    if (desk->last)
-        wire__message__free_unpacked(desk->last, NULL);
+    if (*kept)
+        wire__message__free_unpacked(*kept, NULL);
     size_t size = wire__message__get_packed_size(message);
     uint8_t *bytes = xmalloc(size);
     wire__message__pack(message, bytes);
-    desk->last = wire__message__unpack(NULL, size, bytes);
+    *kept = wire__message__unpack(NULL, size, bytes);
     free(bytes);
+}
+
+static inline const Wire__Answer *desk_answer(struct desk *desk, const Wire__Query *query)
+{
+    const Wire__Answer *answer = desk->page ? desk->page(desk, query) : NULL;
+    if (!answer)
+        answer = desk->answers[query->what];
+    if (!answer)
+        fail_msg("the test has no answer to a query of %d", query->what);
+    return answer;
 }
 
 static inline void on_message(void *self, struct peer *peer, const Wire__Message *message)
@@ -59,8 +74,11 @@ static inline void on_message(void *self, struct peer *peer, const Wire__Message
     struct desk *desk = self;
     Wire__Message reply = WIRE__MESSAGE__INIT;
     Wire__Outcome outcome;
+    Wire__SagaOutcome saga_outcome;
     Wire__Answer answer;
-    keep(desk, message);
+    keep(&desk->last, message);
+    if (message->body_case != WIRE__MESSAGE__BODY_QUERY)
+        keep(&desk->request, message);
     desk->submits += message->body_case == WIRE__MESSAGE__BODY_SUBMIT;
     if (desk->hang_up) {
         peer_close(peer, "the test hangs up");
@@ -71,9 +89,15 @@ static inline void on_message(void *self, struct peer *peer, const Wire__Message
         outcome.request = message->submit->request;
         reply.body_case = WIRE__MESSAGE__BODY_OUTCOME;
         reply.outcome = &outcome;
+    } else if (message->body_case == WIRE__MESSAGE__BODY_START_SAGA) {
+        saga_outcome = *desk->saga_outcome;
+        saga_outcome.request = message->start_saga->request;
+        reply.body_case = WIRE__MESSAGE__BODY_SAGA_OUTCOME;
+        reply.saga_outcome = &saga_outcome;
     } else {
-        answer = *desk->answers[message->query->what];
-        answer.request = message->query->request;
+        bool order = message->body_case == WIRE__MESSAGE__BODY_SAGA_ORDER;
+        answer = order ? *desk->answers[0] : *desk_answer(desk, message->query);
+        answer.request = order ? message->saga_order->request : message->query->request;
         reply.body_case = WIRE__MESSAGE__BODY_ANSWER;
         reply.answer = &answer;
     }
@@ -151,6 +175,8 @@ static inline int teardown(void **state)
     loop_free(desk->loop);
     if (desk->last)
         wire__message__free_unpacked(desk->last, NULL);
+    if (desk->request)
+        wire__message__free_unpacked(desk->request, NULL);
     free(desk->address);
     free(desk);
     return 0;
@@ -177,6 +203,20 @@ static inline Wire__Problem problem_of(const char *code, const char *message)
     problem.code = (char *)code;
     problem.message = (char *)message;
     return problem;
+}
+
+/* Every line fits a terminal. */
+static inline void expect_narrow(const struct run *run)
+{
+    char *text = xasprintf("%s%s", run->out, run->err);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        size_t columns = 0;
+        for (const char *at = line; *at; at++)
+            columns += ((unsigned char)*at & 0xc0) != 0x80;
+        if (columns > 80)
+            fail_msg("wider than a terminal: %s", line);
+    }
+    free(text);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

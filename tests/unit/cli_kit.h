@@ -38,6 +38,7 @@ static inline void kit_find(const char *argv0)
         exit(1);
     }
     unsetenv("TROTH_COORDINATOR");
+    unsetenv("COLUMNS");
 }
 
 /* What a run of troth left. */

@@ -80,16 +80,6 @@ static struct run show(struct desk *desk, struct view *view)
     return ask(desk, WORDS("tx", "show", "shop.c1.7.1"));
 }
 
-static void expect_narrow(const struct run *run)
-{
-    char *text = xstrdup(run->out);
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        if (strlen(line) > 80)
-            fail_msg("wider than a terminal: %s", line);
-    }
-    free(text);
-}
-
 /* ---- phases ------------------------------------------------------------------------------- */
 
 static void while_votes_are_gathered_no_site_was_heard(void **state)

@@ -1,0 +1,249 @@
+#include "cli/saga_tree.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/print.h"
+#include "cli/saga_fold.h"
+#include "cli/table.h"
+#include "cli/wrap.h"
+#include "core/check.h"
+#include "core/limits.h"
+
+enum {
+    MARGIN = 2,        /* for the mark of what needs an operator */
+    GAP = 2,           /* between columns */
+    NAME_COLUMNS = 30, /* a wider name has a line of its own */
+    TRIES_COLUMNS = 5,
+    TIME_COLUMNS = 5,
+    DEPTH = LIMIT_SAGA_DEPTH + 2,
+};
+
+/* The widths of the first two columns, and where the others begin. */
+struct layout {
+    int name, state, what;
+};
+
+/* What is drawn before the name of a step, and before the lines below it. */
+struct rails {
+    char branch[DEPTH * 10], below[DEPTH * 10];
+};
+
+bool saga_goes_back(const Wire__SagaView *saga)
+{
+    return strcmp(saga->state, "compensating") == 0 || strcmp(saga->state, "compensated") == 0;
+}
+
+static const char *state_word(const Wire__SagaView *saga, const char *state)
+{
+    return saga_goes_back(saga) && strcmp(state, "waiting") == 0 ? "not begun" : state;
+}
+
+/* "parallel#4[3]" is told from others by its number, which says nothing to a person. */
+static char *step_name(const Wire__SagaStepView *step)
+{
+    const char *hash = strchr(step->path, '#');
+    if (!hash)
+        return escaped(step->path);
+    const char *items = hash + strcspn(hash, "[");
+    char *name = xasprintf("%.*s%s", (int)(hash - step->path), step->path, items);
+    char *safe = escaped(name);
+    free(name);
+    return safe;
+}
+
+static char *with_thousands(size_t number)
+{
+    return number < 1000 ? xasprintf("%zu", number)
+                         : xasprintf("%zu,%03zu", number / 1000, number % 1000);
+}
+
+/* "… 9,996 items done". */
+static char *folded_name(const Wire__SagaView *saga, const struct fold_line *line)
+{
+    char *count = with_thousands(line->count);
+    char *name = xasprintf("\u2026 %s item%s %s", count, line->count == 1 ? "" : "s",
+                           state_word(saga, line->state));
+    free(count);
+    return name;
+}
+
+static char *line_name(const Wire__SagaView *saga, const struct fold_line *line)
+{
+    return line->step ? step_name(line->step) : folded_name(saga, line);
+}
+
+/* ---- rails -------------------------------------------------------------------------------- */
+
+/* Whether a line at this depth follows before its parent's end. */
+static bool has_sibling(const struct fold *fold, size_t at, unsigned depth)
+{
+    for (size_t i = at + 1; i < fold->count && fold->lines[i].depth >= depth; i++) {
+        if (fold->lines[i].depth == depth)
+            return true;
+    }
+    return false;
+}
+
+static void draw_rails(struct rails *rails, const struct fold *fold, size_t at)
+{
+    unsigned depth = fold->lines[at].depth < DEPTH ? fold->lines[at].depth : DEPTH;
+    rails->branch[0] = rails->below[0] = '\0';
+    for (unsigned i = 1; i <= depth; i++) {
+        bool more = has_sibling(fold, at, i);
+        strcat(rails->branch, i < depth ? more ? "\u2502  " : "   "
+                              : more    ? "\u251c\u2500 "
+                                        : "\u2514\u2500 ");
+        strcat(rails->below, more ? "\u2502  " : "   ");
+    }
+    /* What is inside the step hangs on its name. */
+    if (at + 1 < fold->count && fold->lines[at + 1].depth > depth)
+        strcat(rails->below, "\u2502");
+}
+
+/* ---- a line ------------------------------------------------------------------------------- */
+
+static struct layout lay_out(const Wire__SagaView *saga, const struct fold *fold)
+{
+    struct layout layout = {.name = 4, .state = 5};
+    for (size_t i = 0; i < fold->count; i++) {
+        const struct fold_line *line = &fold->lines[i];
+        if (!line->step)
+            continue; /* has no other columns */
+        char *name = line_name(saga, line);
+        int width = text_width(name) + 3 * (int)line->depth;
+        int state = text_width(state_word(saga, line->step->state));
+        layout.name = width > layout.name && width <= NAME_COLUMNS ? width : layout.name;
+        layout.state = state > layout.state ? state : layout.state;
+        free(name);
+    }
+    layout.what =
+        MARGIN + layout.name + GAP + layout.state + GAP + TRIES_COLUMNS + GAP + TIME_COLUMNS + GAP;
+    return layout;
+}
+
+/* So many columns with the rails at their left. */
+static char *rail_to(const struct rails *rails, int columns)
+{
+    int width = MARGIN + text_width(rails->below);
+    int fill = columns > width ? columns - width : 0;
+    return xasprintf("%*s%s%*s", MARGIN, "", rails->below, fill, "");
+}
+
+static const char *took(time_text out, const Wire__SagaStepView *step, int64_t now_us)
+{
+    if (!step->begun_us || strcmp(step->state, "waiting") == 0)
+        return "";
+    return age_format(out, (step->ended_us ? step->ended_us : now_us) - step->begun_us);
+}
+
+/* "2pc orders.confirm inventory.ship (pivot) shop.c1.5.18" */
+static void print_what(const Wire__SagaStepView *step, const struct layout *layout,
+                       const struct rails *rails)
+{
+    bool pivot = strcmp(step->kind, "pivot") == 0;
+    char *what = xasprintf("%s%s%s%s", step->what, pivot ? " (pivot)" : "", *step->gtrid ? " " : "",
+                           step->gtrid);
+    char *rail = rail_to(rails, layout->what);
+    print_wrapped(stdout, what, layout->what, rail);
+    free(rail);
+    free(what);
+}
+
+static void print_columns(const Wire__SagaView *saga, const Wire__SagaStepView *step,
+                          const struct layout *layout, const struct rails *rails, int64_t now_us)
+{
+    time_text age;
+    char *state = escaped(state_word(saga, step->state)), tries[24] = "";
+    if (step->tries)
+        snprintf(tries, sizeof(tries), "%" PRIu32, step->tries);
+    const char *time = took(age, step, now_us);
+    bool what = *step->what || *step->gtrid;
+    printf("%s%*s", state, what || *tries || *time ? layout->state - text_width(state) : 0, "");
+    free(state);
+    if (what || *tries || *time)
+        printf("%*s%*s", GAP + TRIES_COLUMNS, tries, GAP + TIME_COLUMNS, time);
+    if (what) {
+        printf("%*s", GAP, "");
+        print_what(step, layout, rails);
+    }
+    putchar('\n');
+}
+
+static void print_note(const struct rails *rails, const struct layout *layout, const char *label,
+                       const char *text)
+{
+    if (!*text)
+        return;
+    int at = MARGIN + layout->name + GAP;
+    char *rail = rail_to(rails, at), *line = xasprintf("%s%s", label, text);
+    fputs(rail, stdout);
+    print_wrapped(stdout, line, at, rail);
+    putchar('\n');
+    free(line);
+    free(rail);
+}
+
+/* What is known of a try that went wrong, and when the next one is. */
+static void print_notes(const Wire__SagaStepView *step, const struct rails *rails,
+                        const struct layout *layout, int64_t now_us)
+{
+    time_text age;
+    if (problem_is_set(step->problem)) {
+        char *line = problem_line(step->problem);
+        print_note(rails, layout, "", line);
+        print_note(rails, layout, "detail: ", step->problem->detail);
+        print_note(rails, layout, "hint: ", step->problem->hint);
+        free(line);
+    }
+    bool wait = strcmp(step->type, "wait") == 0;
+    bool signal = strncmp(step->what, "signal ", 7) == 0;
+    if (step->next_us > now_us)
+        print_note(rails, layout,
+                   !wait    ? "next try in "
+                   : signal ? "at the latest in "
+                            : "in ",
+                   age_format(age, step->next_us - now_us));
+}
+
+static void print_line(const Wire__SagaView *saga, const struct fold *fold, size_t at,
+                       const struct layout *layout, int64_t now_us)
+{
+    const struct fold_line *line = &fold->lines[at];
+    struct rails rails;
+    draw_rails(&rails, fold, at);
+    char *name = line_name(saga, line);
+    int width = text_width(rails.branch) + text_width(name);
+    printf("%-*s%s%s", MARGIN, line->step && line->step->needs_operator ? "!" : "", rails.branch,
+           name);
+    free(name);
+    if (!line->step) {
+        putchar('\n');
+        return;
+    }
+    if (width > layout->name) {
+        char *rail = rail_to(&rails, MARGIN + layout->name + GAP);
+        printf("\n%s", rail);
+        free(rail);
+    } else {
+        printf("%*s", layout->name + GAP - width, "");
+    }
+    print_columns(saga, line->step, layout, &rails, now_us);
+    print_notes(line->step, &rails, layout, now_us);
+}
+
+void print_saga_tree(const Wire__SagaView *saga, bool all_items, int64_t now_us)
+{
+    struct fold fold;
+    fold_steps(&fold, saga, all_items);
+    struct layout layout = lay_out(saga, &fold);
+    if (fold.count)
+        printf("%*s%-*s%*s%-*s%*s%*s%*sWHAT\n", MARGIN, "", layout.name, "STEP", GAP, "",
+               layout.state, "STATE", GAP + TRIES_COLUMNS, "TRIES", GAP + TIME_COLUMNS, "TIME", GAP,
+               "");
+    for (size_t i = 0; i < fold.count; i++)
+        print_line(saga, &fold, i, &layout, now_us);
+    fold_fini(&fold);
+}

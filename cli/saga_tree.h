@@ -1,0 +1,16 @@
+/* The steps of a saga as a tree, drawn in the width of a page. */
+#ifndef TROTH_CLI_SAGA_TREE_H
+#define TROTH_CLI_SAGA_TREE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wire.pb-c.h"
+
+/* A saga that is undone comes to no further step: those that wait will never be. */
+bool saga_goes_back(const Wire__SagaView *saga);
+
+/* all_items: else the items of a long for_each in which nothing is to be seen are counted. */
+void print_saga_tree(const Wire__SagaView *saga, bool all_items, int64_t now_us);
+
+#endif

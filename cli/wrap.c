@@ -1,0 +1,57 @@
+#include "cli/wrap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/print.h"
+#include "cli/table.h"
+#include "core/check.h"
+
+/* Fewer columns than this are no place for text: then lines may be too wide. */
+enum { LEAST_COLUMNS = 16 };
+
+/* Bytes of the word at text, which ends at a space, and is cut where it fills the room. */
+static size_t word_bytes(const char *text, int room, int *columns)
+{
+    size_t bytes = 0;
+    *columns = 0;
+    while (text[bytes] && text[bytes] != ' ') {
+        uint32_t point = 0;
+        char one[5] = {0};
+        int size = utf8_next(text + bytes, &point);
+        memcpy(one, text + bytes, (size_t)size);
+        int width = text_width(one);
+        if (*columns + width > room)
+            break;
+        *columns += width;
+        bytes += (size_t)size;
+    }
+    return bytes;
+}
+
+void print_wrapped(FILE *file, const char *text, int at, const char *rail)
+{
+    char *safe = escaped(text), *word = safe;
+    int indent = text_width(rail), column = at;
+    int room = PAGE_COLUMNS - indent > LEAST_COLUMNS ? PAGE_COLUMNS - indent : LEAST_COLUMNS;
+    int end = indent + room, start = at;
+    while (*word) {
+        int columns, gap = column > start ? 1 : 0;
+        size_t bytes = word_bytes(word, room, &columns);
+        if (column + gap + columns > end && column > indent) {
+            fprintf(file, "\n%s", rail);
+            column = start = indent;
+            gap = 0;
+        }
+        fprintf(file, "%*s%.*s", gap, "", (int)bytes, word);
+        column += gap + columns;
+        word += bytes;
+        /* What is left of a word that was cut goes on without a space. */
+        if (*word && *word != ' ') {
+            fprintf(file, "\n%s", rail);
+            column = start = indent;
+        }
+        word += strspn(word, " ");
+    }
+    free(safe);
+}

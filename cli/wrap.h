@@ -1,0 +1,13 @@
+/* Text in lines that fit a page: broken between words, or within one that is too long. */
+#ifndef TROTH_CLI_WRAP_H
+#define TROTH_CLI_WRAP_H
+
+#include <stdio.h>
+
+enum { PAGE_COLUMNS = 80 };
+
+/* Prints the text, escaped, from where the cursor is, which is column `at`; every further line
+ * begins with `rail`. No last line break. */
+void print_wrapped(FILE *file, const char *text, int at, const char *rail);
+
+#endif
