@@ -118,12 +118,16 @@ static bool read_options(struct arguments *arguments)
     options->json = given.json;
     options->coordinator = given.coordinator;
     const char *from = "--coordinator";
+    options->coordinator_from = NAMED_BY_FLAG;
     if (!options->coordinator) {
         from = "TROTH_COORDINATOR";
         options->coordinator = getenv("TROTH_COORDINATOR");
+        options->coordinator_from = NAMED_BY_VARIABLE;
     }
-    if (!options->coordinator || !*options->coordinator)
+    if (!options->coordinator || !*options->coordinator) {
         options->coordinator = COORDINATOR_DEFAULT;
+        options->coordinator_from = NAMED_BY_NOBODY;
+    }
     struct error error = {0};
     if (!nano_address_check(options->coordinator, false, &error)) {
         char *prefixed = xasprintf("%s: %s", from, error.message);

@@ -15,9 +15,12 @@ enum exit_code {
     EXIT_UNKNOWN = 5,     /* the outcome is not known, not yet known, or can't be proved */
 };
 
+enum named_by { NAMED_BY_NOBODY, NAMED_BY_VARIABLE, NAMED_BY_FLAG };
+
 /* The options that every command takes. */
 struct options {
-    const char *coordinator; /* address, checked */
+    const char *coordinator;        /* address, checked */
+    enum named_by coordinator_from; /* NOBODY: it is the default */
     bool json;
     uint64_t timeout_us; /* 0: not given */
 };

@@ -91,6 +91,27 @@ static void check_journal(struct findings *findings, const Wire__CoordinatorView
           view->journal_segments == 1 ? "" : "s", left);
 }
 
+/* A saga that nobody looks after stays half done. */
+static void check_sagas(struct findings *findings, const Wire__CoordinatorView *view)
+{
+    uint64_t waiting = view->sagas_waiting_for_operator;
+    uint64_t live = view->sagas_running + view->sagas_compensating;
+    if (view->n_definitions == 0 && live == 0)
+        return; /* nobody uses them here */
+    snprintf(findings->subject, sizeof(findings->subject), "sagas");
+    if (waiting)
+        found(findings, LEVEL_PROBLEM,
+              "troth saga list --needs-operator names them, and troth saga show ID what to do",
+              "%" PRIu64 " of %" PRIu64 " need%s an operator", waiting, live,
+              waiting == 1 ? "s" : "");
+    else
+        found(findings, LEVEL_OK, "",
+              "%zu definition%s; %" PRIu64 " run%s, %" PRIu64 " %s being undone",
+              view->n_definitions, view->n_definitions == 1 ? "" : "s", view->sagas_running,
+              view->sagas_running == 1 ? "s" : "", view->sagas_compensating,
+              view->sagas_compensating == 1 ? "is" : "are");
+}
+
 static void check_coordinator(struct findings *findings, const Wire__CoordinatorView *view)
 {
     time_text age;
@@ -107,6 +128,7 @@ static void check_coordinator(struct findings *findings, const Wire__Coordinator
               "%" PRIu64 " hazards: a database does not hold what was decided, or can't prove it",
               view->hazards);
     check_journal(findings, view);
+    check_sagas(findings, view);
 }
 
 /* ---- participants ------------------------------------------------------------------------- */
@@ -419,12 +441,13 @@ const struct command doctor_command = {
     .help = "Asks the coordinator about itself, its participants and what is in doubt. Each\n"
             "finding is a line: ok, info, warning or problem, and what to do about it.\n"
             "\n"
-            "It looks at: a coordinator that drains; space for the journal; hazards;\n"
-            "participants that are not connected, and what waits for them; databases that\n"
-            "are down; prepared transactions nearly used up (80 %), held, foreign, or older\n"
-            "than a minute; transactions in doubt for longer than a minute. Of three-phase\n"
-            "commit: participants that nobody can reach for it (info), those that finish\n"
-            "transactions without their coordinator, and what lacks a majority.\n"
+            "It looks at: a coordinator that drains; space for the journal; hazards; sagas\n"
+            "that need an operator; participants that are not connected, and what waits for\n"
+            "them; databases that are down; prepared transactions nearly used up (80 %),\n"
+            "held, foreign, or older than a minute; transactions in doubt for longer than a\n"
+            "minute. Of three-phase commit: participants that nobody can reach for it\n"
+            "(info), those that finish transactions without their coordinator, and what\n"
+            "lacks a majority.\n"
             "\n"
             "While the coordinator is away, --coordinator with the `listen` address of a\n"
             "participant looks at that one, and warns that no coordinator was asked.\n"

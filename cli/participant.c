@@ -18,6 +18,14 @@ static void print_terminating(const Wire__ParticipantView *view)
     putchar('\n');
 }
 
+static void print_executing(const Wire__ParticipantView *view)
+{
+    if (view->executing == 0)
+        return;
+    print_escaped(stdout, view->name);
+    printf(": steps of sagas that are sent or wait to be: %" PRIu32 "\n", view->executing);
+}
+
 static void print_list(const Wire__Answer *answer)
 {
     static const char *const headers[] = {"PARTICIPANT", "SESSION", "SINCE",     "DATABASE",
@@ -44,8 +52,10 @@ static void print_list(const Wire__Answer *answer)
         table_add(&table, *view->listen ? "yes" : "no");
     }
     table_end(&table, stdout, 0);
-    for (size_t i = 0; i < answer->n_participants; i++)
+    for (size_t i = 0; i < answer->n_participants; i++) {
+        print_executing(answer->participants[i]);
         print_terminating(answer->participants[i]);
+    }
 }
 
 static void json_strings(struct json_writer *writer, const char *name, char **texts, size_t count)
@@ -89,6 +99,7 @@ static void json_participant(struct json_writer *writer, const Wire__Participant
     json_string(writer, *view->listen ? view->listen : NULL);
     json_number(writer, "terminating", view->terminating);
     json_number(writer, "minority", view->minority);
+    json_number(writer, "executing", view->executing);
     json_close(writer, '}');
 }
 
@@ -147,7 +158,8 @@ const struct command participant_list_command = {
             "HELD       prepared transactions that are too old to be presumed aborted\n"
             "3PC        whether it listens for other participants, as three phases need\n"
             "\n"
-            "A line more for each that finishes transactions without their coordinator.\n"
+            "A line more for each that has steps of sagas to do, or finishes transactions\n"
+            "without their coordinator.\n"
             "With --json also its operations, software, listen address, held gids and the\n"
             "database's reason.\n"
             "\n"

@@ -149,6 +149,15 @@ Wire__SagaView *saga_ask(struct connection *connection, const char *id, struct e
     return saga;
 }
 
+bool saga_is_known(struct connection *connection, const char *id)
+{
+    Wire__Answer *answer = ask_page(connection, id, "", NULL);
+    bool known = answer && answer->n_sagas > 0;
+    if (answer)
+        wire__answer__free_unpacked(answer, NULL);
+    return known;
+}
+
 char *saga_ask_next(struct connection *connection, const char *id)
 {
     Wire__Answer *answer = ask_page(connection, id, "", NULL);

@@ -21,6 +21,8 @@ struct connection *saga_connect(const struct options *options, struct error *err
 Wire__SagaView *saga_ask(struct connection *connection, const char *id, struct error *error);
 /* The error for an id that no saga has: it may be a transaction's. */
 void saga_not_known(struct connection *connection, const char *id, struct error *error);
+/* The other way round. False also when nobody answers. */
+bool saga_is_known(struct connection *connection, const char *id);
 /* What it does next, for who has just ordered or started it; NULL when that can't be had. The
  * caller frees it. */
 char *saga_ask_next(struct connection *connection, const char *id);

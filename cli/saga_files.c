@@ -1,4 +1,5 @@
-/* troth saga: definitions of sagas, looked at without a coordinator. */
+/* troth saga lint, graph: definitions of sagas. A coordinator is asked only for what can be called.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 
 #include "cli/arguments.h"
 #include "cli/print.h"
+#include "cli/saga_offers.h"
 #include "core/check.h"
 #include "core/limits.h"
 #include "saga/graph.h"
@@ -183,6 +185,21 @@ static bool read_catalogue(struct catalogue *catalogue, const char *list,
     return good;
 }
 
+/* When a coordinator is named. *known: it told. One that only the environment names need not be
+ * there: who lints may not be where it runs. */
+static bool ask_catalogue(const struct options *options, struct catalogue *catalogue, bool *known,
+                          struct saga_findings *findings, struct error *error)
+{
+    if (options->coordinator_from == NAMED_BY_NOBODY)
+        return true;
+    *known = saga_offers(options, catalogue, error);
+    if (*known || options->coordinator_from == NAMED_BY_FLAG)
+        return *known;
+    saga_warning(findings, "TROTH_COORDINATOR", (struct saga_place){0},
+                 "%s: calls are not checked against what participants offer", error->message);
+    return true;
+}
+
 static int lint(const struct paths *paths, const struct catalogue *catalogue, bool as_json,
                 struct saga_findings *findings)
 {
@@ -224,11 +241,13 @@ static int run_lint(const struct command *self, int argc, char **argv)
     bool good = true;
     for (int i = 0; i < arguments.word_count && good; i++)
         good = paths_expand(&paths, arguments.words[i], &error);
+    bool known = participants != NULL;
     if (good && participants)
         good = read_catalogue(&catalogue, participants, &findings, &error);
-    int code =
-        good ? lint(&paths, participants ? &catalogue : NULL, arguments.options.json, &findings)
-             : print_failure(&arguments.options, &error);
+    else if (good)
+        good = ask_catalogue(&arguments.options, &catalogue, &known, &findings, &error);
+    int code = good ? lint(&paths, known ? &catalogue : NULL, arguments.options.json, &findings)
+                    : print_failure(&arguments.options, &error);
     saga_findings_fini(&findings);
     catalogue_fini(&catalogue);
     paths_fini(&paths);
@@ -248,11 +267,17 @@ const struct command saga_lint_command = {
             "  --participants FILE,...  participants' configurations, or a folder of them:\n"
             "                           calls and their arguments are checked, too\n"
             "\n"
-            "Exit code: 0 no mistake, maybe warnings; 2 a mistake.\n"
+            "Without it and with --coordinator or TROTH_COORDINATOR, calls are checked\n"
+            "against what the participants of that coordinator offer. Where only the\n"
+            "variable names it and nobody answers, that is a warning.\n"
+            "\n"
+            "Exit code: 0 no mistake, maybe warnings; 2 a mistake; 3 the coordinator that\n"
+            "--coordinator names does not answer.\n"
             "\n"
             "Examples:\n"
             "  troth saga lint place-order.yaml\n"
-            "  troth saga lint sagas/ --participants participants/\n",
+            "  troth saga lint sagas/ --participants participants/\n"
+            "  troth saga lint sagas/ --coordinator tcp://127.0.0.1:7400\n",
     .run = run_lint,
 };
 

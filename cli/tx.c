@@ -7,6 +7,7 @@
 #include "cli/arguments.h"
 #include "cli/connect.h"
 #include "cli/print.h"
+#include "cli/saga.h"
 #include "cli/sites.h"
 #include "cli/table.h"
 #include "core/check.h"
@@ -340,12 +341,22 @@ static int show_transaction(const struct options *options, const char *gtrid)
     Wire__Query query = WIRE__QUERY__INIT;
     query.what = WIRE__WHAT__TRANSACTION;
     query.gtrid = (char *)gtrid; /* only packed */
-    struct answerer who;
-    Wire__Answer *answer = connect_and_query(options, &query, &who, &error);
+    struct connection *connection = connection_open(options, &error);
+    if (!connection)
+        return print_failure(options, &error);
+    struct answerer who = connection_answerer(connection);
+    Wire__Answer *answer = connection_query(connection, &query, &error);
+    bool saga = answer && answer->n_transactions == 0 && !who.participant &&
+                saga_is_known(connection, gtrid);
+    connection_close(connection);
     if (!answer)
         return print_failure(options, &error);
     int code = EXIT_DONE;
-    if (problem_is_set(answer->problem)) {
+    if (saga) {
+        error_set(&error, ERROR_USAGE, "%s is a saga, not a transaction", gtrid);
+        error_hint(&error, "troth saga show %s", gtrid);
+        code = print_failure(options, &error);
+    } else if (problem_is_set(answer->problem)) {
         code = print_answer_problem(options, answer->problem, ERROR_PROTOCOL);
     } else if (answer->n_transactions == 0) {
         error_set(&error, ERROR_PROTOCOL, "%s is not known to %s %s", gtrid,

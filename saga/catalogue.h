@@ -17,12 +17,14 @@ struct catalogue_operation {
     bool read_only;
     struct catalogue_parameter *parameters;
     int parameter_count;
+    bool partial; /* its parameters are not known: arguments are not looked at */
 };
 
 struct catalogue_participant {
     char *name;
     struct catalogue_operation *operations;
     int operation_count;
+    bool partial; /* it may offer more than is known here */
 };
 
 /* Zeros are an empty one. Texts that are added are copied; pointers live until the next add of the

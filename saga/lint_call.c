@@ -63,7 +63,10 @@ static const struct catalogue_operation *find_operation(struct linter *linter,
     }
     const struct catalogue_operation *operation =
         catalogue_find_operation(participant, call->operation);
-    if (!operation) {
+    if (!operation && participant->partial) {
+        WARNING(linter, call->place, "what %s offers is not known yet: this call is not checked",
+                call->participant);
+    } else if (!operation) {
         const char *near = catalogue_near_operation(participant, call->operation);
         MISTAKE(linter, call->place, "%s has no operation %s%s%s%s", call->participant,
                 call->operation, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
@@ -139,7 +142,7 @@ static const struct catalogue_operation *check_call(struct linter *linter, int i
     if (!call->participant)
         return NULL;
     const struct catalogue_operation *operation = find_operation(linter, call);
-    if (!operation || call->with_is_open)
+    if (!operation || operation->partial || call->with_is_open)
         return operation;
     for (int i = 0; i < call->argument_count; i++)
         check_argument(linter, call, operation, &linter->plan->arguments[call->first_argument + i],

@@ -316,7 +316,7 @@ static void a_transaction_that_is_not_known_is_exit_code_5(void **state)
 {
     struct desk *desk = *state;
     Wire__Answer answer = WIRE__ANSWER__INIT;
-    desk->answers[WIRE__WHAT__TRANSACTION] = &answer;
+    desk->answers[WIRE__WHAT__TRANSACTION] = desk->answers[WIRE__WHAT__SAGA] = &answer;
     struct run run = ask(desk, WORDS("tx", "show", "shop.c1.7.9"));
     assert_code(run, 5);
     assert_err(run, "shop.c1.7.9 is not known to coordinator c1");
