@@ -91,24 +91,41 @@ static void check_journal(struct findings *findings, const Wire__CoordinatorView
           view->journal_segments == 1 ? "" : "s", left);
 }
 
+/* "place-order 1, restock 2", or as many as fit. */
+static void list_definitions(const Wire__CoordinatorView *view, char *out, size_t room)
+{
+    size_t used = 0;
+    *out = '\0';
+    for (size_t i = 0; i < view->n_definitions && used < room; i++) {
+        const char *name = view->definitions[i];
+        if (used + strlen(name) + 40 > room) {
+            snprintf(out + used, room - used, " and %zu more", view->n_definitions - i);
+            return;
+        }
+        used += (size_t)snprintf(out + used, room - used, "%s%s", i ? ", " : "", name);
+    }
+}
+
 /* A saga that nobody looks after stays half done. */
 static void check_sagas(struct findings *findings, const Wire__CoordinatorView *view)
 {
+    char names[500];
     uint64_t waiting = view->sagas_waiting_for_operator;
     uint64_t live = view->sagas_running + view->sagas_compensating;
     if (view->n_definitions == 0 && live == 0)
         return; /* nobody uses them here */
     snprintf(findings->subject, sizeof(findings->subject), "sagas");
+    list_definitions(view, names, sizeof(names));
+    if (view->n_definitions)
+        found(findings, LEVEL_OK, "", "new ones can be of %s", names);
     if (waiting)
         found(findings, LEVEL_PROBLEM,
               "troth saga list --needs-operator names them, and troth saga show ID what to do",
               "%" PRIu64 " of %" PRIu64 " need%s an operator", waiting, live,
               waiting == 1 ? "s" : "");
     else
-        found(findings, LEVEL_OK, "",
-              "%zu definition%s; %" PRIu64 " run%s, %" PRIu64 " %s being undone",
-              view->n_definitions, view->n_definitions == 1 ? "" : "s", view->sagas_running,
-              view->sagas_running == 1 ? "s" : "", view->sagas_compensating,
+        found(findings, LEVEL_OK, "", "%" PRIu64 " run%s, %" PRIu64 " %s being undone",
+              view->sagas_running, view->sagas_running == 1 ? "s" : "", view->sagas_compensating,
               view->sagas_compensating == 1 ? "is" : "are");
 }
 

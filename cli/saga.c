@@ -126,6 +126,16 @@ static Wire__SagaView *take_saga(struct connection *connection, const char *id,
     return saga;
 }
 
+/* The outermost steps are those of the first one's depth, whatever number that has. */
+static void count_depth_from_zero(Wire__SagaView *saga)
+{
+    uint32_t least = saga->n_steps ? saga->steps[0]->depth : 0;
+    for (size_t i = 0; i < saga->n_steps; i++) {
+        uint32_t depth = saga->steps[i]->depth;
+        saga->steps[i]->depth = depth > least ? depth - least : 0;
+    }
+}
+
 Wire__SagaView *saga_ask(struct connection *connection, const char *id, struct error *error)
 {
     Wire__SagaView *saga = NULL;
@@ -146,6 +156,8 @@ Wire__SagaView *saga_ask(struct connection *connection, const char *id, struct e
             return NULL;
         }
     }
+    if (saga)
+        count_depth_from_zero(saga);
     return saga;
 }
 

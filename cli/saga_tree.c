@@ -18,7 +18,7 @@ enum {
     NAME_COLUMNS = 30, /* a wider name has a line of its own */
     TRIES_COLUMNS = 5,
     TIME_COLUMNS = 5,
-    DEPTH = LIMIT_SAGA_DEPTH + 2,
+    DEPTH = 2 * LIMIT_SAGA_DEPTH + 2, /* a branch of several steps is a block, too */
 };
 
 /* The widths of the first two columns, and where the others begin. */

@@ -141,7 +141,7 @@ _Static_assert(LIMIT_SAGA_DEFINITION_BYTES + 4096 <= LIMIT_RECORD_BYTES, "it fit
 /* Signals that one saga keeps until a wait takes them. */
 #define LIMIT_SAGA_SIGNALS 16
 /* Why a person has a saga undone: it lies in its record and is shown as its problem. */
-#define LIMIT_SAGA_REASON_BYTES 500
+#define LIMIT_SAGA_REASON_BYTES 200
 /* Mistakes and warnings that one run tells: more than a person reads. */
 #define LIMIT_SAGA_FINDINGS 1000
 

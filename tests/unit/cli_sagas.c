@@ -151,7 +151,8 @@ static void doctor_tells_of_sagas_that_need_an_operator(void **state)
     view.sagas_running = 3;
     view.sagas_compensating = 1;
     run = ask(desk, WORDS("doctor"));
-    assert_out(run, "ok       sagas: 1 definition; 3 run, 1 is being undone\n");
+    assert_out(run, "ok       sagas: new ones can be of place-order 1\n"
+                    "ok       sagas: 3 run, 1 is being undone\n");
     run_fini(&run);
     view.sagas_waiting_for_operator = 1;
     run = ask(desk, WORDS("doctor"));
