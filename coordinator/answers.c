@@ -7,23 +7,25 @@
 #include "core/check.h"
 #include "core/planted.h"
 
-void server_wait(struct server *server, struct tx *tx, struct guest *guest,
+void server_wait(struct server *server, struct tx *tx, const struct asker *asker,
                  const Wire__Submit *submit, bool repeated_key)
 {
     struct waiter *waiter = &tx->first;
-    if (waiter->guest)
+    if (waiter->guest || waiter->task)
         waiter = xcalloc(1, sizeof(*waiter));
-    waiter->guest = guest;
+    waiter->guest = asker->guest;
+    waiter->task = asker->task;
     waiter->tx = tx;
-    waiter->request = submit->request;
+    waiter->request = asker->request;
     waiter->due_us = server->host.now_us(server->host.self) +
                      (submit->timeout_ms ? submit->timeout_ms * UINT64_C(1000)
                                          : server->config.transaction_timeout_us);
     waiter->decided_is_enough = submit->wait == WIRE__WAIT__DECIDED;
     waiter->repeated_key = repeated_key;
     list_append(&tx->waiters, &waiter->in_tx);
-    list_append(&guest->waiters, &waiter->in_guest);
+    list_init(&waiter->in_guest);
     tx->waiter_count++;
+    list_append(&asker->guest->waiters, &waiter->in_guest);
     server->waiting++;
 }
 
@@ -32,8 +34,12 @@ void server_stop_waiting(struct server *server, struct waiter *waiter)
     list_remove(&waiter->in_tx);
     list_remove(&waiter->in_guest);
     waiter->tx->waiter_count--;
-    server->waiting--;
+    if (waiter->guest)
+        server->waiting--;
+    else
+        waiter->task->waiter = NULL;
     waiter->guest = NULL;
+    waiter->task = NULL;
     if (waiter != &waiter->tx->first)
         free(waiter);
 }
@@ -187,11 +193,14 @@ static void make_draft(const struct server *server, const struct tx *tx, enum an
 }
 
 /* Each waits for what it asked for, within its own time: a client that joins with its key later
- * neither ends the waiting of those before it nor makes it longer. */
+ * neither ends the waiting of those before it nor makes it longer. A saga's step waits for the
+ * decision in any case: nobody else would tell it. */
 static bool answers_waiter(enum answer answer, const struct waiter *waiter, uint64_t now_us)
 {
     if (answer == ANSWER_DECIDED)
         return waiter->decided_is_enough;
+    if (answer == ANSWER_UNKNOWN && waiter->task)
+        return false;
     if (answer == ANSWER_UNAPPLIED || answer == ANSWER_UNKNOWN)
         return waiter->due_us <= now_us || PLANTED(ANSWER_BEFORE_DURABLE);
     return true;
@@ -202,6 +211,8 @@ void server_arm_waiters(struct server *server, struct tx *tx)
     uint64_t due_us = UINT64_MAX;
     for (const struct list *at = tx->waiters.next; at != &tx->waiters; at = at->next) {
         const struct waiter *waiter = CONTAINER(at, struct waiter, in_tx);
+        if (waiter->task && tx->machine.state == TRANSACTION_PROPOSED)
+            continue; /* it has nothing to hear before the decision */
         due_us = waiter->due_us < due_us ? waiter->due_us : due_us;
     }
     if (due_us == UINT64_MAX)
@@ -230,13 +241,12 @@ void server_answer(struct server *server, struct tx *tx, enum answer answer)
     }
 }
 
-void server_answer_key(struct server *server, struct guest *guest, uint64_t request,
-                       const struct key *key)
+void server_answer_key(struct server *server, const struct asker *asker, const struct key *key)
 {
     Wire__Outcome outcome = WIRE__OUTCOME__INIT;
     gtrid_text gtrid;
     gtrid_format(gtrid, server->cluster, server->coordinator, key->id);
-    outcome.request = request;
+    outcome.request = asker->request;
     outcome.gtrid = gtrid;
     outcome.result = WIRE__RESULT__COMMITTED;
     outcome.applied = true;
@@ -244,5 +254,5 @@ void server_answer_key(struct server *server, struct guest *guest, uint64_t requ
     outcome.results = key->results;
     outcome.n_results = (size_t)key->result_count;
     outcome.results_dropped = key->results_dropped;
-    send_outcome(guest->peer, &outcome);
+    send_outcome(asker->guest->peer, &outcome);
 }

@@ -10,12 +10,15 @@ void keys_init(struct keys *keys)
 {
     *keys = (struct keys){0};
     list_init(&keys->aged);
+    list_init(&keys->of_steps);
 }
 
 static void drop_results(struct keys *keys, struct key *key)
 {
-    CHECK(keys->kept_bytes >= key->kept_bytes);
-    keys->kept_bytes -= key->kept_bytes;
+    if (!key_of_step(key->text)) {
+        CHECK(keys->kept_bytes >= key->kept_bytes);
+        keys->kept_bytes -= key->kept_bytes;
+    }
     free(key->results);
     key->results = NULL;
     key->result_count = 0;
@@ -60,6 +63,7 @@ struct key *keys_add(struct keys *keys, const char *text, const uint8_t *fingerp
     key->id = id;
     list_init(&key->aged);
     map_insert(&keys->map, &key->node, hash_bytes(text, strlen(text)));
+    keys->step_count += key_of_step(text);
     return key;
 }
 
@@ -68,13 +72,17 @@ void keys_settle(struct keys *keys, struct key *key, int64_t at_us)
     CHECK(list_empty(&key->aged));
     key->tx = NULL;
     key->at_us = at_us;
-    list_append(&keys->aged, &key->aged);
+    if (key->forgotten)
+        keys_remove(keys, key);
+    else
+        list_append(key_of_step(key->text) ? &keys->of_steps : &keys->aged, &key->aged);
 }
 
 void keys_remove(struct keys *keys, struct key *key)
 {
     list_remove(&key->aged);
     map_remove(&keys->map, &key->node);
+    keys->step_count -= key_of_step(key->text);
     free_key(keys, key);
 }
 
@@ -86,14 +94,17 @@ void keys_keep_results(struct keys *keys, struct key *key, char *const *results,
     for (int i = 0; i < count; i++)
         size += results[i] ? strlen(results[i]) : 0;
     bytes += size + (size_t)count;
-    key->results_dropped = dropped || size > LIMIT_KEPT_RESULT_BYTES ||
-                           keys->kept_bytes + bytes > LIMIT_KEPT_RESULTS_BYTES;
+    bool of_client = !key_of_step(key->text);
+    key->results_dropped =
+        dropped || (of_client && (size > LIMIT_KEPT_RESULT_BYTES ||
+                                  keys->kept_bytes + bytes > LIMIT_KEPT_RESULTS_BYTES));
     if (key->results_dropped || count == 0)
         return;
     key->results = xmalloc(bytes);
     key->result_count = count;
     key->kept_bytes = bytes;
-    keys->kept_bytes += bytes;
+    if (of_client)
+        keys->kept_bytes += bytes;
     char *text = (char *)(key->results + count);
     for (int i = 0; i < count; i++) {
         const char *result = results[i] ? results[i] : "";

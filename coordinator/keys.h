@@ -1,6 +1,9 @@
 /* Idempotency keys: a client that did not hear the answer submits again with the same key and gets
  * the answer of the first time. A key belongs to a transaction that runs, or to a commit, and then
- * lives for the time of retention; an aborted attempt leaves nothing. */
+ * lives for the time of retention; an aborted attempt leaves nothing.
+ *
+ * The steps of sagas that are transactions have keys of their own, which begin with a mark that a
+ * client's can't have. Their results are always kept, and they stay until they are forgotten. */
 #ifndef TROTH_COORDINATOR_KEYS_H
 #define TROTH_COORDINATOR_KEYS_H
 
@@ -14,11 +17,11 @@
 
 struct tx;
 
-enum { FINGERPRINT_BYTES = 16 };
+enum { FINGERPRINT_BYTES = 16, KEY_OF_STEP = '\x1f' };
 
 struct key {
     struct map_node node;
-    struct list aged; /* committed and ended: by at_us */
+    struct list aged; /* committed and ended: by at_us; of a step: in of_steps */
     char *text;
     uint8_t fingerprint[FINGERPRINT_BYTES];
     struct tx *tx; /* while it is live */
@@ -28,13 +31,21 @@ struct key {
     int result_count;
     size_t kept_bytes; /* of that piece */
     bool results_dropped;
+    bool forgotten; /* of a step: it goes when its transaction is over */
 };
 
 struct keys {
     struct map map;
-    struct list aged;  /* oldest first */
-    size_t kept_bytes; /* of all keys */
+    struct list aged;     /* of clients, oldest first */
+    struct list of_steps; /* of steps, committed and ended */
+    size_t step_count;    /* keys of steps in the map */
+    size_t kept_bytes;    /* of all keys of clients */
 };
+
+static inline bool key_of_step(const char *text)
+{
+    return text[0] == KEY_OF_STEP;
+}
 
 void keys_init(struct keys *keys);
 void keys_fini(struct keys *keys);
@@ -42,7 +53,8 @@ struct key *keys_find(const struct keys *keys, const char *text);
 /* The key must not be there. fingerprint: FINGERPRINT_BYTES. */
 struct key *keys_add(struct keys *keys, const char *text, const uint8_t *fingerprint, struct tx *tx,
                      struct txid id);
-/* Its transaction is gone; the key stays until keys_expire. */
+/* Its transaction is gone; the key stays until keys_expire, and that of a step, unless it is
+ * forgotten already, until keys_remove. */
 void keys_settle(struct keys *keys, struct key *key, int64_t at_us);
 void keys_remove(struct keys *keys, struct key *key);
 /* Copies what may be kept: results is an array of count strings, NULL for none. */

@@ -82,6 +82,9 @@ struct participant *participants_meet(struct participants *participants, const c
     list_init(&participant->finishes.outstanding);
     list_init(&participant->asks.owed);
     list_init(&participant->asks.outstanding);
+    list_init(&participant->tries_owed);
+    list_init(&participant->tries_outstanding);
+    list_init(&participant->tries_ready);
     list_append(&participants->all, &participant->all);
     map_insert(&participants->map, &participant->node, hash_bytes(name, strlen(name)));
     return participant;

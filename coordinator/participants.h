@@ -71,7 +71,14 @@ struct participant {
     struct debt asks;     /* of its register: apart, so that neither waits for the other */
     bool tardy;           /* it let others be asked in its place, and has not answered since */
     size_t working, unapplied;
-    struct settled *settled; /* NULL: nothing */
+
+    /* Of struct task: calls of sagas' steps. */
+    struct list tries_owed;        /* in the order in which they became due */
+    struct list tries_outstanding; /* sent in this session, not answered: at most LIMIT_EXECUTING */
+    struct list tries_ready;       /* in tasks.congested */
+    size_t tries, tries_sent;      /* both lists; the second */
+    bool never_seen;               /* only sagas have named it */
+    struct settled *settled;       /* NULL: nothing */
 };
 
 struct participants {

@@ -1,7 +1,7 @@
 /* What the files of the runner share: server.c (life, time, sessions), submit.c (new work),
  * carry.c (the actions of the machine), votes.c (what participants send), sites.c (the registers
- * of three-phase commit), answers.c (outcomes), records.c (what goes into the journal), replay.c
- * (what comes out of it). */
+ * of three-phase commit), answers.c (outcomes), tasks.c and groups.c (steps of sagas), records.c
+ * (what goes into the journal), replay.c (what comes out of it). */
 #ifndef TROTH_COORDINATOR_PARTS_H
 #define TROTH_COORDINATOR_PARTS_H
 
@@ -10,6 +10,7 @@
 #include "coordinator/participants.h"
 #include "coordinator/recovery.h"
 #include "coordinator/server.h"
+#include "coordinator/task.h"
 #include "coordinator/tx.h"
 #include "core/arena.h"
 #include "core/timers.h"
@@ -46,6 +47,7 @@ struct server {
 
     struct participants participants;
     struct keys keys;
+    struct tasks tasks;
     struct history history;
     struct timers timers;
     struct timer housekeeping;
@@ -79,6 +81,26 @@ bool server_send_prepare(struct server *server, struct tx *tx, int index,
 
 /* submit.c */
 void server_submit(struct server *server, struct guest *guest, const Wire__Submit *submit);
+
+/* Who wants a transaction: a client's request, or a try of a saga's step. */
+struct asker {
+    struct guest *guest;
+    uint64_t request;
+    struct task *task;
+};
+
+/* The texts of a refusal, alive while it is told. */
+struct refusal {
+    Wire__Problem problem;
+    char message[320], detail[320], hint[320];
+};
+
+/* Begins it. False: refused, and nobody was told. */
+bool server_take(struct server *server, const struct asker *asker, const Wire__Submit *submit,
+                 struct refusal *refusal);
+/* One more who waits for the transaction of the key, or hears its outcome at once. */
+void server_join(struct server *server, const struct asker *asker, const struct key *key,
+                 const Wire__Submit *submit);
 
 /* votes.c */
 void server_voted(struct server *server, struct guest *guest, const Wire__Vote *vote);
@@ -124,7 +146,7 @@ enum answer {
     ANSWER_UNKNOWN,
     ANSWER_HAZARD
 };
-void server_wait(struct server *server, struct tx *tx, struct guest *guest,
+void server_wait(struct server *server, struct tx *tx, const struct asker *asker,
                  const Wire__Submit *submit, bool repeated_key);
 void server_stop_waiting(struct server *server, struct waiter *waiter);
 void server_answer(struct server *server, struct tx *tx, enum answer answer);
@@ -132,8 +154,7 @@ void server_answer(struct server *server, struct tx *tx, enum answer answer);
 void server_arm_waiters(struct server *server, struct tx *tx);
 void server_reject(struct guest *guest, uint64_t request, const Wire__Problem *problem);
 /* The answer of an earlier commit with this key, which has ended. */
-void server_answer_key(struct server *server, struct guest *guest, uint64_t request,
-                       const struct key *key);
+void server_answer_key(struct server *server, const struct asker *asker, const struct key *key);
 void problem_view(const struct problem *problem, Wire__Problem *out);
 
 /* records.c. Each returns the position. */

@@ -256,9 +256,9 @@ static void append_live(struct server *server)
     }
 }
 
-static void append_keys(struct server *server)
+static void append_keys(struct server *server, const struct list *head)
 {
-    for (struct list *at = server->keys.aged.next; at != &server->keys.aged; at = at->next) {
+    for (const struct list *at = head->next; at != head; at = at->next) {
         const struct key *key = CONTAINER(at, struct key, aged);
         Journal__Record record = JOURNAL__RECORD__INIT;
         Journal__Key body;
@@ -286,6 +286,7 @@ void server_checkpoint(struct server *server)
     CRASH_POINT("coordinator.checkpoint");
     if (!PLANTED(CHECKPOINT_DROPS_LIVE))
         append_live(server);
-    append_keys(server);
+    append_keys(server, &server->keys.aged);
+    append_keys(server, &server->keys.of_steps);
     server->journal.checkpoint_end(server->journal.self);
 }

@@ -19,12 +19,6 @@ enum {
     ONE_PHASE_MARGIN_MS = 500,
 };
 
-/* The texts of a refusal, alive while it is sent. */
-struct refusal {
-    Wire__Problem problem;
-    char message[320], detail[320], hint[320];
-};
-
 static bool refuse(struct refusal *refusal, const char *code, const char *participant,
                    const char *operation)
 {
@@ -86,11 +80,24 @@ static bool sound(const Wire__Submit *submit, struct refusal *r)
             LIMIT_CALLS);
         return refuse(r, "bad_request", "", "");
     }
-    if (strlen(submit->key) > LIMIT_KEY_BYTES) {
-        SAY(r->message, "the idempotency key is longer than %d bytes", LIMIT_KEY_BYTES);
+    return calls_sound(submit, r);
+}
+
+/* A client's. Keys with control characters are those of sagas' steps (KEY_OF_STEP). */
+static bool key_sound(const char *key, struct refusal *r)
+{
+    size_t size = 0;
+    for (; key[size]; size++) {
+        if ((unsigned char)key[size] >= ' ' && key[size] != '\x7f')
+            continue;
+        SAY(r->message, "the idempotency key has a control character");
+        SAY(r->detail, "byte %zu is 0x%02x", size + 1, (unsigned char)key[size]);
         return refuse(r, "bad_request", "", "");
     }
-    return calls_sound(submit, r);
+    if (size <= LIMIT_KEY_BYTES)
+        return true;
+    SAY(r->message, "the idempotency key is longer than %d bytes", LIMIT_KEY_BYTES);
+    return refuse(r, "bad_request", "", "");
 }
 
 /* Who takes part: one branch a participant, in the order of their first call. */
@@ -103,7 +110,7 @@ struct cast {
 static bool refuse_absent(struct server *server, const struct participant *participant,
                           const Wire__Call *call, struct refusal *r)
 {
-    if (participant) {
+    if (participant && !participant->never_seen) {
         SAY(r->message, "participant %s is not connected", call->participant);
         SAY(r->detail, "it was before; nothing was begun");
         SAY(r->hint, "see `troth participant list`; start it, or try again");
@@ -207,7 +214,8 @@ static bool has_room(const struct server *server, const Wire__Submit *submit,
         SAY(r->detail, "%d transactions are undecided, which is the limit", LIMIT_IN_FLIGHT);
         return refuse(r, "busy", "", "");
     }
-    if (submit->key[0] && server->keys.map.count >= LIMIT_KEYS) {
+    size_t of_clients = server->keys.map.count - server->keys.step_count;
+    if (submit->key[0] && !key_of_step(submit->key) && of_clients >= LIMIT_KEYS) {
         SAY(r->message, "the coordinator remembers as many idempotency keys as it can");
         SAY(r->detail, "%d of them", LIMIT_KEYS);
         SAY(r->hint, "a shorter journal.retain forgets them sooner; or submit without a key");
@@ -260,36 +268,35 @@ static void fingerprint(struct server *server, const Wire__Submit *submit, uint8
     }
 }
 
-/* The same request again: one more who waits, or the answer that was given before. */
-static void repeat(struct server *server, struct guest *guest, const Wire__Submit *submit,
-                   const struct key *key, const uint8_t *print)
+void server_join(struct server *server, const struct asker *asker, const struct key *key,
+                 const Wire__Submit *submit)
 {
-    if (memcmp(key->fingerprint, print, FINGERPRINT_BYTES) != 0) {
-        struct refusal r = {0};
-        SAY(r.message, "this idempotency key was used for another transaction");
-        SAY(r.detail, "its calls or arguments were different");
-        SAY(r.hint, "use a new key for a new transaction");
-        refuse(&r, "key_conflict", "", "");
-        server_reject(guest, submit->request, &r.problem);
-        return;
-    }
     struct tx *tx = key->tx;
     if (!tx) {
-        server_answer_key(server, guest, submit->request, key);
+        server_answer_key(server, asker, key);
         return;
     }
-    if (tx->waiter_count >= LIMIT_WAITERS) {
-        struct refusal r = {0};
-        SAY(r.message, "too many clients wait for the transaction of this idempotency key");
-        SAY(r.detail, "%d do, which is the limit; it goes on all the same", LIMIT_WAITERS);
-        SAY(r.hint, "submit again with the same key a little later");
-        refuse(&r, "busy", "", "");
-        server_reject(guest, submit->request, &r.problem);
-        return;
-    }
-    server_wait(server, tx, guest, submit, true);
+    server_wait(server, tx, asker, submit, true);
     struct transaction_event event = {.type = EVENT_JOINED};
     CHECK(server_step(server, tx, &event));
+}
+
+/* Whether the same request, again, may wait for the first one's answer. */
+static bool may_join(const struct key *key, const uint8_t *print, struct refusal *r)
+{
+    if (memcmp(key->fingerprint, print, FINGERPRINT_BYTES) != 0) {
+        SAY(r->message, "this idempotency key was used for another transaction");
+        SAY(r->detail, "its calls or arguments were different");
+        SAY(r->hint, "use a new key for a new transaction");
+        return refuse(r, "key_conflict", "", "");
+    }
+    if (key->tx && key->tx->waiter_count >= LIMIT_WAITERS) {
+        SAY(r->message, "too many clients wait for the transaction of this idempotency key");
+        SAY(r->detail, "%d do, which is the limit; it goes on all the same", LIMIT_WAITERS);
+        SAY(r->hint, "submit again with the same key a little later");
+        return refuse(r, "busy", "", "");
+    }
+    return true;
 }
 
 static struct tx *make_tx(struct server *server, const Wire__Submit *submit,
@@ -316,47 +323,55 @@ static struct tx *make_tx(struct server *server, const Wire__Submit *submit,
     return tx;
 }
 
-void server_submit(struct server *server, struct guest *guest, const Wire__Submit *submit)
+static bool may_begin(const struct server *server, struct refusal *r)
 {
-    struct refusal r = {0};
+    if (!server->draining)
+        return true;
+    SAY(r->message, "the coordinator is shutting down");
+    SAY(r->hint, "submit again when it is back");
+    return refuse(r, "draining", "", "");
+}
+
+bool server_take(struct server *server, const struct asker *asker, const Wire__Submit *submit,
+                 struct refusal *r)
+{
     struct cast cast;
     uint8_t print[FINGERPRINT_BYTES];
-    if (!sound(submit, &r)) {
-        server_reject(guest, submit->request, &r.problem);
-        return;
-    }
-    bool keyed = submit->key[0] != '\0';
-    if (keyed) {
+    if (!sound(submit, r))
+        return false;
+    if (submit->key[0]) {
         fingerprint(server, submit, print);
         const struct key *key = keys_find(&server->keys, submit->key);
+        if (key && !may_join(key, print, r))
+            return false;
         if (key) {
-            repeat(server, guest, submit, key, print);
-            return;
+            server_join(server, asker, key, submit);
+            return true;
         }
     }
-    if (server->draining) {
-        SAY(r.message, "the coordinator is shutting down");
-        SAY(r.hint, "submit again when it is back");
-        refuse(&r, "draining", "", "");
-        server_reject(guest, submit->request, &r.problem);
-        return;
-    }
-    if (!find_cast(server, submit, &cast, &r) || !sites_sound(submit, &cast, &r) ||
-        !has_room(server, submit, &cast, &r)) {
-        server_reject(guest, submit->request, &r.problem);
-        return;
-    }
+    if (!may_begin(server, r) || !find_cast(server, submit, &cast, r) ||
+        !sites_sound(submit, &cast, r) || !has_room(server, submit, &cast, r))
+        return false;
     struct tx *tx = make_tx(server, submit, &cast);
-    if (keyed)
+    if (submit->key[0])
         tx->key = keys_add(&server->keys, submit->key, print, tx, tx->id);
     server_list(server, tx);
-    server_wait(server, tx, guest, submit, false);
+    server_wait(server, tx, asker, submit, false);
     /* A crash here loses the request; nobody has begun anything. */
     CRASH_POINT("coordinator.submitted");
     struct transaction_event event = {.type = EVENT_SUBMITTED};
     server->submitting = submit;
     CHECK(server_step(server, tx, &event));
     server->submitting = NULL;
+    return true;
+}
+
+void server_submit(struct server *server, struct guest *guest, const Wire__Submit *submit)
+{
+    struct asker asker = {.guest = guest, .request = submit->request};
+    struct refusal r = {0};
+    if (!key_sound(submit->key, &r) || !server_take(server, &asker, submit, &r))
+        server_reject(guest, submit->request, &r.problem);
 }
 
 static uint32_t prepare_timeout_ms(const struct tx *tx)

@@ -15,7 +15,6 @@
 struct server;
 struct saga_run;
 struct guest;
-struct tx;
 
 /* A SAGA_ACT_TRY of a CALL or a TRANSACTION; its arguments are taken over. It is answered once,
  * with sagas_answered, and never from within this call. At most one of (run, instance) is there. */
@@ -24,6 +23,10 @@ void task_start(struct server *server, struct saga_run *run, struct saga_action 
 void task_forget(struct server *server, struct saga_run *run, const struct saga_instance *instance);
 /* The saga is over, or this process is: nothing of it is answered any more. */
 void tasks_drop(struct server *server, struct saga_run *run);
+/* Forgets what was kept for steps of sagas that are not there any more: their keys come back with
+ * the journal. For server_start, and each look through the keys. */
+void tasks_forget_orphans(struct server *server,
+                          bool (*lives)(const struct server *server, struct txid saga));
 
 /* From the server. */
 void tasks_participant_up(struct server *server, struct participant *participant);

@@ -17,6 +17,7 @@
 
 struct key;
 struct guest;
+struct task;
 
 /* Where a branch waits at its participant. */
 enum place {
@@ -60,7 +61,8 @@ struct waiter {
     struct tx *tx;
     struct list in_tx;
     struct list in_guest;
-    struct guest *guest;
+    struct guest *guest; /* a client; or NULL */
+    struct task *task;   /* a try of a saga's step; or NULL */
     uint64_t request;
     uint64_t due_us; /* what is committed and not applied by then is answered so */
     bool decided_is_enough, repeated_key;

@@ -205,6 +205,7 @@ static Wire__TransactionView *view_transaction(struct draft *draft, const struct
     view->decided_us = tx->decided_us;
     view->ended_us = tx->ended_us;
     view->key = or_empty(tx->key_text);
+    view->key += key_of_step(view->key); /* the mark is not for people */
     view->in_doubt = in_doubt(tx);
     if (tx->problem)
         view->problem = view_problem(draft, tx->problem);
@@ -352,6 +353,7 @@ static Wire__ParticipantView *view_participant(struct draft *draft,
     view->listen = or_empty(report->listen);
     view->terminating = report->terminating;
     view->minority = report->minority;
+    view->executing = (uint32_t)participant->tries;
     return view;
 }
 
@@ -401,7 +403,7 @@ static void answer_coordinator(struct draft *draft)
     view->hazards = server->hazards;
     view->committed = server->committed;
     view->aborted = server->aborted;
-    view->keys = server->keys.map.count;
+    view->keys = server->keys.map.count - server->keys.step_count;
     view->journal_bytes = server->facts.journal_bytes;
     view->journal_segments = server->facts.journal_segments;
     view->journal_free_bytes = server->facts.journal_free_bytes;

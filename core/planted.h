@@ -52,6 +52,9 @@
 
 /* Of sagas: only a run with sagas can see them. */
 #define PLANTED_SAGA_BUGS(BUG) \
+    /* coordinator */ \
+    BUG(SAGA_UNSURE_IS_NOT_DONE)    /* a try that was sent and not answered counts as not done */ \
+    BUG(SAGA_GROUP_WITHOUT_KEY)     /* a step that is committed is submitted once more */ \
     /* participant */ \
     BUG(BARRIER_IGNORED)            /* a duplicate runs the work again */ \
     BUG(SAGA_LATE_STEP_RUNS)        /* a cancel leaves no row: a late step is done all the same */ \

@@ -56,7 +56,7 @@ struct world {
     int logged[LOG_ERROR + 1];
 };
 
-static void push(struct queue *queue, const void *data, size_t size)
+static inline void push(struct queue *queue, const void *data, size_t size)
 {
     if (queue->count == queue->room) {
         queue->room = queue->room ? 2 * queue->room : 16;
@@ -68,12 +68,12 @@ static void push(struct queue *queue, const void *data, size_t size)
 }
 
 /* The next one, or NULL; the queue keeps owning it. */
-static struct bytes *pull(struct queue *queue)
+static inline struct bytes *pull(struct queue *queue)
 {
     return queue->head < queue->count ? &queue->items[queue->head++] : NULL;
 }
 
-static void empty_queue(struct queue *queue)
+static inline void empty_queue(struct queue *queue)
 {
     for (size_t i = 0; i < queue->count; i++)
         free(queue->items[i].data);
@@ -83,17 +83,17 @@ static void empty_queue(struct queue *queue)
 
 /* ---- ports ---- */
 
-static uint64_t now_us(void *self)
+static inline uint64_t now_us(void *self)
 {
     return ((struct world *)self)->now_us;
 }
 
-static int64_t wall_us(void *self)
+static inline int64_t wall_us(void *self)
 {
     return (int64_t)(1700000000ull * SECOND_US + ((struct world *)self)->now_us);
 }
 
-static void random_bytes(void *self, void *buffer, size_t size)
+static inline void random_bytes(void *self, void *buffer, size_t size)
 {
     static uint32_t state = 7;
     (void)self;
@@ -103,14 +103,14 @@ static void random_bytes(void *self, void *buffer, size_t size)
     }
 }
 
-static void log_count(void *self, enum log_level level, const char *line)
+static inline void log_count(void *self, enum log_level level, const char *line)
 {
     struct world *world = self;
     (void)line;
     world->logged[level]++;
 }
 
-static uint64_t journal_append(void *self, const void *record, size_t size, bool urgent)
+static inline uint64_t journal_append(void *self, const void *record, size_t size, bool urgent)
 {
     struct world *world = self;
     (void)urgent;
@@ -118,7 +118,7 @@ static uint64_t journal_append(void *self, const void *record, size_t size, bool
     return world->journal.count - world->run_from;
 }
 
-static bool journal_due(void *self)
+static inline bool journal_due(void *self)
 {
     struct world *world = self;
     bool due = world->checkpoint_due;
@@ -126,19 +126,19 @@ static bool journal_due(void *self)
     return due;
 }
 
-static void journal_begin(void *self)
+static inline void journal_begin(void *self)
 {
     struct world *world = self;
     world->checkpoint_from = world->journal.count;
 }
 
-static void journal_end(void *self)
+static inline void journal_end(void *self)
 {
     struct world *world = self;
     world->checkpoint_to = world->journal.count;
 }
 
-static bool server_link_send(void *self, uint64_t route, const void *frame, size_t size)
+static inline bool server_link_send(void *self, uint64_t route, const void *frame, size_t size)
 {
     struct world *world = self;
     struct visitor *visitor = &world->visitors[route - 1];
@@ -147,7 +147,7 @@ static bool server_link_send(void *self, uint64_t route, const void *frame, size
     return true;
 }
 
-static bool visitor_link_send(void *self, uint64_t route, const void *frame, size_t size)
+static inline bool visitor_link_send(void *self, uint64_t route, const void *frame, size_t size)
 {
     struct visitor *visitor = self;
     struct world *world = visitor->world;
@@ -158,14 +158,14 @@ static bool visitor_link_send(void *self, uint64_t route, const void *frame, siz
     return true;
 }
 
-static void redial(void *self)
+static inline void redial(void *self)
 {
     (void)self;
 }
 
 /* ---- guests ---- */
 
-static void visitor_message(void *self, struct peer *peer, const Wire__Message *message)
+static inline void visitor_message(void *self, struct peer *peer, const Wire__Message *message)
 {
     struct visitor *visitor = self;
     size_t size = wire__message__get_packed_size(message);
@@ -176,27 +176,27 @@ static void visitor_message(void *self, struct peer *peer, const Wire__Message *
     free(packed);
 }
 
-static void visitor_up(void *self, struct peer *peer)
+static inline void visitor_up(void *self, struct peer *peer)
 {
     (void)self;
     (void)peer;
 }
 
-static void visitor_down(void *self, struct peer *peer, const char *reason)
+static inline void visitor_down(void *self, struct peer *peer, const char *reason)
 {
     struct visitor *visitor = self;
     (void)peer;
     snprintf(visitor->closed, sizeof(visitor->closed), "%s", reason);
 }
 
-static void visitor_refused(void *self, const char *reason, const char *hint)
+static inline void visitor_refused(void *self, const char *reason, const char *hint)
 {
     (void)hint;
     visitor_down(self, NULL, reason);
 }
 
 /* Delivers and settles until nothing moves, a millisecond a round: frames to a busy peer wait. */
-static void run(struct world *world)
+static inline void run(struct world *world)
 {
     for (int quiet = 0; quiet < 2;) {
         world->now_us += 1000;
@@ -218,7 +218,7 @@ static void run(struct world *world)
 }
 
 /* Time goes on in steps that keep the heartbeats alive. */
-static void pass(struct world *world, uint64_t us)
+static inline void pass(struct world *world, uint64_t us)
 {
     for (uint64_t until = world->now_us + us; world->now_us < until;) {
         world->now_us += until - world->now_us < 100000 ? until - world->now_us : 100000;
@@ -226,8 +226,8 @@ static void pass(struct world *world, uint64_t us)
     }
 }
 
-static struct visitor *visitor_named(struct world *world, int index, const char *name,
-                                     Wire__Role role)
+static inline struct visitor *visitor_named(struct world *world, int index, const char *name,
+                                            Wire__Role role)
 {
     struct visitor *visitor = &world->visitors[index];
     assert_null(visitor->transport);
@@ -252,14 +252,14 @@ static struct visitor *visitor_named(struct world *world, int index, const char 
     return visitor;
 }
 
-static struct visitor *participant(struct world *world, int index, const char *name)
+static inline struct visitor *participant(struct world *world, int index, const char *name)
 {
     struct visitor *visitor = visitor_named(world, index, name, WIRE__ROLE__PARTICIPANT);
     assert_non_null(transport_peer(visitor->transport));
     return visitor;
 }
 
-static struct visitor *client(struct world *world, int index)
+static inline struct visitor *client(struct world *world, int index)
 {
     struct visitor *visitor = visitor_named(world, index, "cli-1", WIRE__ROLE__CLIENT);
     assert_non_null(transport_peer(visitor->transport));
@@ -267,7 +267,7 @@ static struct visitor *client(struct world *world, int index)
 }
 
 /* Its process is gone; the server hears of it when its beats are missing. */
-static void leave(struct visitor *visitor)
+static inline void leave(struct visitor *visitor)
 {
     transport_free(visitor->transport);
     visitor->transport = NULL;
@@ -275,14 +275,14 @@ static void leave(struct visitor *visitor)
     empty_queue(&visitor->messages);
 }
 
-static void say(struct visitor *visitor, const Wire__Message *message)
+static inline void say(struct visitor *visitor, const Wire__Message *message)
 {
     assert_true(peer_send(transport_peer(visitor->transport), message, true));
     run(visitor->world);
 }
 
 /* The next message, which must be of this kind. It lives until the next one is taken. */
-static const Wire__Message *hear(struct visitor *visitor, Wire__Message__BodyCase kind)
+static inline const Wire__Message *hear(struct visitor *visitor, Wire__Message__BodyCase kind)
 {
     struct world *world = visitor->world;
     struct bytes *packed = pull(&visitor->messages);
@@ -295,12 +295,12 @@ static const Wire__Message *hear(struct visitor *visitor, Wire__Message__BodyCas
     return world->message;
 }
 
-static bool is_silent(const struct visitor *visitor)
+static inline bool is_silent(const struct visitor *visitor)
 {
     return visitor->messages.head == visitor->messages.count;
 }
 
-static void hear_nothing(struct visitor *visitor)
+static inline void hear_nothing(struct visitor *visitor)
 {
     assert_true(is_silent(visitor));
 }
@@ -308,14 +308,14 @@ static void hear_nothing(struct visitor *visitor)
 /* ---- the server's life ---- */
 
 /* Everything appended so far is durable now. */
-static void sync_journal(struct world *world)
+static inline void sync_journal(struct world *world)
 {
     world->durable = world->journal.count;
     server_durable(world->server, world->durable - world->run_from);
     run(world);
 }
 
-static bool replay_all(struct world *world, struct error *error)
+static inline bool replay_all(struct world *world, struct error *error)
 {
     for (size_t i = 0; i < world->journal.count; i++) {
         if (!server_replay(world->server, world->journal.items[i].data,
@@ -325,7 +325,7 @@ static bool replay_all(struct world *world, struct error *error)
     return true;
 }
 
-static void make_server(struct world *world, const char *cluster, const char *coordinator)
+static inline void make_server(struct world *world, const char *cluster, const char *coordinator)
 {
     struct server_config config = {.cluster = cluster,
                                    .coordinator = coordinator,
@@ -342,7 +342,7 @@ static inline void start_server(struct world *world)
     server_start(world->server, &journal);
 }
 
-static void start(struct world *world)
+static inline void start(struct world *world)
 {
     struct error error = {0};
     make_server(world, "shop", "c1");
@@ -355,7 +355,7 @@ static void start(struct world *world)
 }
 
 /* Kill -9 and a new start: what was not durable is lost, and so is every session. */
-static void crash_and_start(struct world *world)
+static inline void crash_and_start(struct world *world)
 {
     server_free(world->server);
     world->server = NULL;
@@ -369,7 +369,7 @@ static void crash_and_start(struct world *world)
 }
 
 /* As the journal does once a checkpoint is durable: the records before it go. */
-static void drop_what_the_checkpoint_replaced(struct world *world)
+static inline void drop_what_the_checkpoint_replaced(struct world *world)
 {
     size_t kept = world->journal.count - world->checkpoint_from;
     assert_true(world->checkpoint_to > world->checkpoint_from);
@@ -380,7 +380,7 @@ static void drop_what_the_checkpoint_replaced(struct world *world)
     world->journal.count = world->durable = kept;
 }
 
-static struct world *world_new(void)
+static inline struct world *world_new(void)
 {
     struct world *world = xcalloc(1, sizeof(*world));
     world->now_us = 5 * SECOND_US;
@@ -388,7 +388,7 @@ static struct world *world_new(void)
     return world;
 }
 
-static void world_free(struct world *world)
+static inline void world_free(struct world *world)
 {
     for (int i = 0; i < GUESTS; i++) {
         if (world->visitors[i].transport)
@@ -411,8 +411,8 @@ struct submission {
 };
 
 /* calls: "orders.create", "payments.charge" ... up to NULL; each with the same arguments. */
-static void submit(struct visitor *visitor, uint64_t request, const struct submission *how,
-                   const char *arguments, const char *const *calls)
+static inline void submit(struct visitor *visitor, uint64_t request, const struct submission *how,
+                          const char *arguments, const char *const *calls)
 {
     Wire__Submit body = WIRE__SUBMIT__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
@@ -444,7 +444,7 @@ static void submit(struct visitor *visitor, uint64_t request, const struct submi
 static const char *const both[] = {"orders.create", "payments.charge", NULL};
 
 /* Takes the Prepare and remembers its branch. */
-static Wire__Branch asked(struct visitor *visitor, Wire__Mode mode)
+static inline Wire__Branch asked(struct visitor *visitor, Wire__Mode mode)
 {
     const Wire__Prepare *prepare = hear(visitor, WIRE__MESSAGE__BODY_PREPARE)->prepare;
     assert_int_equal(prepare->mode, mode);
@@ -455,7 +455,7 @@ static Wire__Branch asked(struct visitor *visitor, Wire__Mode mode)
     return branch;
 }
 
-static void vote(struct visitor *visitor, Wire__Branch branch, Wire__Choice choice)
+static inline void vote(struct visitor *visitor, Wire__Branch branch, Wire__Choice choice)
 {
     Wire__Vote body = WIRE__VOTE__INIT;
     Wire__Problem problem = WIRE__PROBLEM__INIT;
@@ -479,7 +479,7 @@ static void vote(struct visitor *visitor, Wire__Branch branch, Wire__Choice choi
     say(visitor, &message);
 }
 
-static Wire__Branch told(struct visitor *visitor, bool commit)
+static inline Wire__Branch told(struct visitor *visitor, bool commit)
 {
     const Wire__Finish *finish = hear(visitor, WIRE__MESSAGE__BODY_FINISH)->finish;
     assert_int_equal(finish->commit, commit);
@@ -490,7 +490,7 @@ static Wire__Branch told(struct visitor *visitor, bool commit)
     return branch;
 }
 
-static void finish(struct visitor *visitor, Wire__Branch branch, bool commit, bool hazard)
+static inline void finish(struct visitor *visitor, Wire__Branch branch, bool commit, bool hazard)
 {
     Wire__Finished body = WIRE__FINISHED__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
@@ -503,12 +503,13 @@ static void finish(struct visitor *visitor, Wire__Branch branch, bool commit, bo
     say(visitor, &message);
 }
 
-static void applied(struct visitor *visitor)
+static inline void applied(struct visitor *visitor)
 {
     finish(visitor, told(visitor, true), true, false);
 }
 
-static const Wire__Outcome *outcome(struct visitor *visitor, uint64_t request, Wire__Result result)
+static inline const Wire__Outcome *outcome(struct visitor *visitor, uint64_t request,
+                                           Wire__Result result)
 {
     const Wire__Outcome *body = hear(visitor, WIRE__MESSAGE__BODY_OUTCOME)->outcome;
     assert_int_equal(body->request, request);
@@ -516,12 +517,12 @@ static const Wire__Outcome *outcome(struct visitor *visitor, uint64_t request, W
     return body;
 }
 
-static void rejected(struct visitor *visitor, uint64_t request, const char *code)
+static inline void rejected(struct visitor *visitor, uint64_t request, const char *code)
 {
     assert_string_equal(outcome(visitor, request, WIRE__RESULT__REJECTED)->problem->code, code);
 }
 
-static void offer(struct visitor *visitor, const char *operation)
+static inline void offer(struct visitor *visitor, const char *operation)
 {
     Wire__Status body = WIRE__STATUS__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
@@ -546,7 +547,7 @@ static inline void listen_at(struct visitor *visitor, const char *address)
     say(visitor, &message);
 }
 
-static const Wire__Judged *inquire(struct visitor *visitor, Wire__Branch branch)
+static inline const Wire__Judged *inquire(struct visitor *visitor, Wire__Branch branch)
 {
     Wire__Inquire body = WIRE__INQUIRE__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
@@ -680,8 +681,8 @@ static inline void tell_decision(struct visitor *visitor, Wire__Branch branch, W
     say(visitor, &message);
 }
 
-static const Wire__Answer *ask(struct visitor *visitor, Wire__What what, const char *gtrid,
-                               bool in_doubt)
+static inline const Wire__Answer *ask(struct visitor *visitor, Wire__What what, const char *gtrid,
+                                      bool in_doubt)
 {
     Wire__Query body = WIRE__QUERY__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
