@@ -185,6 +185,48 @@ static void other_sagas_and_transactions_are_named(void **state)
     run_fini(&run);
 }
 
+static void blocks_in_blocks_are_drawn(void **state)
+{
+    struct desk *desk = *state;
+    struct world world;
+    world_init(&world, desk);
+    add_step(&world, 1, "all", "steps", "running", "");
+    add_step(&world, 2, "parallel#3", "parallel", "running", "");
+    add_step(&world, 3, "steps#4", "steps", "running", "");
+    Wire__SagaStepView *step =
+        add_step(&world, 4, "l\xc3\xa4ger", "call", "retrying", "inventory.reserve");
+    world.problem = problem_of(
+        "55P03", "lock timeout\x07 while waiting for a row that somebody else has locked");
+    world.problem.hint = (char *)"troth tx list --in-doubt";
+    step->problem = &world.problem;
+    step->tries = 12;
+    add_step(&world, 4, "next", "call", "waiting", "a.b");
+    step = add_step(&world, 3, "other", "wait", "running", "a time");
+    step->next_us = now_us() + 3600 * SECOND_US + SECOND_US / 2;
+    add_step(&world, 2, "last", "call", "waiting",
+             "a.with_an_operation_name_that_is_much_longer_than_the_column");
+    struct run run = ask(desk, WORDS("saga", "show", ID));
+    assert_string_equal(
+        tree_of(&run),
+        "  STEP            STATE     TRIES   TIME  WHAT\n"
+        "  all             running\n"
+        "  \u251c\u2500 parallel     running\n"
+        "  \u2502  \u251c\u2500 steps     running\n"
+        "  \u2502  \u2502  \u251c\u2500 l\u00e4ger  retrying     12         inventory.reserve\n"
+        "  \u2502  \u2502  \u2502         lock timeout\\x07 while waiting for a row that somebody "
+        "else\n"
+        "  \u2502  \u2502  \u2502         has locked (55P03)\n"
+        "  \u2502  \u2502  \u2502         hint: troth tx list --in-doubt\n"
+        "  \u2502  \u2502  \u2514\u2500 next   waiting                 a.b\n"
+        "  \u2502  \u2514\u2500 other     running                 a time\n"
+        "  \u2502               in 60m\n"
+        "  \u2514\u2500 last         waiting                 "
+        "a.with_an_operation_name_that_is_much_\n"
+        "                                          longer_than_the_column\n");
+    expect_narrow(&run);
+    run_fini(&run);
+}
+
 /* ---- pages and items ---------------------------------------------------------------------- */
 
 enum { ITEMS = 10000, PAGE_STEPS = 150 };
@@ -283,6 +325,7 @@ int main(int argc, char **argv)
         TEST(who_is_needed_hears_what_to_do),
         TEST(a_signal_that_is_waited_for_is_named),
         TEST(other_sagas_and_transactions_are_named),
+        TEST(blocks_in_blocks_are_drawn),
         TEST(long_lists_of_items_are_folded),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
