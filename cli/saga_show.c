@@ -67,7 +67,7 @@ static void print_head(const Wire__SagaView *saga, int64_t now_us)
     if (*saga->key)
         print_fact("key", saga->key);
     if (*saga->parent) {
-        char *parent = xasprintf("%s of %s", saga->parent_step, saga->parent);
+        char *parent = xasprintf("%s of saga %s", saga->parent_step, saga->parent);
         print_fact("is the step", parent);
         free(parent);
     }

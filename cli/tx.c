@@ -50,6 +50,28 @@ static const char *protocol_word(const Wire__TransactionView *tx)
     return is_three_phase(tx) ? "3pc" : "2pc";
 }
 
+/* Of "shop.c1.5.17/book" the saga, a new text; NULL: it is no step of a saga. */
+static char *saga_of(const Wire__TransactionView *tx)
+{
+    return *tx->saga_step ? xstrndup(tx->saga_step, strcspn(tx->saga_step, "/")) : NULL;
+}
+
+static const char *step_of(const Wire__TransactionView *tx)
+{
+    const char *slash = strchr(tx->saga_step, '/');
+    return slash ? slash + 1 : "";
+}
+
+static void json_saga_step(struct json_writer *writer, const Wire__TransactionView *tx)
+{
+    char *saga = saga_of(tx);
+    json_name(writer, "saga");
+    json_string(writer, saga);
+    json_name(writer, "step");
+    json_string(writer, saga ? step_of(tx) : NULL);
+    free(saga);
+}
+
 /* The members of the open object. */
 static void json_transaction(struct json_writer *writer, const Wire__TransactionView *tx)
 {
@@ -63,6 +85,7 @@ static void json_transaction(struct json_writer *writer, const Wire__Transaction
     json_string(writer, is_retained(tx) ? NULL : protocol_word(tx));
     json_name(writer, "key");
     json_string(writer, *tx->key ? tx->key : NULL);
+    json_saga_step(writer, tx);
     json_time(writer, "begun", tx->begun_us);
     json_time(writer, "decided", tx->decided_us);
     json_time(writer, "ended", tx->ended_us);
@@ -260,6 +283,17 @@ static const char *in_doubt_words(const Wire__TransactionView *tx)
     return "yes: a branch is prepared and the decision is not known to be carried out there";
 }
 
+static void print_saga_step(const Wire__TransactionView *tx)
+{
+    char *saga = saga_of(tx);
+    if (!saga)
+        return;
+    char *text = xasprintf("%s of saga %s", step_of(tx), saga);
+    print_fact("is the step", text);
+    free(text);
+    free(saga);
+}
+
 static void print_timeline(const Wire__TransactionView *tx, const struct answerer *who)
 {
     print_fact("transaction", tx->gtrid);
@@ -273,6 +307,7 @@ static void print_timeline(const Wire__TransactionView *tx, const struct answere
     print_phase(tx);
     if (*tx->key)
         print_fact("key", tx->key);
+    print_saga_step(tx);
     print_moment("begun", tx->begun_us, 0, who);
     print_decided(tx, who);
     print_moment("ended", tx->ended_us, tx->begun_us, who);

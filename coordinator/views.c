@@ -204,8 +204,11 @@ static Wire__TransactionView *view_transaction(struct draft *draft, const struct
     view->begun_us = tx->begun_us;
     view->decided_us = tx->decided_us;
     view->ended_us = tx->ended_us;
-    view->key = or_empty(tx->key_text);
-    view->key += key_of_step(view->key); /* the mark is not for people */
+    char *key = or_empty(tx->key_text);
+    if (key_of_step(key))
+        view->saga_step = key + 1;
+    else
+        view->key = key;
     view->in_doubt = in_doubt(tx);
     if (tx->problem)
         view->problem = view_problem(draft, tx->problem);

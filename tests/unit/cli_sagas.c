@@ -195,6 +195,28 @@ static void a_saga_is_no_transaction(void **state)
     run_fini(&run);
 }
 
+static void a_transaction_names_the_saga_of_which_it_is_a_step(void **state)
+{
+    struct desk *desk = *state;
+    Wire__TransactionView tx = WIRE__TRANSACTION_VIEW__INIT, *list[] = {&tx};
+    Wire__Answer answer = WIRE__ANSWER__INIT;
+    tx.gtrid = (char *)"shop.c1.1795224000.19";
+    tx.saga_step = (char *)ID "/book[3]";
+    tx.begun_us = now_us();
+    answer.transactions = list;
+    answer.n_transactions = 1;
+    desk->answers[WIRE__WHAT__TRANSACTION] = &answer;
+    struct run run = ask(desk, WORDS("tx", "show", tx.gtrid));
+    assert_code(run, 0);
+    assert_out(run, "\nis the step  book[3] of saga " ID "\n");
+    assert_null(strstr(run.out, "\nkey "));
+    expect_narrow(&run);
+    run_fini(&run);
+    run = expect_json(desk, WORDS("tx", "show", tx.gtrid, "--json"), 0);
+    assert_out(run, "\"saga\":\"" ID "\",\"step\":\"book[3]\"");
+    run_fini(&run);
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -207,6 +229,7 @@ int main(int argc, char **argv)
         TEST(doctor_tells_of_sagas_that_need_an_operator),
         TEST(participants_tell_how_many_steps_they_have_to_do),
         TEST(a_saga_is_no_transaction),
+        TEST(a_transaction_names_the_saga_of_which_it_is_a_step),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(kit_troth);

@@ -395,8 +395,10 @@ static void a_participant_lists_transactions_and_itself(void **state)
     expect_narrow(&run);
     run_fini(&run);
     run = ask(desk, WORDS("participant", "list", "--json"));
-    assert_out(run, "\"listen\":\"tcp://127.0.0.1:7412\",\"terminating\":2,\"minority\":1}],"
-                    "\"answered_by\":{\"role\":\"participant\",\"name\":\"payments\"}}");
+    assert_out(
+        run,
+        "\"listen\":\"tcp://127.0.0.1:7412\",\"terminating\":2,\"minority\":1,\"executing\":0}],"
+        "\"answered_by\":{\"role\":\"participant\",\"name\":\"payments\"}}");
     run_fini(&run);
 }
 

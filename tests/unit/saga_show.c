@@ -172,7 +172,7 @@ static void other_sagas_and_transactions_are_named(void **state)
     step->begun_us = now_us() - 12 * SECOND_US;
     step->gtrid = (char *)"shop.c1.1795224000.20";
     struct run run = ask(desk, WORDS("saga", "show", ID));
-    assert_out(run, "\nis the step  goods[3] of shop.c1.1795224000.16\n");
+    assert_out(run, "\nis the step  goods[3] of saga shop.c1.1795224000.16\n");
     assert_out(run, " (in 60m), unless it is past its pivot\n");
     assert_string_equal(
         tree_of(&run), "  STEP   STATE    TRIES   TIME  WHAT\n"
