@@ -206,11 +206,12 @@ static Wire__Execution unanswered(const struct task *task)
     return task->worked || is_cancel(task) ? WIRE__EXECUTION__UNSURE : WIRE__EXECUTION__NOT_DONE;
 }
 
-/* Without a fence, and there was no row. */
+/* Without a fence, and there was no row. The newest Execute may want one, while the lookup was
+ * another one's. */
 static void absent(struct task *task, struct task_actions *actions)
 {
-    if (is_cancel(task) && cancel_fences(task))
-        look(task, true, actions); /* it was asked for while a step's lookup was under way */
+    if (is_cancel(task) ? cancel_fences(task) : refusal_fences(task))
+        look(task, true, actions);
     else if (is_cancel(task) && !task->old)
         end(task, WIRE__EXECUTION__FAILED, TASK_CAUSE_CANCELLED, actions);
     else if (task->old || task->duplicate)

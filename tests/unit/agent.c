@@ -370,6 +370,7 @@ static void a_lost_one_phase_commit_is_found_by_its_barrier_row(void **state)
     worked(take_tag(WORK), DB_LOST, 0);
     int request = take(LOOKUP);
     assert_string_equal(database.requests[request].text, "shop.c1.5.1");
+    assert_true(database.requests[request].fence);
     events->looked_up(events->self, database.requests[request].tag, DB_FOUND_ERROR, NULL);
     settle();
     got_vote(WIRE__CHOICE__LOST);
@@ -405,6 +406,7 @@ static void barrier_rows_stay_until_every_lookup_had_its_time(void **state)
     /* More may follow the one that it asks now. */
     pass(10000000);
     send_lookup(1);
+    assert_true(database.requests[0].fence);
     events->looked_up(events->self, take_tag(LOOKUP), DB_FENCED, NULL);
     sweep();
     assert_int_equal(database.cleaned, 1);

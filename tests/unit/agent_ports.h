@@ -104,7 +104,7 @@ static struct {
         void *tag;
         const struct db_work *work;
         char text[256]; /* the gid or gtrid */
-        bool commit;
+        bool commit, fence;
         uint64_t xid;
         struct db_register row; /* of a store: gtrid and sites as `text` and `sites` */
         char sites[256];
@@ -156,8 +156,8 @@ static void db_status(void *self, uint64_t xid, void *tag)
 static void db_lookup(void *self, const char *gtrid, bool fence, void *tag)
 {
     (void)self;
-    assert_true(fence);
     int index = ask(LOOKUP, tag);
+    database.requests[index].fence = fence;
     snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s", gtrid);
 }
 
