@@ -225,28 +225,9 @@ static struct saga_problem problem_of(const struct task *task, const char *code,
                                  .message = message};
 }
 
-/* What earlier tries came to is not known here, so it is not refused for good; and what was handed
- * to an earlier session may be under way. */
-static void refuse_operation(struct server *server, struct task *task)
-{
-    const struct participant_report *report = &task->participant->report;
-    const char *nearest = error_nearest(operation_of(task), (const char *const *)report->operations,
-                                        (int)report->operation_count);
-    char message[160], hint[200];
-    struct saga_problem problem = problem_of(task, "unknown_operation", message);
-    snprintf(message, sizeof(message), "participant %s has no operation %s",
-             task->participant->name, operation_of(task));
-    if (nearest)
-        snprintf(hint, sizeof(hint), "did you mean %s.%s?", task->participant->name, nearest);
-    else
-        snprintf(hint, sizeof(hint),
-                 "its operations stand in its configuration, under "
-                 "`operations`");
-    problem.hint = hint;
-    task_answer(server, task, task->sent ? SAGA_UNSURE : SAGA_NOT_DONE, NULL, &problem);
-}
-
-/* In the order in which they became due, as many as the participant may have at once. What its
+/* In the order in which they became due, as many as the participant may have at once. An operation
+ * that it does not offer is sent, too: whether an earlier try has done the step all the same, only
+ * its database knows. What its
  * queue does not take now is sent when a turn has made room: only its acknowledgements do, and each
  * is a turn. */
 static void pump(struct server *server, struct participant *participant)
@@ -255,10 +236,6 @@ static void pump(struct server *server, struct participant *participant)
     while (participant->peer && !list_empty(&participant->tries_owed) &&
            participant->tries_sent < LIMIT_EXECUTING) {
         struct task *task = CONTAINER(participant->tries_owed.next, struct task, waits);
-        if (task->call && !participant_offers(participant, task->call->operation)) {
-            refuse_operation(server, task);
-            continue;
-        }
         if (!send_execute(server, task)) {
             make_room(server, participant);
             break;
@@ -278,17 +255,18 @@ static void pump(struct server *server, struct participant *participant)
 /* ---- beginnings ---- */
 
 /* A step's row is at the participant that did it. When another one undoes it, or it was a
- * transaction, there is none to look for: as of a row that was cleaned away, its absence says
- * nothing, and the step is known to be done. */
+ * transaction, there is none to look for, and the step is known to be done: that is said as of a
+ * row that was deleted for its age, whose absence says nothing. */
 static int64_t step_since(const struct saga_plan *plan, const struct saga_action *action)
 {
+    static const int64_t long_ago_us = 1;
     const struct saga_step *step = &plan->steps[action->instance.step];
     if (action->how != SAGA_COMPENSATE)
-        return 0;
+        return action->step_since_us;
     bool elsewhere =
         step->type != SAGA_CALL || strcmp(plan->calls[step->first_call].participant,
                                           plan->calls[step->compensation].participant) != 0;
-    return elsewhere ? 0 : action->step_since_us;
+    return elsewhere ? long_ago_us : action->step_since_us;
 }
 
 static struct task *make_task(struct server *server, struct saga_run *run,
