@@ -125,9 +125,9 @@ static int run_retry(const struct command *self, int argc, char **argv)
 const struct command saga_retry_command = {
     .name = "saga retry",
     .usage = "ID",
-    .summary = "let a saga try again what it waits with",
-    .help = "Tries again at once all that the saga has paused with, or waits for an operator\n"
-            "with. For when its cause is mended: troth saga show ID names it.\n"
+    .summary = "try now what a saga has paused with",
+    .help = "Tries at once all that the saga has paused with, or waits for an operator with.\n"
+            "For when the cause is mended: troth saga show ID names it.\n"
             "\n"
             "Exit code: 0 it is tried; 2 no such saga; 4 it has ended; 5 not known whether\n"
             "the coordinator heard it.\n"
