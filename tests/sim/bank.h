@@ -14,7 +14,16 @@ enum effect_kind {
     EFFECT_TOKEN,  /* a row that proves that this very call was carried out */
     EFFECT_READ,
     EFFECT_ERROR, /* an SQL error */
+    /* of sagas: */
+    EFFECT_TAKE,     /* a debit that needs no money */
+    EFFECT_MARK,     /* a row that proves that this very step was carried out */
+    EFFECT_UNMARK,   /* likewise, that it was undone */
+    EFFECT_LOOK,     /* a read that gives another number each time */
+    EFFECT_HESITATE, /* finds nothing the first few times */
+    EFFECT_REFUSE,   /* never finds anything */
 };
+
+enum { MARK_BYTES = 96 };
 
 struct effect {
     enum effect_kind kind;
@@ -26,6 +35,9 @@ struct effect {
     const char *otherwise; /* of the operation set */
     bool result;
     bool done; /* it changed a row of a transaction that is not ended yet */
+    char mark[MARK_BYTES];
+    int64_t seen;
+    uint64_t number; /* MARK, UNMARK, LOOK: what it was answered with */
 };
 
 /* The same set for every participant; made once, kept for the whole program. */

@@ -12,6 +12,7 @@
 #include "tests/sim/lookers.h"
 #include "tests/sim/network.h"
 #include "tests/sim/registers.h"
+#include "tests/sim/saga_book.h"
 #include "tests/sim/workload.h"
 
 /* How one run's processes are set up; drawn once, the same for every restart. */
@@ -281,6 +282,7 @@ void cluster_init(struct world *world)
     world->client_count = (int)world_between(world, 1, MAX_CLIENTS);
     draw_protocols(world);
     world->registers = registers_new(world);
+    world->book = saga_book_new(world);
     world->network = network_new(world, &events);
     world->workload = workload_new(world);
     for (int i = 0; i < world->coordinator_count; i++) {
@@ -329,6 +331,7 @@ void cluster_fini(struct world *world)
     network_free(world->network);
     workload_free(world->workload);
     registers_free(world->registers);
+    saga_book_free(world->book);
 }
 
 void cluster_start(struct world *world)

@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "tests/sim/database_private.h"
 #include "tests/sim/registers.h"
+#include "tests/sim/saga_book.h"
 #include "tests/sim/workload.h"
 
 enum { FIRST_XID = 700 };
@@ -98,6 +99,8 @@ static void tell_begun(const struct database *database, const struct local *loca
     for (int i = 0; i < local->effect_count; i++)
         if (local->effects[i].token)
             participants = workload_participants(database->world, local->effects[i].token);
+        else if (local->effects[i].mark[0])
+            participants = saga_book_participants(database->world->book, local->effects[i].mark);
     registers_begun(database->world->registers, local->gtrid, participants);
 }
 
@@ -191,15 +194,26 @@ static void release(struct database *database, struct local *local)
     }
 }
 
+static bool moves_money(const struct effect *effect)
+{
+    return effect->kind == EFFECT_DEBIT || effect->kind == EFFECT_CREDIT ||
+           effect->kind == EFFECT_TAKE;
+}
+
+static int64_t change_of(const struct effect *effect)
+{
+    if (!moves_money(effect))
+        return 0;
+    return effect->kind == EFFECT_CREDIT ? effect->amount : -effect->amount;
+}
+
 static int64_t visible(const struct database *database, const struct local *local, int account)
 {
     int64_t balance = database->accounts[account].balance;
     for (int i = 0; i < local->next; i++) {
         const struct effect *effect = &local->effects[i];
         if (effect->done && effect->account == account)
-            balance += effect->kind == EFFECT_CREDIT  ? effect->amount
-                       : effect->kind == EFFECT_DEBIT ? -effect->amount
-                                                      : 0;
+            balance += change_of(effect);
     }
     return balance;
 }
@@ -209,28 +223,57 @@ static void result_of(struct local *local, const struct effect *effect, int64_t 
     char *text = local->results[effect->call];
     if (effect->kind == EFFECT_TOKEN)
         snprintf(text, RESULT_BYTES, "{\"token\":%llu}", (unsigned long long)effect->token);
+    else if (effect->number)
+        snprintf(text, RESULT_BYTES, "{\"n\":%llu}", (unsigned long long)effect->number);
     else
         snprintf(text, RESULT_BYTES, "{\"balance\":%lld}", (long long)balance);
+}
+
+static bool writes(const struct effect *effect)
+{
+    return moves_money(effect) || effect->kind == EFFECT_TOKEN || effect->kind == EFFECT_MARK ||
+           effect->kind == EFFECT_UNMARK;
+}
+
+/* How many rows a statement finds that changes no account. */
+static int64_t find_rows(struct database *database, struct effect *effect, bool exists)
+{
+    struct saga_book *book = database->world->book;
+    switch (effect->kind) {
+    case EFFECT_READ:
+        return exists;
+    case EFFECT_LOOK:
+    case EFFECT_MARK:
+    case EFFECT_UNMARK:
+        effect->number = saga_book_next_number(book);
+        return exists;
+    case EFFECT_HESITATE:
+        return saga_book_ready(book, effect);
+    case EFFECT_REFUSE:
+        return 0;
+    default:
+        return 1;
+    }
 }
 
 /* One statement. False: it waits for a row. */
 static bool carry_out(struct database *database, struct local *local, struct effect *effect)
 {
     bool exists = effect->account >= 0 && effect->account < ACCOUNTS;
-    int64_t rows = 1;
-    if (effect->kind == EFFECT_DEBIT || effect->kind == EFFECT_CREDIT) {
+    int64_t rows;
+    if (moves_money(effect)) {
         if (exists && database->accounts[effect->account].holder == NULL)
             database->accounts[effect->account].holder = local;
         if (exists && database->accounts[effect->account].holder != local) {
             local->waits_for = effect->account;
             return false;
         }
-        rows = exists && (effect->kind == EFFECT_CREDIT ||
+        rows = exists && (effect->kind != EFFECT_DEBIT ||
                           visible(database, local, effect->account) >= effect->amount);
-    } else if (effect->kind == EFFECT_READ) {
-        rows = exists;
+    } else {
+        rows = find_rows(database, effect, exists);
     }
-    if (rows == 1 && effect->kind != EFFECT_READ) {
+    if (rows == 1 && writes(effect)) {
         effect->done = true;
         if (local->xid == 0)
             local->xid = xid_assign(database);
@@ -294,15 +337,15 @@ void database_start(struct database *database, struct local *local)
 
 static void tell_oracle(struct database *database, const struct local *local, int change)
 {
-    if (local->keeps_result) {
-        if (database->task_done)
-            database->task_done(database->task_self, database, local);
-        return;
+    for (int i = 0; i < local->effect_count; i++) {
+        const struct effect *effect = &local->effects[i];
+        if (effect->done && effect->kind == EFFECT_TOKEN)
+            workload_applied(database->world, database->index, effect->token, local->gtrid, change,
+                             local->failed >= 0);
+        if (effect->done && (effect->kind == EFFECT_MARK || effect->kind == EFFECT_UNMARK))
+            saga_book_marked(database->world->book, database->index, local->gtrid, effect, change,
+                             local->failed >= 0);
     }
-    for (int i = 0; i < local->effect_count; i++)
-        if (local->effects[i].done && local->effects[i].kind == EFFECT_TOKEN)
-            workload_applied(database->world, database->index, local->effects[i].token,
-                             local->gtrid, change, local->failed >= 0);
 }
 
 static void change_rows(struct database *database, const struct local *local, int sign)
@@ -311,10 +354,7 @@ static void change_rows(struct database *database, const struct local *local, in
         const struct effect *effect = &local->effects[i];
         if (!effect->done)
             continue;
-        if (effect->kind == EFFECT_DEBIT)
-            database->accounts[effect->account].balance -= sign * effect->amount;
-        if (effect->kind == EFFECT_CREDIT)
-            database->accounts[effect->account].balance += sign * effect->amount;
+        database->accounts[effect->account].balance += sign * change_of(effect);
     }
 }
 
@@ -453,8 +493,7 @@ void database_take_back(struct database *database, struct local *local)
                local->gid);
     xid_end(database, local->xid, DB_STATUS_IN_PROGRESS);
     for (int i = 0; i < local->effect_count; i++)
-        if (local->effects[i].done &&
-            (local->effects[i].kind == EFFECT_DEBIT || local->effects[i].kind == EFFECT_CREDIT)) {
+        if (local->effects[i].done && moves_money(&local->effects[i])) {
             struct account *account = &database->accounts[local->effects[i].account];
             CHECK(account->holder == NULL || account->holder == local);
             account->holder = local;
@@ -513,6 +552,7 @@ static void operate(struct database *database, struct local *local)
 {
     const struct world *world = database->world;
     bool commit = workload_verdict(world->workload, local->gtrid) ||
+                  saga_book_visible(world->book, local->gtrid) ||
                   registers_decision(world->registers, local->gtrid) == REGISTER_COMMIT;
     world->workload->operated = true;
     world_note(database->world, commit, "db%d: an operator ends %s", database->index, local->gid);

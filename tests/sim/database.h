@@ -91,11 +91,6 @@ struct database {
     struct barrier_table barriers;
     struct register_table registers;
     struct list stores; /* changes of registers that are on their way to the disk */
-
-    /* Who is told of each piece of a saga's work that was committed, as it becomes visible; NULL:
-     * nobody. */
-    void (*task_done)(void *self, struct database *database, const struct local *local);
-    void *task_self;
 };
 
 struct database *database_new(struct world *world, int index, int connections,

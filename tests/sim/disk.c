@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/map.h"
 #include "tests/sim/registers.h"
+#include "tests/sim/saga_book.h"
 
 struct record {
     size_t size;
@@ -91,10 +92,12 @@ static void apply_checkpoints(struct disk *disk)
 static void tell_oracle(const struct disk *disk, int from, int to)
 {
     for (int i = from; i < to; i++)
-        for (int k = 0; k < disk->entries[i].count; k++)
-            registers_journaled(disk->world->registers, disk->node->index,
-                                disk->entries[i].records[k]->bytes,
-                                disk->entries[i].records[k]->size);
+        for (int k = 0; k < disk->entries[i].count; k++) {
+            const struct record *record = disk->entries[i].records[k];
+            registers_journaled(disk->world->registers, disk->node->index, record->bytes,
+                                record->size);
+            saga_book_journaled(disk->world->book, disk->node->index, record->bytes, record->size);
+        }
 }
 
 static void schedule(struct disk *disk, uint64_t delay_us);

@@ -6,6 +6,7 @@
 #include "core/map.h"
 #include "tests/sim/database.h"
 #include "tests/sim/registers.h"
+#include "tests/sim/saga_book.h"
 #include "tests/sim/workload.h"
 
 void workload_free(struct workload *workload)
@@ -351,9 +352,13 @@ static void check_money(struct workload *workload)
 {
     struct world *world = workload->world;
     int64_t expected[MAX_PARTICIPANTS], sum = 0;
+    int64_t opening = (int64_t)ACCOUNTS * OPENING_BALANCE * world->participant_count;
     bool meddled = false;
-    for (int i = 0; i < world->participant_count; i++)
-        expected[i] = (int64_t)ACCOUNTS * OPENING_BALANCE;
+    for (int i = 0; i < world->participant_count; i++) {
+        /* Sagas move money in and out of the books. */
+        expected[i] = (int64_t)ACCOUNTS * OPENING_BALANCE + saga_book_change(world->book, i);
+        opening += saga_book_change(world->book, i);
+    }
     for (int i = 0; i < workload->transfer_count; i++) {
         const struct transfer *transfer = &workload->transfers[i];
         meddled |= transfer->meddled;
@@ -368,7 +373,6 @@ static void check_money(struct workload *workload)
             world_violation(world, "p%d holds %lld, its transfers make %lld", i, (long long)money,
                             (long long)expected[i]);
     }
-    int64_t opening = (int64_t)ACCOUNTS * OPENING_BALANCE * world->participant_count;
     if (sum != opening && !meddled)
         world_violation(world, "the books hold %lld, and held %lld", (long long)sum,
                         (long long)opening);

@@ -34,6 +34,7 @@ struct disk;
 struct database;
 struct workload;
 struct registers;
+struct saga_book;
 struct event;
 
 /* Which protocols the transfers of a world ask for. */
@@ -64,6 +65,7 @@ struct world {
     struct network *network;
     struct workload *workload;
     struct registers *registers;
+    struct saga_book *book;
 
     bool broken; /* a violation was found; the run stops */
     char violation[1024];
