@@ -9,6 +9,7 @@
 #include "core/map.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/network.h"
+#include "tests/sim/saga_clients.h"
 #include "tests/sim/workload.h"
 
 struct process {
@@ -39,6 +40,7 @@ static void lose(struct node *node)
                 workload->lost++;
             }
         }
+    saga_clients_lose(node);
 }
 
 static void on_up(void *self)
@@ -131,6 +133,10 @@ static void on_answer(void *self, const Wire__Answer *answer)
 {
     struct process *process = self;
     struct workload *workload = workload_of(process->node);
+    if (answer->request >= SAGA_REQUESTS) {
+        saga_clients_answer(process->node, answer);
+        return;
+    }
     world_note(workload->world, answer->request, "%s gets its answer %llu", process->node->name,
                (unsigned long long)answer->request);
     workload->inspections--;
@@ -140,6 +146,12 @@ static void on_answer(void *self, const Wire__Answer *answer)
         check_coordinator(workload, coordinator_of(process->node), answer->coordinator);
     for (size_t i = 0; i < answer->n_participants; i++)
         check_participant(workload, answer->participants[i]);
+}
+
+static void on_saga_outcome(void *self, const Wire__SagaOutcome *outcome)
+{
+    const struct process *process = self;
+    saga_clients_outcome(process->node, outcome);
 }
 
 static void client_start(struct node *node)
@@ -153,6 +165,7 @@ static void client_start(struct node *node)
                                    .down = on_down,
                                    .outcome = on_outcome,
                                    .answer = on_answer,
+                                   .saga_outcome = on_saga_outcome,
                                    .refused = on_refused};
     int coordinator = coordinator_of(node);
     struct link_port link =
@@ -199,6 +212,18 @@ bool clients_connected(const struct node *node)
 {
     const struct process *process = node->process;
     return process && client_connected(process->client);
+}
+
+struct client *clients_client(const struct node *node)
+{
+    const struct process *process = node->process;
+    return process->client;
+}
+
+uint64_t clients_session(const struct node *node)
+{
+    const struct process *process = node->process;
+    return process->session;
 }
 
 bool clients_abandoned(const struct node *node)
@@ -280,7 +305,8 @@ static void act(struct world *world, void *subject, uint64_t number, void *data)
     /* Many at a time are left unfinished by one crash. */
     uint64_t burst = world->workload->besieged ? world_between(world, 1, 6) : 1;
     for (; burst > 0 && client_connected(process->client); burst--)
-        submit_something(node);
+        if (!saga_clients_act(node))
+            submit_something(node);
 }
 
 static void think(struct world *world, void *subject, uint64_t number, void *data)
@@ -388,5 +414,5 @@ bool workload_answered(const struct workload *workload)
         for (int k = 0; k < workload->transfers[i].attempt_count; k++)
             if (workload->transfers[i].attempts[k].open)
                 return false;
-    return workload->inspections == 0;
+    return workload->inspections == 0 && saga_clients_answered(workload->world);
 }

@@ -12,7 +12,7 @@
 #include "tests/sim/lookers.h"
 #include "tests/sim/network.h"
 #include "tests/sim/registers.h"
-#include "tests/sim/saga_book.h"
+#include "tests/sim/saga_clients.h"
 #include "tests/sim/workload.h"
 
 /* How one run's processes are set up; drawn once, the same for every restart. */
@@ -45,12 +45,14 @@ static void coordinator_start(struct node *node)
                                    .coordinator = node->name,
                                    .transaction_timeout_us = setup.transaction_timeout_us,
                                    .heartbeat_us = setup.heartbeat_us,
-                                   .retain_us = setup.retain_us};
+                                   .retain_us = setup.retain_us,
+                                   .loader = saga_pool_loader()};
     struct journal_port journal = disk_port(disk);
     struct link_port link = network_acceptor(world->network, node);
     node->process = server_new(&config, &node->host, &link);
     if (disk_open(disk, replay, node))
         server_start(node->process, &journal);
+    saga_clients_define(node);
 }
 
 static void coordinator_stop(struct node *node)
@@ -303,6 +305,7 @@ void cluster_init(struct world *world)
         world->clients[i] = node_new(world, &client_class, "cli-", i);
     if (world->protocols != PROTOCOLS_TWO_PHASE)
         world->looker = node_new(world, &looker_class, "looker", 0);
+    world->saga_clients = saga_clients_new(world, !cluster_forgetful() && !cluster_cleans());
     if (world_chance(world, PPM / 3))
         add_foreign(world);
 }
@@ -332,6 +335,7 @@ void cluster_fini(struct world *world)
     workload_free(world->workload);
     registers_free(world->registers);
     saga_book_free(world->book);
+    saga_clients_free(world->saga_clients);
 }
 
 void cluster_start(struct world *world)
@@ -397,6 +401,9 @@ bool cluster_at_rest(const struct world *world, char *why, size_t size)
     for (int i = 0; i < world->client_count; i++)
         if (!clients_connected(world->clients[i]) && !clients_abandoned(world->clients[i]))
             return not_yet(why, size, world->clients[i]->name, "times not connected", 1);
+    const char *id = NULL;
+    if (saga_book_unended(world->book, world, &id))
+        return not_yet(why, size, id, "times not ended", 1);
     if (!workload_answered(world->workload))
         return not_yet(why, size, "clients", "times no answer", 1);
     return true;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/check.h"
+#include "tests/sim/saga_pool.h"
 
 enum { MOST_JOBS = 64 };
 
@@ -50,6 +51,13 @@ static void add_verdict(struct jobs_report *report, const struct verdict *verdic
     report->three_phase.aborted += (uint64_t)verdict->three_phase.aborted;
     report->three_phase.terminated += (uint64_t)verdict->three_phase.terminated;
     report->three_phase.alone += (uint64_t)verdict->three_phase.alone;
+    report->sagas.begun += (uint64_t)verdict->sagas.begun;
+    report->sagas.completed += (uint64_t)verdict->sagas.completed;
+    report->sagas.compensated += (uint64_t)verdict->sagas.compensated;
+    report->sagas.marks += (uint64_t)verdict->sagas.marks;
+    report->sagas.undone += (uint64_t)verdict->sagas.undone;
+    report->sagas.told += (uint64_t)verdict->sagas.told;
+    report->sagas.rejected += (uint64_t)verdict->sagas.rejected;
 }
 
 static _Noreturn void work(const struct jobs_plan *plan, struct slot *slot)
@@ -158,6 +166,13 @@ static void gather(struct jobs_report *report, const struct jobs_report *part)
     report->three_phase.aborted += part->three_phase.aborted;
     report->three_phase.terminated += part->three_phase.terminated;
     report->three_phase.alone += part->three_phase.alone;
+    report->sagas.begun += part->sagas.begun;
+    report->sagas.completed += part->sagas.completed;
+    report->sagas.compensated += part->sagas.compensated;
+    report->sagas.marks += part->sagas.marks;
+    report->sagas.undone += part->sagas.undone;
+    report->sagas.told += part->sagas.told;
+    report->sagas.rejected += part->sagas.rejected;
 }
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report)
@@ -165,6 +180,7 @@ void jobs_run(const struct jobs_plan *plan, struct jobs_report *report)
     int jobs = plan->jobs > 0 ? plan->jobs : (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (jobs < 1 || jobs > MOST_JOBS)
         jobs = jobs < 1 ? 1 : MOST_JOBS;
+    saga_pool_prepare();
     struct slot *slots = mmap(NULL, sizeof(*slots) * (size_t)jobs, PROT_READ | PROT_WRITE,
                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(slots != MAP_FAILED);
@@ -185,7 +201,40 @@ void jobs_run(const struct jobs_plan *plan, struct jobs_report *report)
     munmap(slots, sizeof(*slots) * (size_t)jobs);
 }
 
-int jobs_past_seeds(const char *path, uint64_t *seeds, int room)
+const char *const jobs_protocols[] = {[PROTOCOLS_ANY] = NULL,
+                                      [PROTOCOLS_TWO_PHASE] = "2pc",
+                                      [PROTOCOLS_THREE_PHASE] = "3pc",
+                                      [PROTOCOLS_BOTH] = "mixed"};
+const char *const jobs_workloads[] = {[WORKLOADS_ANY] = NULL,
+                                      [WORKLOADS_TRANSFERS] = "transfers",
+                                      [WORKLOADS_SAGAS] = "sagas",
+                                      [WORKLOADS_MIXED] = "mixed"};
+
+const char *jobs_options(const struct run_options *run, char *out, size_t room)
+{
+    const char *protocols = jobs_protocols[run->protocols];
+    const char *workloads = jobs_workloads[run->workloads];
+    snprintf(out, room, "%s%s%s%s", protocols ? " --protocol " : "", protocols ? protocols : "",
+             workloads ? " --workload " : "", workloads ? workloads : "");
+    return out;
+}
+
+/* "13004 transfers 3pc Why": the workload, or nothing, and behind it the protocol, or nothing. */
+static struct past_seed read_past_seed(const char *line)
+{
+    struct past_seed past = {0};
+    char first[16] = "", second[16] = "";
+    sscanf(line, "%" SCNu64 " %15s %15s", &past.seed, first, second);
+    for (int i = 1; i <= WORKLOADS_MIXED; i++)
+        if (strcmp(first, jobs_workloads[i]) == 0)
+            past.workloads = (enum workloads)i;
+    for (int i = 1; i < PROTOCOLS_BOTH && past.workloads; i++)
+        if (strcmp(second, jobs_protocols[i]) == 0)
+            past.protocols = (enum protocols)i;
+    return past;
+}
+
+int jobs_past_seeds(const char *path, struct past_seed *seeds, int room)
 {
     FILE *file = fopen(path, "r");
     if (!file)
@@ -193,8 +242,8 @@ int jobs_past_seeds(const char *path, uint64_t *seeds, int room)
     int count = 0;
     char line[512];
     while (count < room && fgets(line, sizeof(line), file))
-        if (sscanf(line, "%" SCNu64, &seeds[count]) == 1)
-            count++;
+        if (line[0] >= '0' && line[0] <= '9')
+            seeds[count++] = read_past_seed(line);
     fclose(file);
     return count;
 }

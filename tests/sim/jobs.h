@@ -30,13 +30,28 @@ struct jobs_report {
     struct {
         uint64_t begun, proposed, committed, aborted, terminated, alone; /* as in registers.h */
     } three_phase;
+    struct {
+        uint64_t begun, completed, compensated, marks, undone, told, rejected;
+    } sagas; /* as in saga_clients.h */
 };
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report);
 
-/* The seeds that broke once: each line of the file is a number and why. Returns how many, at most
- * `room`; -1: the file can't be read. */
-int jobs_past_seeds(const char *path, uint64_t *seeds, int room);
+/* A seed that broke once, and in which worlds. */
+struct past_seed {
+    uint64_t seed;
+    enum protocols protocols;
+    enum workloads workloads;
+};
+
+/* Each line of the file is a number, the options that were given, and why. Returns how many, at
+ * most `room`; -1: the file can't be read. */
+int jobs_past_seeds(const char *path, struct past_seed *seeds, int room);
+/* The words of the options, by value; NULL: the seed says. */
+extern const char *const jobs_protocols[], *const jobs_workloads[];
+/* " --protocol 3pc --workload sagas": what makes these runs again, besides the seed. Returns out.
+ */
+const char *jobs_options(const struct run_options *run, char *out, size_t room);
 const char *jobs_planted_name(enum planted_bug bug);
 
 #endif

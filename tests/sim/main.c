@@ -10,8 +10,9 @@
 #include "tests/sim/saga_pool.h"
 
 static const char help[] =
-    "Usage: sim [--seeds N] [--from S] [--jobs J] [--protocol P] [--planted NAME|all] [--safety]\n"
-    "       sim --seed S [--trace] [--protocol P] [--planted NAME]\n"
+    "Usage: sim [--seeds N] [--from S] [--jobs J] [--protocol P] [--workload W]\n"
+    "           [--planted NAME|all] [--safety]\n"
+    "       sim --seed S [--trace] [--protocol P] [--workload W] [--planted NAME]\n"
     "       sim --definitions\n"
     "\n"
     "Runs a whole cluster in one thread on virtual time, once a seed, with faults, and checks "
@@ -26,6 +27,7 @@ static const char help[] =
     "  --protocol P      the transactions of every world: 2pc, 3pc, or both mixed; without it "
     "each\n"
     "                    seed draws one of these\n"
+    "  --workload W      transfers, sagas, or both mixed; without it each seed draws one of these\n"
     "  --planted NAME    with this protocol bug planted: it should be found; all: each in turn\n"
     "  --safety          only wrong data and wrong answers count, not what is late or stuck\n"
     "  --definitions     checks the definitions of sagas and prints them\n";
@@ -46,15 +48,21 @@ static bool planted_by_name(const char *name, enum planted_bug *bug)
     return false;
 }
 
-static const char *const protocols_names[] = {[PROTOCOLS_ANY] = NULL,
-                                              [PROTOCOLS_TWO_PHASE] = "2pc",
-                                              [PROTOCOLS_THREE_PHASE] = "3pc",
-                                              [PROTOCOLS_BOTH] = "mixed"};
+static bool workloads_by_name(const char *name, enum workloads *workloads)
+{
+    for (int i = WORKLOADS_TRANSFERS; i <= WORKLOADS_MIXED; i++)
+        if (strcmp(name, jobs_workloads[i]) == 0) {
+            *workloads = (enum workloads)i;
+            return true;
+        }
+    fprintf(stderr, "sim: %s is no workload\n  hint: transfers, sagas or mixed\n", name);
+    return false;
+}
 
 static bool protocols_by_name(const char *name, enum protocols *protocols)
 {
     for (int i = PROTOCOLS_TWO_PHASE; i <= PROTOCOLS_BOTH; i++)
-        if (strcmp(name, protocols_names[i]) == 0) {
+        if (strcmp(name, jobs_protocols[i]) == 0) {
             *protocols = (enum protocols)i;
             return true;
         }
@@ -74,17 +82,12 @@ static void print_definitions(void)
 static bool read_options(int count, char **words, struct options *options)
 {
     static const struct option known[] = {
-        {"seeds", required_argument, NULL, 'n'},
-        {"from", required_argument, NULL, 'f'},
-        {"jobs", required_argument, NULL, 'j'},
-        {"seed", required_argument, NULL, 's'},
-        {"trace", no_argument, NULL, 't'},
-        {"planted", required_argument, NULL, 'p'},
-        {"protocol", required_argument, NULL, 'c'},
-        {"safety", no_argument, NULL, 'y'},
-        {"help", no_argument, NULL, 'h'},
-        {"definitions", no_argument, NULL, 'd'},
-        {0},
+        {"seeds", required_argument, NULL, 'n'},    {"from", required_argument, NULL, 'f'},
+        {"jobs", required_argument, NULL, 'j'},     {"seed", required_argument, NULL, 's'},
+        {"trace", no_argument, NULL, 't'},          {"planted", required_argument, NULL, 'p'},
+        {"protocol", required_argument, NULL, 'c'}, {"safety", no_argument, NULL, 'y'},
+        {"help", no_argument, NULL, 'h'},           {"definitions", no_argument, NULL, 'd'},
+        {"workload", required_argument, NULL, 'w'}, {0},
     };
     options->plan = (struct jobs_plan){.from = 1, .count = 1000};
     for (int option; (option = getopt_long(count, words, "h", known, NULL)) != -1;) {
@@ -113,6 +116,10 @@ static bool read_options(int count, char **words, struct options *options)
             break;
         case 'c':
             if (!protocols_by_name(optarg, &options->plan.run.protocols))
+                return false;
+            break;
+        case 'w':
+            if (!workloads_by_name(optarg, &options->plan.run.workloads))
                 return false;
             break;
         case 'y':
@@ -153,6 +160,12 @@ static int run_one(const struct options *options)
             "coordinators gone for good\n",
             three->begun, three->proposed, three->committed, three->aborted, three->terminated,
             three->alone, verdict.gone);
+    const struct saga_count *sagas = &verdict.sagas;
+    if (sagas->begun)
+        printf("%d sagas: %d completed, %d compensated; %d steps done, %d undone; %d answers, %d "
+               "refused\n",
+               sagas->begun, sagas->completed, sagas->compensated, sagas->marks, sagas->undone,
+               sagas->told, sagas->rejected);
     return verdict.broken;
 }
 
@@ -169,11 +182,11 @@ static int run_many(const struct options *options, const char *program)
     double begun = seconds_now();
     jobs_run(&options->plan, &report);
     double took = seconds_now() - begun;
-    const char *protocols = protocols_names[options->plan.run.protocols];
+    char more[64];
     for (uint64_t i = 0; i < report.failures && i < JOBS_FAILURES; i++)
-        printf("seed %" PRIu64 ": %s\n  replay: %s --seed %" PRIu64 " --trace%s%s\n",
+        printf("seed %" PRIu64 ": %s\n  replay: %s --seed %" PRIu64 " --trace%s\n",
                report.failed[i].seed, report.failed[i].text, program, report.failed[i].seed,
-               protocols ? " --protocol " : "", protocols ? protocols : "");
+               jobs_options(&options->plan.run, more, sizeof(more)));
     printf("%" PRIu64 " seeds, %" PRIu64
            " failures; %.1f s (%.1f seeds/s), %.0f s of virtual time, "
            "%" PRIu64 " events\n",
@@ -192,6 +205,10 @@ static int run_many(const struct options *options, const char *program)
            report.three_phase.begun, report.three_phase.proposed, report.three_phase.committed,
            report.three_phase.aborted, report.three_phase.terminated, report.three_phase.alone,
            report.gone);
+    printf("%" PRIu64 " sagas: %" PRIu64 " completed, %" PRIu64 " compensated; %" PRIu64
+           " steps done, %" PRIu64 " undone; %" PRIu64 " answers, %" PRIu64 " refused\n",
+           report.sagas.begun, report.sagas.completed, report.sagas.compensated, report.sagas.marks,
+           report.sagas.undone, report.sagas.told, report.sagas.rejected);
     return report.failures > 0;
 }
 

@@ -35,8 +35,11 @@ struct saga_book *saga_book_new(struct world *world)
 
 void saga_book_free(struct saga_book *book)
 {
-    for (int i = 0; book && i < book->count; i++)
+    for (int i = 0; i < book->count; i++) {
+        free(book->entries[i]->marks);
+        free(book->entries[i]->numbers);
         free(book->entries[i]);
+    }
     free(book);
 }
 
@@ -82,9 +85,12 @@ static struct saga_mark *mark_of(struct saga_entry *entry, const struct saga_pla
     struct saga_mark *mark = (struct saga_mark *)saga_entry_mark(entry, place);
     if (mark)
         return mark;
-    CHECK(entry->mark_count < SAGA_MARKS);
+    if (entry->mark_count == entry->mark_room) {
+        entry->mark_room = entry->mark_room ? entry->mark_room * 2 : 8;
+        entry->marks = xrealloc(entry->marks, (size_t)entry->mark_room * sizeof(*mark));
+    }
     mark = &entry->marks[entry->mark_count++];
-    mark->place = *place;
+    *mark = (struct saga_mark){.place = *place};
     return mark;
 }
 
@@ -265,7 +271,11 @@ static void learn(struct saga_book *book, struct saga_entry *entry,
                             known->number, number);
         return;
     }
-    CHECK(entry->number_count < TREE_NODES);
+    if (entry->number_count == entry->number_room) {
+        entry->number_room = entry->number_room ? entry->number_room * 2 : 4;
+        entry->numbers =
+            xrealloc(entry->numbers, (size_t)entry->number_room * sizeof(*entry->numbers));
+    }
     entry->numbers[entry->number_count++] = (struct saga_number){*place, number};
 }
 

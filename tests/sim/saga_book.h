@@ -9,7 +9,7 @@
 #include "tests/sim/saga_pool.h"
 #include "tests/sim/world.h"
 
-enum { SAGA_MARKS = 160, SAGAS = 400 };
+enum { SAGAS = 400 };
 
 /* What a saga was started with. */
 struct saga_item {
@@ -57,12 +57,11 @@ struct saga_entry {
     struct saga_place_in parent_place;
     bool failed, completed, compensated; /* durably, once */
     int state;                           /* the newest: 0 runs, else the type of its record */
-    int told_completed, told_compensated;
-    bool ordered_to_compensate; /* an operator was told that this is so */
-    struct saga_mark marks[SAGA_MARKS];
-    int mark_count;
-    struct saga_number numbers[TREE_NODES];
-    int number_count;
+    bool ordered_to_compensate;          /* an operator was told that this is so */
+    struct saga_mark *marks;
+    int mark_count, mark_room;
+    struct saga_number *numbers;
+    int number_count, number_room;
 };
 
 struct saga_book;

@@ -15,11 +15,13 @@ enum { BLOCKS = 20, BLOCK = 100, MOST_PAST = 500 };
 static void expect_no_failure(const struct jobs_plan *plan)
 {
     struct jobs_report report;
+    char more[64];
     jobs_run(plan, &report);
     for (uint64_t i = 0; i < report.failures && i < JOBS_FAILURES; i++)
-        print_message("# seed %llu: %s\n#   replay: %s --seed %llu --trace\n",
+        print_message("# seed %llu: %s\n#   replay: %s --seed %llu --trace%s\n",
                       (unsigned long long)report.failed[i].seed, report.failed[i].text, SIM_PROGRAM,
-                      (unsigned long long)report.failed[i].seed);
+                      (unsigned long long)report.failed[i].seed,
+                      jobs_options(&plan->run, more, sizeof(more)));
     assert_int_equal(report.runs, plan->count);
     assert_int_equal(report.failures, 0);
 }
@@ -33,11 +35,15 @@ static void seeds_hold(void **state)
 static void seeds_that_broke_once_hold(void **state)
 {
     (void)state;
-    uint64_t seeds[MOST_PAST];
+    struct past_seed seeds[MOST_PAST];
     int count = jobs_past_seeds(SIM_SEEDS, seeds, MOST_PAST);
     assert_true(count >= 0);
     for (int i = 0; i < count; i++)
-        expect_no_failure(&(struct jobs_plan){.from = seeds[i], .count = 1, .jobs = 1});
+        expect_no_failure(&(struct jobs_plan){
+            .from = seeds[i].seed,
+            .count = 1,
+            .jobs = 1,
+            .run = {.protocols = seeds[i].protocols, .workloads = seeds[i].workloads}});
 }
 
 int main(void)

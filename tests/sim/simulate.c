@@ -7,6 +7,7 @@
 #include "tests/sim/database.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/node.h"
+#include "tests/sim/saga_clients.h"
 #include "tests/sim/workload.h"
 #include "tests/sim/world.h"
 
@@ -96,6 +97,7 @@ static void count(const struct world *world, struct verdict *verdict)
     verdict->hazards = workload->hazards;
     verdict->lost = workload->lost;
     verdict->three_phase = registers_count(world->registers);
+    verdict->sagas = saga_clients_count(world);
     for (int i = 0; i < world->coordinator_count; i++) {
         verdict->restarts += (int)world->coordinators[i]->boot - 1;
         verdict->gone += cluster_gone(world, i);
@@ -114,8 +116,10 @@ static void run(struct world *world)
     nemesis_begin(world);
     cluster_start(world);
     workload_begin(workload);
+    saga_clients_begin(world);
     world_run(world, faults_us);
     nemesis_end(world);
+    saga_clients_heal(world);
     /* Sessions are made again, and what was paused or down comes back. */
     world_run(world, world->now_us + 8 * SECOND_US);
     finish_three_phase(world, 4 * SECOND_US);
@@ -126,6 +130,7 @@ static void run(struct world *world)
     workload_ask_again(workload);
     come_to_rest(world, 10 * SECOND_US, "what was unknown");
     workload_probe(workload);
+    saga_clients_probe(world);
     come_to_rest(world, 15 * SECOND_US, "the probes");
     /* A sweep later every participant has told how things are. */
     world_run(world, world->now_us + 5 * SECOND_US);
@@ -134,6 +139,8 @@ static void run(struct world *world)
     come_to_rest(world, 5 * SECOND_US, "the questions");
     if (!world->broken)
         workload_check(workload);
+    if (!world->broken)
+        saga_clients_check(world);
 }
 
 void simulate(uint64_t seed, const struct run_options *options, struct verdict *verdict)
@@ -146,6 +153,7 @@ void simulate(uint64_t seed, const struct run_options *options, struct verdict *
     world_init(&world, seed, options->tracing);
     world.safety_only = options->safety_only;
     world.protocols = options->protocols;
+    world.workloads = options->workloads;
     cluster_init(&world);
     run(&world);
     count(&world, verdict);

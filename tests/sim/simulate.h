@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "tests/sim/registers.h"
+#include "tests/sim/saga_clients.h"
 #include "tests/sim/world.h"
 
 struct run_options {
@@ -13,6 +14,7 @@ struct run_options {
     bool safety_only;         /* data that is wrong counts, an answer that could be better or comes
                                  too late does not */
     enum protocols protocols; /* PROTOCOLS_ANY: the seed says */
+    enum workloads workloads; /* likewise */
 };
 
 struct verdict {
@@ -23,6 +25,7 @@ struct verdict {
     int transfers, committed, aborted, rejected, unknown, hazards, lost, restarts;
     int gone; /* coordinators that never came back */
     struct registers_count three_phase;
+    struct saga_count sagas;
 };
 
 /* planted_bug says which bug is planted. options NULL: zeros. */

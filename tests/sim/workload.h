@@ -96,6 +96,9 @@ void workload_ask_again(struct workload *workload);
 void clients_frame(struct node *node, const void *frame, size_t size);
 void clients_broken(struct node *node);
 bool clients_connected(const struct node *node);
+struct client *clients_client(const struct node *node);
+/* Counts up; answers belong to one. */
+uint64_t clients_session(const struct node *node);
 /* Its coordinator is gone for good. */
 bool clients_abandoned(const struct node *node);
 

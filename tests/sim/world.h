@@ -35,10 +35,14 @@ struct database;
 struct workload;
 struct registers;
 struct saga_book;
+struct saga_clients;
 struct event;
 
 /* Which protocols the transfers of a world ask for. */
 enum protocols { PROTOCOLS_ANY, PROTOCOLS_TWO_PHASE, PROTOCOLS_THREE_PHASE, PROTOCOLS_BOTH };
+
+/* What the clients of a world ask for. */
+enum workloads { WORKLOADS_ANY, WORKLOADS_TRANSFERS, WORKLOADS_SAGAS, WORKLOADS_MIXED };
 
 struct world {
     uint64_t seed;
@@ -48,6 +52,7 @@ struct world {
     bool tracing, safety_only;
     bool healed; /* no new faults; everybody is up */
     enum protocols protocols;
+    enum workloads workloads;
     struct weather weather;
 
     struct event *heap;
@@ -66,6 +71,7 @@ struct world {
     struct workload *workload;
     struct registers *registers;
     struct saga_book *book;
+    struct saga_clients *saga_clients;
 
     bool broken; /* a violation was found; the run stops */
     char violation[1024];
