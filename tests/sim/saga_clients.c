@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/node.h"
+#include "tests/sim/saga_faults.h"
 #include "tests/sim/workload.h"
 
 enum { STARTS = 64, ATTEMPTS = 6, ORDERS = 256, ABSENT = 0, BROKEN = -1 };
@@ -53,6 +54,7 @@ struct saga_clients {
     struct order orders[ORDERS];
     int order_count;
     int told, rejected;
+    struct saga_faults faults;
 };
 
 static struct saga_clients *of(const struct world *world)
@@ -182,8 +184,11 @@ static void change_folder(struct world *world, void *subject, uint64_t number, v
 void saga_clients_begin(struct world *world)
 {
     struct saga_clients *clients = of(world);
-    if (clients->active)
-        world_after(world, SECOND_US, change_folder, clients, 0, NULL);
+    if (!clients->active)
+        return;
+    world_after(world, SECOND_US, change_folder, clients, 0, NULL);
+    if (!world->workload->calm)
+        saga_faults_begin(&clients->faults, world);
 }
 
 void saga_clients_heal(struct world *world)

@@ -33,7 +33,7 @@ void saga_clients_define(struct node *node);
 
 /* ---- from the run ---- */
 
-/* Folders change from now on. */
+/* Folders change from now on, and processes die where sagas are at work. */
 void saga_clients_begin(struct world *world);
 /* All definitions are there again. */
 void saga_clients_heal(struct world *world);
