@@ -53,7 +53,8 @@ struct bytes {
 };
 
 /* A try that waits for its answer. */
-struct try {
+struct
+try {
     struct saga_instance instance;
     enum saga_how how;
     unsigned try;
@@ -141,8 +142,7 @@ static bool advance(struct run *run, const struct saga_event *event)
 static void put_in(void *self, const struct saga_record *record)
 {
     struct run *run = self;
-    struct saga_event event = {
-        .type = SAGA_EVENT_REPLAYED, .time = run->time, .record = record};
+    struct saga_event event = {.type = SAGA_EVENT_REPLAYED, .time = run->time, .record = record};
     CHECK(advance(run, &event));
 }
 
@@ -245,9 +245,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!plans[which])
         plans[which] = saga_definition_load("f.yaml", texts[which], strlen(texts[which]), NULL);
     CHECK(plans[which] != NULL);
-    struct run run = {.plan = plans[which],
-                      .saga = begin(plans[which]),
-                      .time = {1000 * 1000, 1000 * 1000}};
+    struct run run = {
+        .plan = plans[which], .saga = begin(plans[which]), .time = {1000 * 1000, 1000 * 1000}};
     for (int left = 400; bytes.left > 0 && left > 0; left--) {
         if (run.resumed) {
             go_on(&run, &bytes);
