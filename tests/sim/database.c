@@ -552,7 +552,7 @@ static void operate(struct database *database, struct local *local)
 {
     const struct world *world = database->world;
     bool commit = workload_verdict(world->workload, local->gtrid) ||
-                  saga_book_visible(world->book, local->gtrid) ||
+                  saga_book_committed(world->book, local->gtrid) ||
                   registers_decision(world->registers, local->gtrid) == REGISTER_COMMIT;
     world->workload->operated = true;
     world_note(database->world, commit, "db%d: an operator ends %s", database->index, local->gid);

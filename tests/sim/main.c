@@ -215,7 +215,7 @@ static int run_many(const struct options *options, const char *program)
 static int run_planted(const struct options *options)
 {
     int missed = 0;
-    for (int bug = 1; bug < PLANTED_FIRST_OF_SAGAS; bug++) {
+    for (int bug = 1; bug < PLANTED_COUNT; bug++) {
         struct jobs_plan plan = options->plan;
         struct jobs_report report;
         plan.planted = (enum planted_bug)bug;

@@ -24,6 +24,8 @@ struct saga_book {
     } moods[MOODS]; /* what hesitates, and how often it was asked */
     int mood_count;
     int64_t changes[MAX_PARTICIPANTS];
+    uint64_t *committed; /* hashes of the transactions that journals hold as committed */
+    int committed_count, committed_room;
 };
 
 struct saga_book *saga_book_new(struct world *world)
@@ -40,6 +42,7 @@ void saga_book_free(struct saga_book *book)
         free(book->entries[i]->numbers);
         free(book->entries[i]);
     }
+    free(book->committed);
     free(book);
 }
 
@@ -417,6 +420,18 @@ static void happened(struct saga_book *book, int coordinator, const Journal__Sag
     }
 }
 
+static void committed(struct saga_book *book, int coordinator, const Journal__Committed *record)
+{
+    gtrid_text id;
+    entry_id(book, coordinator, record->epoch, record->seq, id);
+    if (book->committed_count == book->committed_room) {
+        book->committed_room = book->committed_room ? book->committed_room * 2 : 64;
+        book->committed =
+            xrealloc(book->committed, (size_t)book->committed_room * sizeof(*book->committed));
+    }
+    book->committed[book->committed_count++] = hash_bytes(id, strlen(id));
+}
+
 void saga_book_journaled(struct saga_book *book, int coordinator, const void *bytes, size_t size)
 {
     Journal__Record *record = journal__record__unpack(NULL, size, bytes);
@@ -425,6 +440,8 @@ void saga_book_journaled(struct saga_book *book, int coordinator, const void *by
         began(book, coordinator, record->saga_began);
     if (record->body_case == JOURNAL__RECORD__BODY_SAGA_EVENT)
         happened(book, coordinator, record->saga_event);
+    if (record->body_case == JOURNAL__RECORD__BODY_COMMITTED)
+        committed(book, coordinator, record->committed);
     journal__record__free_unpacked(record, NULL);
 }
 
@@ -461,8 +478,12 @@ uint32_t saga_book_participants(struct saga_book *book, const char *text)
     return participants;
 }
 
-bool saga_book_visible(const struct saga_book *book, const char *gtrid)
+bool saga_book_committed(const struct saga_book *book, const char *gtrid)
 {
+    uint64_t hash = hash_bytes(gtrid, strlen(gtrid));
+    for (int i = 0; i < book->committed_count; i++)
+        if (book->committed[i] == hash)
+            return true;
     for (int i = 0; i < book->count; i++)
         for (int k = 0; k < book->entries[i]->mark_count; k++) {
             const struct saga_mark *mark = &book->entries[i]->marks[k];

@@ -83,8 +83,8 @@ void saga_book_marked(struct saga_book *book, int participant, const char *by,
                       const struct effect *effect, int change, bool expectation_failed);
 /* The participants of the transaction that leaves this mark: a bit each. */
 uint32_t saga_book_participants(struct saga_book *book, const char *mark);
-/* Something of this transaction is visible. */
-bool saga_book_visible(const struct saga_book *book, const char *gtrid);
+/* A journal holds it as committed, or something of it is visible as a saga's step. */
+bool saga_book_committed(const struct saga_book *book, const char *gtrid);
 
 /* ---- looking ---- */
 

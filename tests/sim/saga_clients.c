@@ -527,11 +527,8 @@ static void told_of(struct world *world, struct start *start, const Wire__SagaOu
         world_violation(world, "start %" PRId64 ": told of saga %s, which is another one",
                         start->ref, outcome->saga);
     memcpy(start->id, entry->id, sizeof(start->id));
-    if (outcome->result == WIRE__SAGA_RESULT__SAGA_STARTED) {
-        if (start->ended && entry->compensated + entry->completed == 0)
-            world_violation(world, "saga %s is told to run, and was told ended", entry->id);
+    if (outcome->result == WIRE__SAGA_RESULT__SAGA_STARTED)
         return;
-    }
     bool completed = outcome->result == WIRE__SAGA_RESULT__SAGA_COMPLETED;
     if (completed ? !entry->completed : !entry->compensated)
         world_violation(world, "saga %s is told %s, and is not", entry->id,

@@ -43,10 +43,10 @@ int main(void)
     PLANTED_BUGS(BUG)
     PLANTED_SAGA_BUGS(BUG)
 #undef BUG
-        const struct CMUnitTest tests[] = {
+    const struct CMUnitTest tests[] = {
 #define BUG(bug) {#bug " is caught", is_caught, NULL, NULL, &bug##_bug},
-            PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG)
+        PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG)
 #undef BUG
-        };
+    };
     return cmocka_run_group_tests_name("planted bugs", tests, NULL, NULL);
 }
