@@ -5,214 +5,11 @@
 #include <stdlib.h>
 
 #include "cli/arguments.h"
+#include "cli/journal_line.h"
 #include "cli/print.h"
 #include "core/check.h"
 #include "io/file_journal.h"
 #include "journal.pb-c.h"
-
-/* ---- one record as a line ----------------------------------------------------------------- */
-
-/* Facts go out as they come: as words of a text line or as members of a JSON object. */
-struct line {
-    bool as_json;
-    struct json_writer json;
-};
-
-static void put_text(struct line *line, const char *name, const char *text)
-{
-    if (line->as_json) {
-        json_name(&line->json, name);
-        json_string(&line->json, text);
-        return;
-    }
-    printf(" %s ", name);
-    print_escaped(stdout, *text ? text : "\"\"");
-}
-
-static void put_number(struct line *line, const char *name, uint64_t number)
-{
-    if (line->as_json) {
-        json_name(&line->json, name);
-        json_unsigned(&line->json, number);
-    } else {
-        printf(" %s %" PRIu64, name, number);
-    }
-}
-
-static void put_time(struct line *line, const char *name, int64_t us)
-{
-    time_text text;
-    if (line->as_json)
-        json_time(&line->json, name, us);
-    else if (us > 0)
-        printf(" %s %s", name, time_format(text, us));
-}
-
-static void put_flag(struct line *line, const char *name, bool flag)
-{
-    if (line->as_json) {
-        json_name(&line->json, name);
-        json_boolean(&line->json, flag);
-    } else if (flag) {
-        printf(" %s", name);
-    }
-}
-
-static void put_txid(struct line *line, uint64_t epoch, uint64_t seq)
-{
-    if (!line->as_json) {
-        printf(" %" PRIu64 ".%" PRIu64, epoch, seq);
-        return;
-    }
-    put_number(line, "epoch", epoch);
-    put_number(line, "seq", seq);
-}
-
-static void put_branches(struct line *line, Journal__Branch **branches, size_t count)
-{
-    if (line->as_json) {
-        json_name(&line->json, "branches");
-        json_open(&line->json, '[');
-    }
-    for (size_t i = 0; i < count; i++) {
-        const Journal__Branch *branch = branches[i];
-        if (line->as_json) {
-            json_open(&line->json, '{');
-            put_text(line, "participant", branch->participant);
-            put_number(line, "index", branch->index);
-            put_number(line, "xid", branch->xid);
-            put_flag(line, "applied", branch->applied);
-            json_close(&line->json, '}');
-        } else {
-            fputs(i ? ", " : " branches ", stdout);
-            print_escaped(stdout, branch->participant);
-            printf(" #%" PRIu32 " xid %" PRIu64 "%s", branch->index, branch->xid,
-                   branch->applied ? " applied" : "");
-        }
-    }
-    if (line->as_json)
-        json_close(&line->json, ']');
-}
-
-static void put_key(struct line *line, const Journal__Key *key)
-{
-    size_t size = key->fingerprint.len;
-    char *hex = xmalloc(2 * size + 1);
-    hex[0] = '\0';
-    for (size_t i = 0; i < size; i++)
-        sprintf(hex + 2 * i, "%02x", key->fingerprint.data[i]);
-    put_text(line, "key", key->key);
-    put_text(line, "fingerprint", hex);
-    free(hex);
-    put_flag(line, "results_dropped", key->results_dropped);
-    if (!line->as_json) {
-        put_number(line, "results", key->n_results);
-        return;
-    }
-    json_name(&line->json, "results");
-    json_open(&line->json, '[');
-    for (size_t i = 0; i < key->n_results; i++)
-        json_string(&line->json, key->results[i]);
-    json_close(&line->json, ']');
-}
-
-static void put_retained(struct line *line, const Journal__Retained *retained)
-{
-    uint64_t count = 0, last = 0;
-    for (size_t i = 0; i < 8 * retained->bits.len; i++) {
-        if (retained->bits.data[i / 8] & 1u << i % 8) {
-            count++;
-            last = i;
-        }
-    }
-    put_number(line, "epoch", retained->epoch);
-    put_number(line, "first", retained->first);
-    put_number(line, "last", count ? retained->first + last : retained->first);
-    put_number(line, "count", count);
-    put_time(line, "at", retained->last_us);
-}
-
-static void put_type(struct line *line, const char *type)
-{
-    if (!line->as_json) {
-        printf(" %s", type);
-        return;
-    }
-    json_name(&line->json, "type");
-    json_string(&line->json, type);
-}
-
-static void put_committed(struct line *line, const Journal__Committed *committed)
-{
-    put_type(line, "committed");
-    put_txid(line, committed->epoch, committed->seq);
-    put_time(line, "at", committed->at_us);
-    put_time(line, "begun", committed->begun_us);
-    put_branches(line, committed->branches, committed->n_branches);
-    if (committed->key)
-        put_key(line, committed->key);
-}
-
-static void put_started(struct line *line, const Journal__Started *started)
-{
-    put_type(line, "started");
-    put_number(line, "epoch", started->epoch);
-    put_text(line, "cluster", started->cluster);
-    put_text(line, "coordinator", started->coordinator);
-    put_time(line, "at", started->at_us);
-    put_text(line, "software", started->software);
-}
-
-static void put_hazard(struct line *line, const Journal__Hazard *hazard)
-{
-    put_type(line, "hazard");
-    put_txid(line, hazard->epoch, hazard->seq);
-    put_number(line, "branch", hazard->branch);
-    put_time(line, "at", hazard->at_us);
-    put_text(line, "reason", hazard->reason);
-}
-
-/* False: a record that this program does not know. */
-static bool put_record(struct line *line, const Journal__Record *record)
-{
-    switch (record->body_case) {
-    case JOURNAL__RECORD__BODY_STARTED:
-        put_started(line, record->started);
-        return true;
-    case JOURNAL__RECORD__BODY_COMMITTED:
-        put_committed(line, record->committed);
-        return true;
-    case JOURNAL__RECORD__BODY_ENDED:
-        put_type(line, "ended");
-        put_txid(line, record->ended->epoch, record->ended->seq);
-        put_time(line, "at", record->ended->at_us);
-        return true;
-    case JOURNAL__RECORD__BODY_HAZARD:
-        put_hazard(line, record->hazard);
-        return true;
-    case JOURNAL__RECORD__BODY_STOPPED:
-        put_type(line, "stopped");
-        put_time(line, "at", record->stopped->at_us);
-        return true;
-    case JOURNAL__RECORD__BODY_RETAINED:
-        put_type(line, "retained");
-        put_retained(line, record->retained);
-        return true;
-    case JOURNAL__RECORD__BODY_LOW_WATER:
-        put_type(line, "low_water");
-        put_txid(line, record->low_water->epoch, record->low_water->seq);
-        return true;
-    case JOURNAL__RECORD__BODY_KEY:
-        put_type(line, "key");
-        put_txid(line, record->key->epoch, record->key->seq);
-        put_key(line, record->key);
-        put_time(line, "at", record->key->at_us);
-        return true;
-    default:
-        put_type(line, "unknown");
-        return false;
-    }
-}
 
 /* ---- journal dump ------------------------------------------------------------------------- */
 
@@ -228,15 +25,15 @@ static bool dump_record(void *self, const struct journal_visit *visit)
     Journal__Record *record = journal__record__unpack(NULL, visit->size, visit->record);
     if (line.as_json) {
         json_open(&line.json, '{');
-        put_text(&line, "file", visit->file);
-        put_number(&line, "offset", visit->offset);
-        put_number(&line, "batch", visit->batch);
+        line_text(&line, "file", visit->file);
+        line_number(&line, "offset", visit->offset);
+        line_number(&line, "batch", visit->batch);
     } else {
         printf("%s:%" PRIu64 " batch %" PRIu64, visit->file, visit->offset, visit->batch);
     }
     Journal__Record none = JOURNAL__RECORD__INIT;
-    if (!put_record(&line, record ? record : &none)) {
-        put_number(&line, "bytes", visit->size);
+    if (!line_record(&line, record ? record : &none)) {
+        line_number(&line, "bytes", visit->size);
         dump->unknown++;
     }
     if (record)
@@ -351,25 +148,25 @@ static int report_json(bool sound, const struct journal_report *report, const st
     struct line line = {.as_json = true};
     int code = sound ? EXIT_DONE : exit_of(error->kind);
     json_open(&line.json, '{');
-    put_flag(&line, "sound", sound);
-    put_number(&line, "segments", report->segments);
-    put_number(&line, "frames", report->frames);
-    put_number(&line, "records", report->records);
-    put_number(&line, "bytes", report->bytes);
-    put_flag(&line, "torn_tail", report->torn_tail);
+    line_flag(&line, "sound", sound);
+    line_number(&line, "segments", report->segments);
+    line_number(&line, "frames", report->frames);
+    line_number(&line, "records", report->records);
+    line_number(&line, "bytes", report->bytes);
+    line_flag(&line, "torn_tail", report->torn_tail);
     if (report->torn_tail) {
-        put_text(&line, "torn_file", report->torn_file);
-        put_number(&line, "torn_offset", report->torn_offset);
+        line_text(&line, "torn_file", report->torn_file);
+        line_number(&line, "torn_offset", report->torn_offset);
     }
     if (!sound) {
         json_name(&line.json, "problem");
         json_open(&line.json, '{');
-        put_text(&line, "message", error->message);
-        put_text(&line, "detail", error->detail);
-        put_text(&line, "hint", error->hint);
+        line_text(&line, "message", error->message);
+        line_text(&line, "detail", error->detail);
+        line_text(&line, "hint", error->hint);
         json_close(&line.json, '}');
     }
-    put_number(&line, "exit", (uint64_t)code);
+    line_number(&line, "exit", (uint64_t)code);
     json_close(&line.json, '}');
     print_json(&line.json);
     return code;

@@ -70,7 +70,72 @@ static void append_all(struct desk *desk)
     append(desk, &record);
 }
 
-static int setup(void **state)
+#define APPEND(desk, field, CASE, value)                                                           \
+    do {                                                                                           \
+        Journal__Record record = JOURNAL__RECORD__INIT;                                            \
+        record.body_case = JOURNAL__RECORD__BODY_##CASE;                                           \
+        record.field = &(value);                                                                   \
+        append(desk, &record);                                                                     \
+    } while (0)
+
+static void append_three_phase(struct desk *desk)
+{
+    char *sites[] = {(char *)"payments", (char *)"orders"};
+    Journal__Committed proposal = JOURNAL__COMMITTED__INIT;
+    Journal__Proposed proposed = JOURNAL__PROPOSED__INIT;
+    Journal__Register state = JOURNAL__REGISTER__INIT;
+    Journal__Decided decided = JOURNAL__DECIDED__INIT;
+    proposal.epoch = state.epoch = decided.epoch = 7;
+    proposal.seq = state.seq = decided.seq = 2;
+    proposed.proposal = &proposal;
+    proposed.sites = sites;
+    proposed.n_sites = 2;
+    state.promised_round = 3;
+    state.promised_site = 1;
+    state.commit = decided.commit = true;
+    APPEND(desk, proposed, PROPOSED, proposed);
+    APPEND(desk, registered, REGISTERED, state);
+    APPEND(desk, decided, DECIDED, decided);
+}
+
+static void append_saga(struct desk *desk)
+{
+    uint32_t items[] = {3, 0};
+    Journal__SagaDefinition definition = JOURNAL__SAGA_DEFINITION__INIT;
+    Journal__SagaBegan began = JOURNAL__SAGA_BEGAN__INIT;
+    Journal__SagaEvent done = JOURNAL__SAGA_EVENT__INIT, failed = JOURNAL__SAGA_EVENT__INIT;
+    Journal__SagaEvent ended = JOURNAL__SAGA_EVENT__INIT;
+    Journal__SagaKept kept = JOURNAL__SAGA_KEPT__INIT;
+    definition.digest = began.digest = (ProtobufCBinaryData){2, (uint8_t *)"\xab\x01"};
+    definition.file = (char *)"order.yaml";
+    definition.text = (char *)"saga: order\n";
+    began.epoch = done.epoch = failed.epoch = ended.epoch = kept.epoch = 7;
+    began.seq = done.seq = failed.seq = ended.seq = kept.seq = 3;
+    began.input = (char *)"{\"a\":1}";
+    began.key = kept.key = (char *)"k1";
+    began.parent_epoch = 7;
+    began.parent_seq = 2;
+    began.parent_step = (char *)"goods[3]";
+    done.type = JOURNAL__SAGA_EVENT_TYPE__SAGA_STEP_DONE;
+    done.step = 5;
+    done.items = items;
+    done.n_items = 2;
+    done.value = (char *)"{\"id\":2}";
+    failed.type = JOURNAL__SAGA_EVENT_TYPE__SAGA_FAILED;
+    failed.step = 6;
+    failed.code = (char *)"insufficient_funds";
+    ended.type = JOURNAL__SAGA_EVENT_TYPE__SAGA_COMPENSATED;
+    kept.name = (char *)"order";
+    kept.version = 1;
+    APPEND(desk, saga_definition, SAGA_DEFINITION, definition);
+    APPEND(desk, saga_began, SAGA_BEGAN, began);
+    APPEND(desk, saga_event, SAGA_EVENT, done);
+    APPEND(desk, saga_event, SAGA_EVENT, failed);
+    APPEND(desk, saga_event, SAGA_EVENT, ended);
+    APPEND(desk, saga_kept, SAGA_KEPT, kept);
+}
+
+static struct desk *open_desk(void)
 {
     struct desk *desk = xcalloc(1, sizeof(*desk));
     struct error error = {0};
@@ -81,6 +146,23 @@ static int setup(void **state)
     desk->journal = file_journal_open(desk->loop, &options, &events, &error);
     assert_non_null(desk->journal);
     append_all(desk);
+    return desk;
+}
+
+static int setup(void **state)
+{
+    struct desk *desk = open_desk();
+    file_journal_close(desk->journal);
+    *state = desk;
+    return 0;
+}
+
+/* With a record of each kind that no plain transaction has. */
+static int setup_more(void **state)
+{
+    struct desk *desk = open_desk();
+    append_three_phase(desk);
+    append_saga(desk);
     file_journal_close(desk->journal);
     *state = desk;
     return 0;
@@ -159,6 +241,42 @@ static void records_are_dumped_as_json_lines(void **state)
     run_fini(&run);
 }
 
+static void records_of_three_phases_and_sagas_are_dumped(void **state)
+{
+    struct desk *desk = *state;
+    struct run run = kit_run(NULL, WORDS("journal", "dump", desk->directory));
+    assert_code(run, 0);
+    assert_string_equal(run.err, "");
+    assert_out(run, " proposed 7.2 sites payments, orders\n");
+    assert_out(run, " register 7.2 promised 3.1 accepted 0.0 commit\n");
+    assert_out(run, " decided 7.2 commit\n");
+    assert_out(run, " saga_definition digest ab01 definition order.yaml bytes 12\n");
+    assert_out(run,
+               " saga_began 7.3 digest ab01 input {\"a\":1} key k1 parent_epoch 7 parent_seq 2 "
+               "parent_step goods[3]\n");
+    assert_out(run, " saga_event 7.3 event step_done step 5[3][0] value {\"id\":2}\n");
+    assert_out(run, " saga_event 7.3 event failed step 6 code insufficient_funds\n");
+    assert_out(run, " saga_event 7.3 event compensated\n");
+    assert_out(run, " saga_kept 7.3 name order version 1 key k1 fingerprint \"\" ended "
+                    "compensated\n");
+    run_fini(&run);
+    run = kit_run(NULL, WORDS("journal", "dump", "--json", desk->directory));
+    assert_code(run, 0);
+    assert_out(run, "\"event\":\"step_done\",\"at\":null,\"step\":\"5[3][0]\","
+                    "\"value\":{\"id\":2}}");
+    assert_out(run, "\"text\":\"saga: order\\n\"}");
+    int count = 0;
+    for (char *line = strtok(run.out, "\n"); line; line = strtok(NULL, "\n"), count++) {
+        struct error error = {0};
+        struct json *json = json_parse(line, strlen(line), &error);
+        if (!json)
+            fail_msg("%s: %s", error.message, line);
+        json_free(json);
+    }
+    assert_int_equal(count, 12);
+    run_fini(&run);
+}
+
 static void a_torn_tail_is_told_and_is_no_damage(void **state)
 {
     struct desk *desk = *state;
@@ -223,6 +341,8 @@ int main(int argc, char **argv)
         TEST(a_whole_journal_is_sound),
         TEST(records_are_dumped_a_line_each),
         TEST(records_are_dumped_as_json_lines),
+        cmocka_unit_test_setup_teardown(records_of_three_phases_and_sagas_are_dumped, setup_more,
+                                        teardown),
         TEST(a_torn_tail_is_told_and_is_no_damage),
         TEST(damage_in_front_of_something_valid_is_exit_code_5),
     };
