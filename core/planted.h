@@ -55,6 +55,15 @@
     /* coordinator */ \
     BUG(SAGA_UNSURE_IS_NOT_DONE)    /* a try that was sent and not answered counts as not done */ \
     BUG(SAGA_GROUP_WITHOUT_KEY)     /* a step that is committed is submitted once more */ \
+    /* engine */ \
+    BUG(SAGA_UNDO_IN_ORDER)         /* what was done first is undone first */ \
+    BUG(SAGA_SKIP_UNDO)             /* the first step of each block is not undone */ \
+    BUG(SAGA_UNDO_AFTER_PIVOT)      /* what fails, or an order, undoes what the pivot decided */ \
+    BUG(SAGA_ACT_BEFORE_FAILED_DURABLE) /* FAILED is not awaited */ \
+    BUG(SAGA_GUESS_UNSURE)          /* a step of which nothing is known is taken for not done */ \
+    BUG(SAGA_GIVE_UP_UNDO)          /* the second failure of a compensation is taken for done */ \
+    BUG(SAGA_FIRST_BRANCH_IS_ALL)   /* a parallel is done when one of its branches is */ \
+    BUG(SAGA_SIGNAL_NOT_AWAITED)    /* a signal, and a wait, are acted upon before they are durable */ \
     /* participant */ \
     BUG(BARRIER_IGNORED)            /* a duplicate runs the work again */ \
     BUG(SAGA_LATE_STEP_RUNS)        /* a cancel leaves no row: a late step is done all the same */ \

@@ -142,6 +142,7 @@ struct saga_event {
     enum saga_outcome outcome;
     const char *result; /* ANSWERED, SUCCEEDED: JSON; NULL: null */
     bool kept;          /* ANSWERED: another try would be answered with the same result */
+    bool began;         /* RESUMED: it has just begun, in this run: nothing of it was ever sent */
     const char *name;   /* SIGNALLED */
     const char *value;  /* SIGNALLED: JSON; NULL: null */
     struct saga_problem problem;
