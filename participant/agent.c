@@ -444,7 +444,7 @@ struct agent *agent_new(const struct agent_config *config, const struct host_por
     list_init(&agent->touched);
     list_init(&agent->rounds);
     list_init(&agent->round_queue);
-    tasks_init(agent);
+    agent_tasks_init(agent);
     agent_listen(agent);
     agent->links = xcalloc((size_t)link_count, sizeof(*agent->links));
     agent->link_count = link_count;

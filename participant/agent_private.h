@@ -219,7 +219,7 @@ void vote_refused(struct agent *agent, struct link *link, const Wire__Branch *br
                   const struct work_refusal *refusal);
 
 /* ---- tasks.c */
-void tasks_init(struct agent *agent);
+void agent_tasks_init(struct agent *agent);
 void tasks_free(struct agent *agent);
 void task_execute(struct agent *agent, struct link *link, const Wire__Execute *execute);
 void tasks_session_lost(struct agent *agent, uint64_t session);

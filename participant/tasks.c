@@ -209,7 +209,7 @@ static void event(struct agent *agent, struct errand *errand, enum task_event_ki
     step(agent, errand, &(struct task_event){.kind = kind}, NULL);
 }
 
-void tasks_init(struct agent *agent)
+void agent_tasks_init(struct agent *agent)
 {
     list_init(&agent->errands);
     list_init(&agent->task_queue);
