@@ -133,7 +133,7 @@ static int run_list(const struct command *self, int argc, char **argv)
     query.what = WIRE__WHAT__SAGAS;
     query.needs_operator = needs_operator;
     query.unended = !all;
-    query.children = children;
+    query.children = children || needs_operator; /* who waits for one is not to be overlooked */
     if (name)
         query.saga = (char *)name; /* only packed */
     if (limit && !read_limit(limit, &query.limit))
@@ -149,7 +149,8 @@ const struct command saga_list_command = {
     .help = "Lists the sagas that run or are undone: for how long, and what each waits for.\n"
             "One with a ! waits for an operator.\n"
             "\n"
-            "  --needs-operator     only those that an operator must look after\n"
+            "  --needs-operator     only those that an operator must look after, also where\n"
+            "                       they are a step of another\n"
             "  --all                also the newest of those that have ended\n"
             "  --name NAME          only those of this definition\n"
             "  --children           also those that are a step of another\n"
