@@ -138,6 +138,9 @@ struct db_worked {
     bool duplicate;
     /* DB_FAILED of work that keeps its result: that is over LIMIT_RESULT_BYTES. */
     bool too_large;
+    /* DB_FAILED: only because what this session had prepared was out of date. It has not any more.
+     */
+    bool stale;
     uint64_t xid;         /* 64 bits, as pg_current_xact_id() gives it; DB_PREPARED */
     int failed_statement; /* -1: none */
     const char *sqlstate; /* "" when not an SQL error */

@@ -431,11 +431,15 @@ bool pg_control_cancel(struct pg *pg, struct pg_worker *worker)
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
+/* A row that a lookup leaves must be on the disk before it is told, whatever the role's default is.
+ */
 static const char settings[] =
     "select set_config('statement_timeout', '10s', false), set_config('lock_timeout', '5s', false),"
     " set_config('datestyle', 'ISO', false), set_config('standard_conforming_strings', 'on', "
     "false);"
-    "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'";
+    "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout';"
+    "select set_config(name, 'on', false) from pg_settings"
+    "   where name = 'synchronous_commit' and setting = 'off'";
 
 void pg_control_init(struct pg *pg)
 {

@@ -46,6 +46,7 @@ struct pg_worker {
     bool ended;          /* the tag PREPARE TRANSACTION or COMMIT came */
     bool duplicate;      /* its barrier row was there before */
     bool too_large;      /* its result can't be kept */
+    bool stale;          /* the session's prepared statement was out of date */
     bool cancel;         /* wanted by the runner */
     int cancels_pending; /* asked of the server: until they are through no other work may start */
     uint64_t xid;

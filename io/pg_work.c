@@ -177,7 +177,7 @@ static void run_reset(struct pg_worker *worker)
     worker->work = NULL;
     worker->tag = NULL;
     worker->decisive = worker->sql_failed = worker->ended = worker->cancel = false;
-    worker->duplicate = worker->too_large = false;
+    worker->duplicate = worker->too_large = worker->stale = false;
     worker->xid = 0;
     worker->failed_statement = -1;
     worker->sqlstate[0] = '\0';
@@ -195,6 +195,7 @@ static void answer(struct pg *pg, struct pg_worker *worker, enum db_outcome outc
         .outcome = outcome,
         .duplicate = worker->duplicate,
         .too_large = worker->too_large,
+        .stale = worker->stale,
         .xid = worker->xid,
         .failed_statement = worker->failed_statement,
         .reason = worker->reason ? worker->reason : "",
@@ -406,12 +407,16 @@ static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg
     failure_set_sql(worker, step->statement, result);
     if (!step->prepared)
         return;
-    if (step->kind == STEP_PARSE)
+    if (step->kind == STEP_PARSE) {
         pg_statement_forget_types(step->prepared);
-    else if (strcmp(sqlstate, "26000") == 0) /* somebody deallocated it */
+    } else if (sqlstate && strcmp(sqlstate, "26000") == 0) { /* somebody deallocated it */
         set_prepared(worker, step->prepared->id, false);
-    else if (function && strcmp(function, "RevalidateCachedQuery") == 0)
-        pg_statement_retire(&pg->statements, step->prepared); /* the type of its result changed */
+        worker->stale = true;
+    } else if (function && strcmp(function, "RevalidateCachedQuery") == 0) {
+        /* The type of its result changed. */
+        pg_statement_retire(&pg->statements, step->prepared);
+        worker->stale = true;
+    }
 }
 
 static void step_done(struct pg_worker *worker, const struct pg_step *step, PGresult *result)

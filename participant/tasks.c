@@ -391,11 +391,12 @@ void task_worked(struct agent *agent, struct errand *errand, const struct db_wor
     if (!done)
         note_problem(agent, errand, &context);
     step(agent, errand,
-         &(struct task_event){.kind = TASK_WORKED,
-                              .outcome = worked->outcome,
-                              .met = met,
-                              .passing = !done && problem_is_passing(errand->problem->code),
-                              .duplicate = worked->duplicate},
+         &(struct task_event){
+             .kind = TASK_WORKED,
+             .outcome = worked->outcome,
+             .met = met,
+             .passing = !done && (worked->stale || problem_is_passing(errand->problem->code)),
+             .duplicate = worked->duplicate},
          done && worked->results ? worked->results[0] : NULL);
 }
 

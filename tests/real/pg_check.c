@@ -70,41 +70,86 @@ static void the_check_refuses_a_newer_schema(void **state)
     assert_non_null(strstr(error.hint, "newer"));
 }
 
-/* What version 1 had. */
-static const char schema_1[] =
-    "drop schema troth cascade; create schema troth;"
-    " create table troth.installed (version integer primary key,"
-    "   at timestamptz not null default now());"
-    " create table troth.barrier (gtrid text primary key,"
-    "   kind text not null default 'one-phase', at timestamptz not null default now());"
-    " create index barrier_at on troth.barrier using brin (at);"
-    " insert into troth.installed (version) values (1);"
-    " insert into troth.barrier values ('kept')";
+/* What older versions had. */
+#define TABLES_1                                                                                   \
+    "drop schema troth cascade; create schema troth;"                                              \
+    " create table troth.installed (version integer primary key,"                                  \
+    "   at timestamptz not null default now());"                                                   \
+    " create table troth.barrier (gtrid text primary key,"                                         \
+    "   kind text not null default 'one-phase', at timestamptz not null default now());"           \
+    " create index barrier_at on troth.barrier using brin (at);"                                   \
+    " insert into troth.barrier values ('kept');"
+static const char schema_1[] = TABLES_1 " insert into troth.installed (version) values (1)";
+static const char schema_2[] = TABLES_1
+    " create table troth.register (promised_round bigint not null default 0,"
+    "   promised_site bigint not null default 0, accepted_round bigint not null default 0,"
+    "   accepted_site bigint not null default 0, value smallint not null default 0,"
+    "   begun_us bigint not null, at timestamptz not null default now(),"
+    "   gtrid text collate \"C\" not null, participant text collate \"C\" not null,"
+    "   sites text not null, primary key (gtrid, participant)) with (fillfactor = 50);"
+    " create table troth.settled (cluster text collate \"C\", coordinator text collate \"C\","
+    "   epoch bigint, block bigint, bits bit(4096) not null,"
+    "   at timestamptz not null default now(), primary key (cluster, coordinator, epoch, block));"
+    " insert into troth.register (begun_us, gtrid, participant, sites)"
+    "   values (1, 'rig.c1.1.1', 'payments', '');"
+    " insert into troth.installed (version) values (1), (2)";
 
-static void an_older_schema_is_refused_and_brought_up_to_date(void **state)
+static void older_schema(struct rig *rig, const char *schema, const char *complaint)
 {
-    struct rig *rig = *state;
     struct error error;
     const struct pg_config config = {.conninfo = rig->conninfo, .connections = 2};
+    int ups = rig->ups, downs = rig->downs;
     rig_stop(rig);
-    rig_sql(rig, schema_1);
+    rig_sql(rig, schema);
     assert_false(pg_check(&config, NULL, 0, &error));
-    assert_non_null(strstr(error.message, "has version 1, not 2"));
+    assert_non_null(strstr(error.message, complaint));
     assert_non_null(strstr(error.hint, "--install"));
     rig_start(rig, 2);
-    rig_until_count(rig, &rig->downs, 1, "the port refuses the database");
-    assert_non_null(strstr(rig->down_reason, "has version 1, not 2"));
+    rig_until_count(rig, &rig->downs, downs + 1, "the port refuses the database");
+    assert_non_null(strstr(rig->down_reason, complaint));
     assert_non_null(strstr(rig->down_reason, "--install"));
-    assert_int_equal(rig->ups, 1);
+    assert_int_equal(rig->ups, ups);
     assert_true(pg_install(&config, &error));
     assert_true(pg_check(&config, NULL, 0, &error));
     assert_string_equal(rig_sql(rig, "select string_agg(version::text, ' ' order by version)"
                                      " from troth.installed"),
-                        "1 2");
+                        "1 2 3");
     assert_string_equal(rig_sql(rig, "select kind from troth.barrier where gtrid = 'kept'"),
                         "one-phase");
-    rig_until_count(rig, &rig->ups, 2, "the port takes the database after that");
+    rig_until_count(rig, &rig->ups, ups + 1, "the port takes the database after that");
     assert_true(pg_install(&config, &error));
+}
+
+/* A step of a saga: its row has a result. */
+static void keeps_results(struct rig *rig)
+{
+    struct rig_answer answer = {.result_count = 1};
+    struct db_statement statement =
+        rig_plain("give", "update rig set n = n + 1 where id = 'a' returning n");
+    statement.shape = DB_ROW;
+    struct db_work work = rig_work_of(DB_ONE_PHASE, "rig.c1.7.1/give", &statement, 1);
+    work.keeps_result = true;
+    rig_work(rig, &work, &answer);
+    assert_int_equal(answer.outcome, DB_COMMITTED);
+    assert_string_equal(
+        rig_sql(rig, "select kind || result from troth.barrier where gtrid = 'rig.c1.7.1/give'"),
+        "done{\"n\":101}");
+}
+
+static void an_older_schema_is_refused_and_brought_up_to_date(void **state)
+{
+    struct rig *rig = *state;
+    older_schema(rig, schema_1, "has version 1, not 3");
+    keeps_results(rig);
+}
+
+static void the_schema_without_results_is_brought_up_to_date(void **state)
+{
+    struct rig *rig = *state;
+    older_schema(rig, schema_2, "has version 2, not 3");
+    assert_string_equal(rig_sql(rig, "select result is null from troth.barrier"), "t");
+    assert_string_equal(rig_sql(rig, "select gtrid from troth.register"), "rig.c1.1.1");
+    keeps_results(rig);
 }
 
 static void a_role_without_rights_is_told_what_it_needs(void **state)
@@ -214,6 +259,7 @@ int main(void)
         WITH_RIG(the_check_names_every_statement_that_the_server_refuses),
         WITH_RIG(the_check_refuses_a_newer_schema),
         WITH_RIG(an_older_schema_is_refused_and_brought_up_to_date),
+        WITH_RIG(the_schema_without_results_is_brought_up_to_date),
         WITH_RIG(a_role_without_rights_is_told_what_it_needs),
         cmocka_unit_test_setup_teardown(
             a_server_that_can_not_prepare_is_refused_with_the_setting_to_change, make_spare,
