@@ -19,9 +19,10 @@ static bool state_is(const Wire__SagaStepView *step, const char *state)
     return strcmp(step->state, state) == 0;
 }
 
-static void add_step(struct fold *fold, const Wire__SagaStepView *step)
+/* less: of the depth, what blocks that are not shown would take. */
+static void add_step(struct fold *fold, const Wire__SagaStepView *step, unsigned less)
 {
-    fold->lines[fold->count++] = (struct fold_line){.step = step, .depth = step->depth};
+    fold->lines[fold->count++] = (struct fold_line){.step = step, .depth = step->depth - less};
 }
 
 /* Where what is inside the block at `at` ends. */
@@ -88,40 +89,60 @@ static size_t count_items(const Wire__SagaView *saga, struct stretch inside, uns
     return count;
 }
 
-static void fold_stretch(struct fold *fold, const Wire__SagaView *saga, struct stretch stretch);
+/* The steps of an item stand in a block, which says nothing where it holds only one. */
+static bool is_wrapper(const Wire__SagaView *saga, struct stretch item)
+{
+    return item.end > item.begin + 1 && strncmp(saga->steps[item.begin]->path, "steps#", 6) == 0 &&
+           block_end(saga, item.begin + 1) == item.end;
+}
 
+static void fold_stretch(struct fold *fold, const Wire__SagaView *saga, struct stretch stretch,
+                         unsigned less);
+
+static void fold_item(struct fold *fold, const Wire__SagaView *saga, struct stretch item,
+                      unsigned less)
+{
+    bool wrapper = is_wrapper(saga, item);
+    item.begin += wrapper;
+    fold_stretch(fold, saga, item, less + wrapper);
+}
+
+/* folds: items of which one word says all are counted. */
 static void fold_items(struct fold *fold, const Wire__SagaView *saga, struct stretch inside,
-                       unsigned bracket)
+                       unsigned bracket, unsigned less, bool folds)
 {
     struct fold_line *open = NULL; /* what the next item may be counted with */
     for (size_t at = inside.begin; at < inside.end;) {
         struct stretch item = item_at(saga, at, inside.end, bracket);
-        const char *state = item_state(saga, item);
+        const char *state = folds ? item_state(saga, item) : NULL;
         at = item.end;
         if (!state) {
-            fold_stretch(fold, saga, item);
+            fold_item(fold, saga, item, less);
             open = NULL;
             continue;
         }
         if (!open || strcmp(open->state, state) != 0) {
             open = &fold->lines[fold->count++];
-            *open = (struct fold_line){.depth = saga->steps[item.begin]->depth, .state = state};
+            *open =
+                (struct fold_line){.depth = saga->steps[item.begin]->depth - less, .state = state};
         }
         open->count++;
     }
 }
 
-static void fold_stretch(struct fold *fold, const Wire__SagaView *saga, struct stretch stretch)
+static void fold_stretch(struct fold *fold, const Wire__SagaView *saga, struct stretch stretch,
+                         unsigned less)
 {
     for (size_t at = stretch.begin; at < stretch.end;) {
         const Wire__SagaStepView *step = saga->steps[at];
         struct stretch inside = {at + 1, block_end(saga, at)};
         unsigned bracket = bracket_count(step->path);
-        add_step(fold, step);
-        if (strcmp(step->type, "for_each") == 0 && count_items(saga, inside, bracket) > SHOWN_ITEMS)
-            fold_items(fold, saga, inside, bracket);
+        add_step(fold, step, less);
+        if (strcmp(step->type, "for_each") == 0)
+            fold_items(fold, saga, inside, bracket, less,
+                       !fold->all_items && count_items(saga, inside, bracket) > SHOWN_ITEMS);
         else
-            fold_stretch(fold, saga, inside);
+            fold_stretch(fold, saga, inside, less);
         at = inside.end;
     }
 }
@@ -129,13 +150,9 @@ static void fold_stretch(struct fold *fold, const Wire__SagaView *saga, struct s
 void fold_steps(struct fold *fold, const Wire__SagaView *saga, bool all_items)
 {
     /* No line stands for less than one step. */
-    *fold = (struct fold){.lines = xcalloc(saga->n_steps + 1, sizeof(fold->lines[0]))};
-    if (!all_items) {
-        fold_stretch(fold, saga, (struct stretch){0, saga->n_steps});
-        return;
-    }
-    for (size_t i = 0; i < saga->n_steps; i++)
-        add_step(fold, saga->steps[i]);
+    *fold = (struct fold){.lines = xcalloc(saga->n_steps + 1, sizeof(fold->lines[0])),
+                          .all_items = all_items};
+    fold_stretch(fold, saga, (struct stretch){0, saga->n_steps}, 0);
 }
 
 void fold_fini(struct fold *fold)

@@ -19,6 +19,7 @@ struct fold_line {
 struct fold {
     struct fold_line *lines;
     size_t count;
+    bool all_items;
 };
 
 /* all_items: nothing is folded. */

@@ -41,14 +41,16 @@ static const char *state_word(const Wire__SagaView *saga, const char *state)
     return saga_goes_back(saga) && strcmp(state, "waiting") == 0 ? "not begun" : state;
 }
 
-/* "parallel#4[3]" is told from others by its number, which says nothing to a person. */
+/* "parallel#4[3]" is told from others by its number, which says nothing to a person. The steps of
+ * an item of a for_each: "[3]". */
 static char *step_name(const Wire__SagaStepView *step)
 {
     const char *hash = strchr(step->path, '#');
     if (!hash)
         return escaped(step->path);
     const char *items = hash + strcspn(hash, "[");
-    char *name = xasprintf("%.*s%s", (int)(hash - step->path), step->path, items);
+    bool item = *items && strcmp(step->type, "steps") == 0;
+    char *name = xasprintf("%.*s%s", item ? 0 : (int)(hash - step->path), step->path, items);
     char *safe = escaped(name);
     free(name);
     return safe;

@@ -227,13 +227,43 @@ static void blocks_in_blocks_are_drawn(void **state)
     run_fini(&run);
 }
 
+static void items_of_several_steps_have_a_line_each(void **state)
+{
+    struct desk *desk = *state;
+    struct world world;
+    world_init(&world, desk);
+    add_step(&world, 1, "goods", "for_each", "running", "");
+    add_step(&world, 2, "steps#2[0]", "steps", "running", "");
+    add_step(&world, 3, "order[0]", "call", "done", "suppliers.order");
+    add_step(&world, 3, "choose#4[0]", "choose", "running", "");
+    add_step(&world, 4, "pay[0]", "call", "running", "payments.pay");
+    add_step(&world, 2, "steps#2[1]", "steps", "waiting", "");
+    add_step(&world, 3, "order[1]", "call", "waiting", "suppliers.order");
+    add_step(&world, 3, "choose#4[1]", "choose", "waiting", "");
+    add_step(&world, 4, "pay[1]", "call", "waiting", "payments.pay");
+    struct run run = ask(desk, WORDS("saga", "show", ID));
+    assert_string_equal(tree_of(&run),
+                        "  STEP             STATE    TRIES   TIME  WHAT\n"
+                        "  goods            running\n"
+                        "  \u251c\u2500 [0]           running\n"
+                        "  \u2502  \u251c\u2500 order[0]   done                   suppliers.order\n"
+                        "  \u2502  \u2514\u2500 choose[0]  running\n"
+                        "  \u2502     \u2514\u2500 pay[0]  running                payments.pay\n"
+                        "  \u2514\u2500 [1]           waiting\n"
+                        "     \u251c\u2500 order[1]   waiting                suppliers.order\n"
+                        "     \u2514\u2500 choose[1]  waiting\n"
+                        "        \u2514\u2500 pay[1]  waiting                payments.pay\n");
+    expect_narrow(&run);
+    run_fini(&run);
+}
+
 /* ---- pages and items ---------------------------------------------------------------------- */
 
-enum { ITEMS = 10000, PAGE_STEPS = 150 };
+enum { ITEMS = 10000, ROWS = 1 + 2 * ITEMS };
 
 struct pages {
     struct world world;
-    Wire__SagaStepView *steps; /* the block, then one for each item */
+    Wire__SagaStepView *steps; /* the for_each; then for each item the block and what is in it */
     char (*paths)[24];
     int queries;
 };
@@ -246,35 +276,42 @@ static const Wire__Answer *next_page(struct desk *desk, const Wire__Query *query
     if (query->what != WIRE__WHAT__SAGA)
         return NULL;
     while (*query->from && strcmp(pages->steps[from++].path, query->from) != 0)
-        assert_true(from <= ITEMS);
+        assert_true(from < ROWS);
     world->saga.n_steps = 0;
-    while (world->saga.n_steps < STEPS && from <= ITEMS)
+    while (world->saga.n_steps < STEPS && from < ROWS)
         world->step_list[world->saga.n_steps++] = &pages->steps[from++];
-    world->answer.more = ITEMS + 1 - from;
+    world->answer.more = ROWS - from;
     pages->queries++;
     return &world->answer;
+}
+
+static void item_init(struct pages *pages, int row, const char *name, const char *type)
+{
+    Wire__SagaStepView *step = &pages->steps[row];
+    int item = (row - 1) / 2;
+    wire__saga_step_view__init(step);
+    snprintf(pages->paths[row], sizeof(pages->paths[row]), "%s[%d]", name, item);
+    step->path = pages->paths[row];
+    step->depth = 2 - row % 2;
+    step->type = (char *)type;
+    step->state = (char *)(item < 8999 ? "done" : "waiting");
 }
 
 static void items_init(struct pages *pages, struct desk *desk)
 {
     world_init(&pages->world, desk);
     pages->queries = 0;
-    pages->steps = xcalloc(ITEMS + 1, sizeof(pages->steps[0]));
-    pages->paths = xcalloc(ITEMS + 1, sizeof(pages->paths[0]));
-    for (int i = 0; i <= ITEMS; i++) {
-        Wire__SagaStepView *step = &pages->steps[i];
-        wire__saga_step_view__init(step);
-        if (i == 0)
-            snprintf(pages->paths[i], sizeof(pages->paths[i]), "goods");
-        else
-            snprintf(pages->paths[i], sizeof(pages->paths[i]), "order[%d]", i - 1);
-        step->path = pages->paths[i];
-        step->depth = i > 0;
-        step->type = (char *)(i ? "call" : "for_each");
-        step->state = (char *)(i < 9000 ? "done" : "waiting");
-        step->what = (char *)(i ? "suppliers.order" : "");
-    }
+    pages->steps = xcalloc(ROWS, sizeof(pages->steps[0]));
+    pages->paths = xcalloc(ROWS, sizeof(pages->paths[0]));
+    wire__saga_step_view__init(&pages->steps[0]);
+    pages->steps[0].path = (char *)"goods";
+    pages->steps[0].type = (char *)"for_each";
     pages->steps[0].state = (char *)"running";
+    for (int row = 1; row < ROWS; row += 2) {
+        item_init(pages, row, "steps#2", "steps");
+        item_init(pages, row + 1, "order", "call");
+        pages->steps[row + 1].what = (char *)"suppliers.order";
+    }
     desk->pages = pages;
     desk->page = next_page;
 }
@@ -290,8 +327,9 @@ static void long_lists_of_items_are_folded(void **state)
     struct desk *desk = *state;
     struct pages pages;
     items_init(&pages, desk);
-    pages.steps[4].state = (char *)"running";
-    pages.steps[5].state = (char *)"retrying";
+    pages.steps[7].state = pages.steps[8].state = (char *)"running";
+    pages.steps[9].state = (char *)"running";
+    pages.steps[10].state = (char *)"retrying";
     struct run run = ask(desk, WORDS("saga", "show", ID));
     assert_code(run, 0);
     assert_string_equal(tree_of(&run),
@@ -302,7 +340,7 @@ static void long_lists_of_items_are_folded(void **state)
                         "  \u251c\u2500 order[4]  retrying                suppliers.order\n"
                         "  \u251c\u2500 \u2026 8,994 items done\n"
                         "  \u2514\u2500 \u2026 1,001 items waiting\n");
-    assert_int_equal(pages.queries, (ITEMS + 1 + STEPS - 1) / STEPS);
+    assert_int_equal(pages.queries, (ROWS + STEPS - 1) / STEPS);
     expect_narrow(&run);
     run_fini(&run);
     run = ask(desk, WORDS("saga", "show", ID, "--items"));
@@ -326,6 +364,7 @@ int main(int argc, char **argv)
         TEST(a_signal_that_is_waited_for_is_named),
         TEST(other_sagas_and_transactions_are_named),
         TEST(blocks_in_blocks_are_drawn),
+        TEST(items_of_several_steps_have_a_line_each),
         TEST(long_lists_of_items_are_folded),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
