@@ -61,9 +61,18 @@ static void read_timeouts(struct yaml *yaml, const struct yaml_node *map, struct
     config->heartbeat_us = read_duration(yaml, map, "heartbeat", &heartbeat_range, heartbeat_us);
 }
 
+static void read_sagas(struct yaml *yaml, const struct yaml_node *node, struct config *config)
+{
+    const char *folder = yaml_string(yaml, node, NULL);
+    if (folder && !folder[0])
+        yaml_mistake(yaml, node, "sagas: empty; name the folder of the sagas' definitions");
+    if (folder)
+        config->sagas = xstrdup(folder);
+}
+
 static void read_all(struct yaml *yaml, struct config *config)
 {
-    static const char *const keys[] = {"cluster",  "coordinator", "listen",   "journal",
+    static const char *const keys[] = {"cluster",  "coordinator", "listen",   "journal", "sagas",
                                        "timeouts", "log",         "security", NULL};
     const struct yaml_node *root = yaml_root(yaml);
     if (!yaml_map(yaml, root, keys))
@@ -74,6 +83,7 @@ static void read_all(struct yaml *yaml, struct config *config)
     if (listen)
         config->listen = xstrdup(listen);
     read_journal(yaml, yaml_need(yaml, root, "journal"), config);
+    read_sagas(yaml, yaml_get(root, "sagas"), config);
     read_timeouts(yaml, yaml_get(root, "timeouts"), config);
     config->log = settings_log(yaml, yaml_get(root, "log"));
     settings_security(yaml, root);
@@ -99,5 +109,6 @@ void config_fini(struct config *config)
     free(config->coordinator);
     free(config->listen);
     free(config->journal_directory);
+    free(config->sagas);
     *config = (struct config){0};
 }

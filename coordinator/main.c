@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "coordinator/config.h"
+#include "coordinator/definition_files.h"
 #include "coordinator/server.h"
 #include "core/limits.h"
 #include "io/crash.h"
@@ -24,6 +25,7 @@ struct daemon {
     struct nano *nano;
     struct file_journal *journal;
     struct server *server;
+    struct folder *sagas;
     uint64_t replayed;
     uint64_t facts_due_us;
     uint64_t stop_by_us; /* 0: not stopping */
@@ -37,13 +39,14 @@ static const char help[] =
     "the decisions in its journal, and goes on with them after a crash.\n"
     "\n"
     "  --config FILE    the configuration; config/trothd.yaml shows every key\n"
-    "  --check-config   read it, say what is wrong, and end\n"
+    "  --check-config   read it, and the sagas of the folder that it names, say what is\n"
+    "                   wrong, and end\n"
     "  -h, --help       this text\n"
     "  --version\n"
     "\n"
     "SIGTERM: takes no new transactions, decides and answers those that run, and ends\n"
     "with 0. What is decided and not yet applied everywhere goes on after the next\n"
-    "start.\n"
+    "start; sagas that run go on then, too.\n"
     "Exit codes: 0 ended as asked, 1 failed, 2 wrong usage or a bad file.\n";
 
 static int complain(const struct error *error, int code)
@@ -78,6 +81,11 @@ static void on_stop(void *self)
               server_undecided(daemon->server));
     daemon->stop_by_us = now_us(daemon) + daemon->config.transaction_timeout_us;
     server_drain(daemon->server);
+}
+
+static void on_sagas(void *self, const struct folder_files *files)
+{
+    definition_files_changed(((struct daemon *)self)->server, files);
 }
 
 static void tell_facts(struct daemon *daemon, uint64_t now)
@@ -128,7 +136,8 @@ static bool open_all(struct daemon *daemon, struct error *error)
                                    .coordinator = config->coordinator,
                                    .transaction_timeout_us = config->transaction_timeout_us,
                                    .heartbeat_us = config->heartbeat_us,
-                                   .retain_us = config->retain_us};
+                                   .retain_us = config->retain_us,
+                                   .loader = definition_files_loader()};
     daemon->loop = loop_new();
     daemon->nano =
         nano_listen(daemon->loop, config->listen, LIMIT_AGENT_FRAME_BYTES, &nano_events, error);
@@ -140,6 +149,9 @@ static bool open_all(struct daemon *daemon, struct error *error)
         return false;
     log_write(LOG_INFO, "journal %s: %" PRIu64 " records read", config->journal_directory,
               daemon->replayed);
+    if (config->sagas)
+        daemon->sagas = folder_watch(daemon->loop, config->sagas, LIMIT_SAGA_DEFINITION_BYTES,
+                                     &(struct folder_events){daemon, on_sagas});
     server_start(daemon->server, file_journal_port(daemon->journal));
     loop_on_settle(daemon->loop, settle, daemon);
     loop_on_stop(daemon->loop, on_stop, daemon);
@@ -148,6 +160,7 @@ static bool open_all(struct daemon *daemon, struct error *error)
 
 static void close_all(struct daemon *daemon)
 {
+    folder_free(daemon->sagas);
     if (daemon->nano)
         nano_close(daemon->nano, linger_ms);
     if (daemon->journal)
@@ -223,7 +236,10 @@ int main(int count, char **arguments)
     if (!config_load(path, &daemon.config, &error))
         return complain(&error, EXIT_USAGE);
     int code = EXIT_SUCCESS;
-    if (action == CHECK_CONFIG)
+    if (action == CHECK_CONFIG && daemon.config.sagas &&
+        !definition_files_check(daemon.config.sagas, &error))
+        code = complain(&error, EXIT_USAGE);
+    else if (action == CHECK_CONFIG)
         printf("%s: good\n", path);
     else
         code = run(&daemon);

@@ -1,7 +1,8 @@
 /* What the files of the runner share: server.c (life, time, sessions), submit.c (new work),
  * carry.c (the actions of the machine), votes.c (what participants send), sites.c (the registers
  * of three-phase commit), answers.c (outcomes), tasks.c and groups.c (steps of sagas), records.c
- * (what goes into the journal), replay.c (what comes out of it). */
+ * (what goes into the journal), replay.c (what comes out of it). What runs
+ * sagas is in sagas.h. */
 #ifndef TROTH_COORDINATOR_PARTS_H
 #define TROTH_COORDINATOR_PARTS_H
 
@@ -9,6 +10,7 @@
 #include "coordinator/keys.h"
 #include "coordinator/participants.h"
 #include "coordinator/recovery.h"
+#include "coordinator/sagas.h"
 #include "coordinator/server.h"
 #include "coordinator/task.h"
 #include "coordinator/tx.h"
@@ -22,6 +24,7 @@ struct guest {
     struct peer *peer;
     struct participant *participant; /* NULL: a client */
     struct list waiters;
+    struct list saga_waiters; /* struct saga_waiter */
 };
 
 struct server {
@@ -52,6 +55,8 @@ struct server {
     struct timers timers;
     struct timer housekeeping;
     struct timers rounds; /* of struct tx_sites */
+
+    struct sagas sagas;
 
     const Wire__Submit *submitting; /* during the step of EVENT_SUBMITTED */
 
@@ -158,6 +163,7 @@ void server_answer_key(struct server *server, const struct asker *asker, const s
 void problem_view(const struct problem *problem, Wire__Problem *out);
 
 /* records.c. Each returns the position. */
+uint64_t server_append(struct server *server, const Journal__Record *record, bool urgent);
 uint64_t server_append_started(struct server *server);
 uint64_t server_append_stopped(struct server *server);
 uint64_t server_append_committed(struct server *server, struct tx *tx);
@@ -168,7 +174,9 @@ uint64_t server_append_ended(struct server *server, struct tx *tx);
 uint64_t server_append_hazard(struct server *server, struct tx *tx, int index);
 void server_checkpoint(struct server *server);
 
-/* replay.c: lists a branch as a hazard whose transaction is over; it is the last one of what is
+/* replay.c. Says what can't be in a journal; false. */
+bool server_senseless(struct error *error, const char *what);
+/* Lists a branch as a hazard whose transaction is over; it is the last one of what is
  * listed now under that id. */
 struct tx *server_relist(struct server *server, struct txid id, uint32_t number,
                          struct participant *participant, bool commit, const char *reason);

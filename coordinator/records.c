@@ -7,7 +7,7 @@
 #include "core/crash.h"
 #include "core/planted.h"
 
-static uint64_t append(struct server *server, const Journal__Record *record, bool urgent)
+uint64_t server_append(struct server *server, const Journal__Record *record, bool urgent)
 {
     CHECK(!server->replaying);
     size_t size = journal__record__get_packed_size(record);
@@ -33,7 +33,7 @@ uint64_t server_append_started(struct server *server)
     started.software = (char *)"troth " TROTH_VERSION;
     record.body_case = JOURNAL__RECORD__BODY_STARTED;
     record.started = &started;
-    return append(server, &record, true);
+    return server_append(server, &record, true);
 }
 
 uint64_t server_append_stopped(struct server *server)
@@ -43,7 +43,7 @@ uint64_t server_append_stopped(struct server *server)
     stopped.at_us = wall_us(server);
     record.body_case = JOURNAL__RECORD__BODY_STOPPED;
     record.stopped = &stopped;
-    return append(server, &record, true);
+    return server_append(server, &record, true);
 }
 
 static void key_record(const struct key *key, Journal__Key *out)
@@ -98,7 +98,7 @@ uint64_t server_append_committed(struct server *server, struct tx *tx)
     draft_commit(tx, tx->decided_us, &draft);
     record.body_case = JOURNAL__RECORD__BODY_COMMITTED;
     record.committed = &draft.committed;
-    return append(server, &record, true);
+    return server_append(server, &record, true);
 }
 
 static void draft_register(const struct tx *tx, Journal__Register *out)
@@ -135,7 +135,7 @@ uint64_t server_append_proposed(struct server *server, struct tx *tx)
     }
     record.body_case = JOURNAL__RECORD__BODY_PROPOSED;
     record.proposed = &proposed;
-    return append(server, &record, true);
+    return server_append(server, &record, true);
 }
 
 uint64_t server_append_register(struct server *server, struct tx *tx)
@@ -145,7 +145,7 @@ uint64_t server_append_register(struct server *server, struct tx *tx)
     draft_register(tx, &body);
     record.body_case = JOURNAL__RECORD__BODY_REGISTERED;
     record.registered = &body;
-    return append(server, &record, true);
+    return server_append(server, &record, true);
 }
 
 uint64_t server_append_decided(struct server *server, struct tx *tx)
@@ -158,7 +158,7 @@ uint64_t server_append_decided(struct server *server, struct tx *tx)
     decided.at_us = wall_us(server);
     record.body_case = JOURNAL__RECORD__BODY_DECIDED;
     record.decided = &decided;
-    return append(server, &record, false);
+    return server_append(server, &record, false);
 }
 
 uint64_t server_append_ended(struct server *server, struct tx *tx)
@@ -170,7 +170,7 @@ uint64_t server_append_ended(struct server *server, struct tx *tx)
     ended.at_us = wall_us(server);
     record.body_case = JOURNAL__RECORD__BODY_ENDED;
     record.ended = &ended;
-    return append(server, &record, false);
+    return server_append(server, &record, false);
 }
 
 uint64_t server_append_hazard(struct server *server, struct tx *tx, int index)
@@ -188,7 +188,7 @@ uint64_t server_append_hazard(struct server *server, struct tx *tx, int index)
     hazard.at_us = wall_us(server);
     record.body_case = JOURNAL__RECORD__BODY_HAZARD;
     record.hazard = &hazard;
-    return append(server, &record, true);
+    return server_append(server, &record, true);
 }
 
 static void append_low_water(struct server *server)
@@ -199,7 +199,7 @@ static void append_low_water(struct server *server)
     low_water.seq = server->recovery.low_water.seq;
     record.body_case = JOURNAL__RECORD__BODY_LOW_WATER;
     record.low_water = &low_water;
-    append(server, &record, true);
+    server_append(server, &record, true);
 }
 
 static void append_retained(struct server *server)
@@ -215,7 +215,7 @@ static void append_retained(struct server *server)
         retained.last_us = block->last_us;
         record.body_case = JOURNAL__RECORD__BODY_RETAINED;
         record.retained = &retained;
-        append(server, &record, true);
+        server_append(server, &record, true);
     }
 }
 
@@ -233,7 +233,7 @@ static void append_epochs(struct server *server)
         started.coordinator = server->coordinator;
         record.body_case = JOURNAL__RECORD__BODY_STARTED;
         record.started = &started;
-        append(server, &record, true);
+        server_append(server, &record, true);
     }
 }
 
@@ -268,7 +268,7 @@ static void append_keys(struct server *server, const struct list *head)
         body.at_us = key->at_us;
         record.body_case = JOURNAL__RECORD__BODY_KEY;
         record.key = &body;
-        append(server, &record, true);
+        server_append(server, &record, true);
     }
 }
 
@@ -288,5 +288,6 @@ void server_checkpoint(struct server *server)
         append_live(server);
     append_keys(server, &server->keys.aged);
     append_keys(server, &server->keys.of_steps);
+    sagas_checkpoint(server);
     server->journal.checkpoint_end(server->journal.self);
 }

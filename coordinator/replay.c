@@ -9,7 +9,7 @@
 #include "core/check.h"
 #include "core/planted.h"
 
-static bool senseless(struct error *error, const char *what)
+bool server_senseless(struct error *error, const char *what)
 {
     error_set(error, ERROR_CORRUPT, "the journal holds a record that makes no sense here");
     error_detail(error, "%s", what);
@@ -36,12 +36,12 @@ static bool replay_started(struct server *server, const Journal__Started *starte
 static struct participant *meet(struct server *server, const char *name, struct error *error)
 {
     if (!name_valid(name)) {
-        senseless(error, "a participant without a valid name");
+        server_senseless(error, "a participant without a valid name");
         return NULL;
     }
     struct participant *participant = participants_meet(&server->participants, name);
     if (!participant)
-        senseless(error, "more participants than a coordinator can have");
+        server_senseless(error, "more participants than a coordinator can have");
     return participant;
 }
 
@@ -52,7 +52,7 @@ static bool replay_key(struct server *server, const Journal__Key *record, struct
         return true;
     struct key *older = keys_find(&server->keys, record->key);
     if (record->fingerprint.len != FINGERPRINT_BYTES || (older && older->tx))
-        return senseless(error, "an idempotency key twice, or without its fingerprint");
+        return server_senseless(error, "an idempotency key twice, or without its fingerprint");
     /* It had expired when it was taken again; the journal keeps no record of that. */
     if (older)
         keys_remove(&server->keys, older);
@@ -83,7 +83,7 @@ static bool replay_committed(struct server *server, const Journal__Committed *co
 {
     struct txid id = {committed->epoch, committed->seq};
     if (!server->named || !sound_branches(committed) || server_find(server, id))
-        return senseless(error, "a commit that can't be: twice, nobody's or malformed");
+        return server_senseless(error, "a commit that can't be: twice, nobody's or malformed");
     if (PLANTED(NO_RECOVERY))
         return true;
     int count = (int)committed->n_branches;
@@ -184,11 +184,11 @@ static bool replay_proposed(struct server *server, const Journal__Proposed *prop
 {
     struct register_state own;
     if (!server->named || !sound_proposal(proposed, &own))
-        return senseless(error, "a proposal that can't be: nobody's or malformed");
+        return server_senseless(error, "a proposal that can't be: nobody's or malformed");
     const Journal__Committed *proposal = proposed->proposal;
     struct txid id = {proposal->epoch, proposal->seq};
     if (server_find(server, id))
-        return senseless(error, "a proposal of what is there already");
+        return server_senseless(error, "a proposal of what is there already");
     if (PLANTED(PRESUME_ABORT_OF_PROPOSED))
         return true;
     int count = (int)proposed->n_sites;
@@ -220,7 +220,7 @@ static struct tx *find_proposed(struct server *server, struct txid id)
 static bool not_proposed(struct error *error)
 {
     return PLANTED(PRESUME_ABORT_OF_PROPOSED) || PLANTED(CHECKPOINT_DROPS_LIVE) ||
-           senseless(error, "the register or the decision of what was not proposed");
+           server_senseless(error, "the register or the decision of what was not proposed");
 }
 
 static bool replay_register(struct server *server, const Journal__Register *record,
@@ -233,7 +233,7 @@ static bool replay_register(struct server *server, const Journal__Register *reco
     if (!take_register(record, &event.state) ||
         ballot_compare(event.state.promised, tx->machine.own.promised) < 0 ||
         ballot_compare(event.state.accepted, tx->machine.own.accepted) < 0)
-        return senseless(error, "a register that can't be, or that forgot a promise");
+        return server_senseless(error, "a register that can't be, or that forgot a promise");
     return server_step(server, tx, &event);
 }
 
@@ -263,7 +263,7 @@ static bool replay_ended(struct server *server, const Journal__Ended *ended, str
     if (!tx || !tx->machine.committed)
         return PLANTED(NO_RECOVERY) || PLANTED(CHECKPOINT_DROPS_LIVE) ||
                PLANTED(PRESUME_ABORT_OF_PROPOSED) ||
-               senseless(error, "the end of a transaction that was never committed");
+               server_senseless(error, "the end of a transaction that was never committed");
     if (tx->key)
         keys_settle(&server->keys, tx->key, ended->at_us);
     server_unlist(server, tx);
@@ -322,7 +322,7 @@ static bool replay_hazard(struct server *server, const Journal__Hazard *hazard, 
     if (!participant)
         return false;
     if (hazard->branch >= LIMIT_BRANCHES)
-        return senseless(error, "a hazard of a branch that can't be");
+        return server_senseless(error, "a hazard of a branch that can't be");
     if (!tx || (tx->hazard_only && tx_branch_index(tx, hazard->branch) < 0)) {
         tx = server_relist(server, id, hazard->branch, participant, hazard->commit, hazard->reason);
         tx->begun_us = tx->decided_us = hazard->at_us;
@@ -333,7 +333,7 @@ static bool replay_hazard(struct server *server, const Journal__Hazard *hazard, 
         .type = EVENT_FINISHED, .branch = index, .commit = hazard->commit, .hazard = true};
     tx_hazard(tx, participant, hazard->reason);
     if (index < 0 || !server_step(server, tx, &event))
-        return senseless(error, "a hazard of a branch that was not owed anything");
+        return server_senseless(error, "a hazard of a branch that was not owed anything");
     return true;
 }
 
@@ -360,7 +360,7 @@ static bool replay_record(struct server *server, const Journal__Record *record, 
         return retained_restore(&server->recovery.retained, record->retained->epoch,
                                 record->retained->first, record->retained->bits.data,
                                 record->retained->bits.len, record->retained->last_us) ||
-               senseless(error, "a block of retained commits of a wrong size or place");
+               server_senseless(error, "a block of retained commits of a wrong size or place");
     case JOURNAL__RECORD__BODY_LOW_WATER:
         recovery_low_water(&server->recovery,
                            (struct txid){record->low_water->epoch, record->low_water->seq});
@@ -369,8 +369,16 @@ static bool replay_record(struct server *server, const Journal__Record *record, 
         return replay_key(server, record->key, NULL,
                           (struct txid){record->key->epoch, record->key->seq}, record->key->at_us,
                           error);
+    case JOURNAL__RECORD__BODY_SAGA_DEFINITION:
+        return sagas_replay_definition(server, record->saga_definition, error);
+    case JOURNAL__RECORD__BODY_SAGA_BEGAN:
+        return sagas_replay_began(server, record->saga_began, error);
+    case JOURNAL__RECORD__BODY_SAGA_EVENT:
+        return sagas_replay_event(server, record->saga_event, error);
+    case JOURNAL__RECORD__BODY_SAGA_KEPT:
+        return sagas_replay_kept(server, record->saga_kept, error);
     default:
-        return senseless(error, "its kind is unknown: a later version may have written it");
+        return server_senseless(error, "its kind is unknown: a later version may have written it");
     }
 }
 
@@ -379,8 +387,8 @@ bool server_replay(struct server *server, const void *record, size_t size, struc
     CHECK(!server->ready && server->started_position == 0);
     Journal__Record *unpacked = journal__record__unpack(&server->arena.allocator, size, record);
     server->replaying = true;
-    bool fine =
-        unpacked ? replay_record(server, unpacked, error) : senseless(error, "it can't be read");
+    bool fine = unpacked ? replay_record(server, unpacked, error)
+                         : server_senseless(error, "it can't be read");
     server->replaying = false;
     arena_reset(&server->arena);
     return fine;

@@ -67,6 +67,7 @@ static void up(void *self, struct peer *peer)
     struct guest *guest = xcalloc(1, sizeof(*guest));
     guest->peer = peer;
     list_init(&guest->waiters);
+    list_init(&guest->saga_waiters);
     peer_attach(peer, guest);
     if (peer_role(peer) != WIRE__ROLE__PARTICIPANT)
         return;
@@ -93,6 +94,7 @@ static void down(void *self, struct peer *peer, const char *reason)
     peer_attach(peer, NULL);
     while (!list_empty(&guest->waiters))
         server_stop_waiting(server, CONTAINER(guest->waiters.next, struct waiter, in_guest));
+    sagas_guest_gone(server, guest);
     struct participant *participant = guest->participant;
     if (participant && participant->peer == peer) {
         host_log(&server->host, LOG_WARNING, "participant %s is gone: %s", participant->name,
@@ -113,6 +115,12 @@ static void message_of_client(struct server *server, struct guest *guest,
         server_submit(server, guest, message->submit);
     else if (message->body_case == WIRE__MESSAGE__BODY_QUERY)
         server_query(server, guest, message->query);
+    else if (message->body_case == WIRE__MESSAGE__BODY_START_SAGA &&
+             peer_role(guest->peer) != WIRE__ROLE__OBSERVER)
+        server_start_saga(server, guest, message->start_saga);
+    else if (message->body_case == WIRE__MESSAGE__BODY_SAGA_ORDER &&
+             peer_role(guest->peer) != WIRE__ROLE__OBSERVER)
+        server_order_saga(server, guest, message->saga_order);
     else
         peer_close(guest->peer, "a message that a client of this role may not send");
 }
@@ -201,6 +209,7 @@ struct server *server_new(const struct server_config *config, const struct host_
     participants_init(&server->participants);
     keys_init(&server->keys);
     history_init(&server->history);
+    sagas_init(server);
     arena_init(&server->arena, ARENA_BYTES);
     struct transport_config transport = {.acceptor = true,
                                          .cluster = server->cluster,
@@ -236,6 +245,7 @@ void server_free(struct server *server)
 {
     if (!server)
         return;
+    sagas_fini(server);
     free_live(server);
     free_guests(server);
     transport_free(server->transport);
@@ -282,6 +292,7 @@ static void keep_house(struct server *server, uint64_t now_us)
     recovery_forget(&server->recovery, wall_us, server->config.retain_us, memory_floor(server));
     if (server->config.retain_us < INT64_MAX)
         keys_expire(&server->keys, wall_us - (int64_t)server->config.retain_us);
+    sagas_keep_house(server);
     flush_settled(server);
     timers_set(&server->timers, &server->housekeeping, now_us + HOUSEKEEPING_US);
 }
@@ -351,6 +362,7 @@ void server_durable(struct server *server, uint64_t position)
          * twice. */
         server->ready = true;
         transport_open(server->transport, server->recovery.epoch);
+        sagas_started(server);
     }
     while (!list_empty(&server->awaited)) {
         struct tx *tx = CONTAINER(server->awaited.next, struct tx, durable);
@@ -359,6 +371,7 @@ void server_durable(struct server *server, uint64_t position)
         list_remove(&tx->durable);
         record_durable(server, tx);
     }
+    sagas_durable(server);
 }
 
 static void pass_deadline(struct server *server, struct tx *tx)
@@ -401,14 +414,17 @@ static void run_rounds(struct server *server)
 static void stop_when_quiet(struct server *server)
 {
     if (server->draining && server->stopped_position == 0 && server->ready &&
-        server->undecided == 0 && server->waiting == 0)
+        server->undecided == 0 && server->waiting == 0) {
+        sagas_send_home(server);
         server->stopped_position = server_append_stopped(server);
+    }
 }
 
 uint64_t server_settle(struct server *server)
 {
     run_timers(server);
     run_rounds(server);
+    uint64_t saga_us = sagas_settle(server);
     if (server->ready && server->journal.checkpoint_due(server->journal.self))
         server_checkpoint(server);
     stop_when_quiet(server);
@@ -418,7 +434,13 @@ uint64_t server_settle(struct server *server)
     CRASH_POINT("coordinator.settled");
     uint64_t timer_us = timers_next(&server->timers), round_us = timers_next(&server->rounds);
     next_us = timer_us < next_us ? timer_us : next_us;
+    next_us = saga_us < next_us ? saga_us : next_us;
     return round_us < next_us ? round_us : next_us;
+}
+
+int server_define(struct server *server, const struct server_definition *definitions, int count)
+{
+    return definitions_set(&server->sagas.definitions, definitions, count, &server->host);
 }
 
 void server_facts(struct server *server, const struct server_host_facts *facts)

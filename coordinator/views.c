@@ -1,11 +1,11 @@
-/* The answers to queries: what a person sees of the coordinator. Everything that a view points to
- * that does not live in the server comes from one arena, freed when the answer is sent. */
+/* The answers to queries: what a person sees of the coordinator. */
+#include "coordinator/views.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/parts.h"
 #include "core/check.h"
 
 enum {
@@ -15,17 +15,23 @@ enum {
     ANSWER_OVERHEAD_BYTES = 1024,
 };
 
-struct draft {
-    struct server *server;
-    Wire__Answer answer;
-    struct arena arena;
-    size_t bytes; /* of the rows so far */
-    size_t room;  /* rows that the arrays hold */
-};
-
-static void *take(struct draft *draft, size_t size)
+void *draft_take(struct draft *draft, size_t size)
 {
     return draft->arena.allocator.alloc(draft->arena.allocator.allocator_data, size);
+}
+
+bool draft_fits(struct draft *draft, size_t size)
+{
+    size += 8; /* its tag and its size */
+    if (draft->bytes + size > LIMIT_MESSAGE_BYTES)
+        return false;
+    draft->bytes += size;
+    return true;
+}
+
+size_t draft_rows(const Wire__Query *query)
+{
+    return query->limit ? query->limit : DEFAULT_ROWS;
 }
 
 static char *or_empty(char *text)
@@ -55,7 +61,7 @@ static bool in_doubt(const struct tx *tx)
 static void view_operations(struct draft *draft, const struct tx *tx, int index,
                             Wire__BranchView *view)
 {
-    view->operations = take(draft, sizeof(char *) * (size_t)(tx->call_count + 1));
+    view->operations = draft_take(draft, sizeof(char *) * (size_t)(tx->call_count + 1));
     for (int i = 0; i < tx->call_count; i++) {
         if (tx->calls[i].branch == index)
             view->operations[view->n_operations++] = tx->calls[i].operation;
@@ -64,7 +70,7 @@ static void view_operations(struct draft *draft, const struct tx *tx, int index,
 
 static Wire__Problem *view_problem(struct draft *draft, const struct problem *problem)
 {
-    Wire__Problem *view = take(draft, sizeof(*view));
+    Wire__Problem *view = draft_take(draft, sizeof(*view));
     problem_view(problem, view);
     return view;
 }
@@ -73,12 +79,12 @@ static Wire__BranchView *view_branch(struct draft *draft, const struct tx *tx, i
 {
     const struct server *server = draft->server;
     const struct tx_branch *branch = &tx->branches[index];
-    Wire__BranchView *view = take(draft, sizeof(*view));
+    Wire__BranchView *view = draft_take(draft, sizeof(*view));
     wire__branch_view__init(view);
     view->participant = branch->participant->name;
     view->state = (char *)branch_state_name(tx->machine.branches[index].state);
     view->xid = branch->xid;
-    view->gid = take(draft, sizeof(gid_text));
+    view->gid = draft_take(draft, sizeof(gid_text));
     gid_format(view->gid, server->cluster, server->coordinator, tx->id, branch->number);
     if (tx->problem && tx->problem->participant == branch->participant)
         view->problem = view_problem(draft, tx->problem);
@@ -107,7 +113,7 @@ static const char *phase_word(const struct transaction *machine)
 
 static Wire__Ballot *view_ballot(struct draft *draft, struct ballot ballot)
 {
-    Wire__Ballot *view = take(draft, sizeof(*view));
+    Wire__Ballot *view = draft_take(draft, sizeof(*view));
     wire__ballot__init(view);
     view->round = ballot.round;
     view->site = ballot.site;
@@ -128,7 +134,7 @@ static void view_register(struct draft *draft, const struct register_state *stat
 
 static Wire__SiteView *view_site(struct draft *draft, const struct tx *tx, int site)
 {
-    Wire__SiteView *view = take(draft, sizeof(*view));
+    Wire__SiteView *view = draft_take(draft, sizeof(*view));
     wire__site_view__init(view);
     view->site = (uint32_t)site;
     if (site == 0) {
@@ -175,7 +181,7 @@ static char *view_waits_for(struct draft *draft, const struct tx *tx)
         return (char *)"";
     if (proposer->phase == PROPOSER_OUTBID)
         return (char *)"a new round: another site was ahead";
-    char *text = take(draft, WAITS_FOR_BYTES);
+    char *text = draft_take(draft, WAITS_FOR_BYTES);
     int granted = proposer_granted(proposer);
     snprintf(text, WAITS_FOR_BYTES, "a majority: %d of %d sites %s answered", granted,
              proposer->sites, granted == 1 ? "has" : "have");
@@ -188,7 +194,7 @@ static void view_three_phase(struct draft *draft, const struct tx *tx, Wire__Tra
     view->phase = (char *)phase_word(&tx->machine);
     view->terminator = view_terminator(draft, tx);
     view->waits_for = view_waits_for(draft, tx);
-    view->sites = take(draft, sizeof(*view->sites) * (size_t)(tx->machine.branch_count + 1));
+    view->sites = draft_take(draft, sizeof(*view->sites) * (size_t)(tx->machine.branch_count + 1));
     for (int i = 0; i <= tx->machine.branch_count; i++)
         view->sites[view->n_sites++] = view_site(draft, tx, i);
 }
@@ -196,9 +202,9 @@ static void view_three_phase(struct draft *draft, const struct tx *tx, Wire__Tra
 static Wire__TransactionView *view_transaction(struct draft *draft, const struct tx *tx)
 {
     const struct server *server = draft->server;
-    Wire__TransactionView *view = take(draft, sizeof(*view));
+    Wire__TransactionView *view = draft_take(draft, sizeof(*view));
     wire__transaction_view__init(view);
-    view->gtrid = take(draft, sizeof(gtrid_text));
+    view->gtrid = draft_take(draft, sizeof(gtrid_text));
     gtrid_format(view->gtrid, server->cluster, server->coordinator, tx->id);
     view->state = (char *)tx_state_word(tx);
     view->begun_us = tx->begun_us;
@@ -212,7 +218,8 @@ static Wire__TransactionView *view_transaction(struct draft *draft, const struct
     view->in_doubt = in_doubt(tx);
     if (tx->problem)
         view->problem = view_problem(draft, tx->problem);
-    view->branches = take(draft, sizeof(*view->branches) * (size_t)(tx->machine.branch_count + 1));
+    view->branches =
+        draft_take(draft, sizeof(*view->branches) * (size_t)(tx->machine.branch_count + 1));
     for (int i = 0; i < tx->machine.branch_count; i++)
         view->branches[view->n_branches++] = view_branch(draft, tx, i);
     if (tx->sites)
@@ -246,31 +253,29 @@ static void add_transactions(struct draft *draft, const Wire__Query *query, cons
             continue;
         }
         Wire__TransactionView *view = view_transaction(draft, tx);
-        size_t size = wire__transaction_view__get_packed_size(view) + 8;
-        if (draft->bytes + size > LIMIT_MESSAGE_BYTES) {
+        if (!draft_fits(draft, wire__transaction_view__get_packed_size(view))) {
             answer->more++;
             continue;
         }
-        draft->bytes += size;
         answer->transactions[answer->n_transactions++] = view;
     }
 }
 
 static void answer_transactions(struct draft *draft, const Wire__Query *query)
 {
-    draft->room = query->limit ? query->limit : DEFAULT_ROWS;
+    draft->room = draft_rows(query);
     size_t most = draft->server->live.count + draft->server->history.map.count;
     if (draft->room > most)
         draft->room = most;
-    draft->answer.transactions = take(draft, sizeof(void *) * (draft->room + 1));
+    draft->answer.transactions = draft_take(draft, sizeof(void *) * (draft->room + 1));
     add_transactions(draft, query, &draft->server->all);
     if (!query->in_doubt)
         add_transactions(draft, query, &draft->server->history.all);
 }
 
-static void fail(struct draft *draft, const char *code, const char *message, const char *hint)
+void draft_fail(struct draft *draft, const char *code, const char *message, const char *hint)
 {
-    Wire__Problem *problem = take(draft, sizeof(*problem));
+    Wire__Problem *problem = draft_take(draft, sizeof(*problem));
     wire__problem__init(problem);
     problem->code = (char *)code;
     problem->message = (char *)message;
@@ -283,22 +288,24 @@ static void answer_forgotten(struct draft *draft, const struct gid *gid)
 {
     switch (recovery_judge(&draft->server->recovery, gid->tx, PRESENCE_NONE)) {
     case VERDICT_IS_COMMIT: {
-        Wire__TransactionView *view = take(draft, sizeof(*view));
+        Wire__TransactionView *view = draft_take(draft, sizeof(*view));
         wire__transaction_view__init(view);
-        view->gtrid = take(draft, sizeof(gtrid_text));
+        view->gtrid = draft_take(draft, sizeof(gtrid_text));
         gtrid_format(view->gtrid, gid->cluster, gid->coordinator, gid->tx);
         view->state = (char *)"applied";
-        draft->answer.transactions = take(draft, sizeof(view));
+        draft->answer.transactions = draft_take(draft, sizeof(view));
         draft->answer.transactions[draft->answer.n_transactions++] = view;
         return;
     }
     case VERDICT_IS_ABORT:
-        fail(draft, "unknown", "the coordinator remembers no such transaction",
-             "it was not committed by two or three phases: a branch of it that asks is told abort");
+        draft_fail(
+            draft, "unknown", "the coordinator remembers no such transaction",
+            "it was not committed by two or three phases: a branch of it that asks is told abort");
         return;
     default:
-        fail(draft, "unknown", "the transaction is beyond what the coordinator's journal knows",
-             "a branch of it that asks is held for an operator, never presumed aborted");
+        draft_fail(draft, "unknown",
+                   "the transaction is beyond what the coordinator's journal knows",
+                   "a branch of it that asks is held for an operator, never presumed aborted");
         return;
     }
 }
@@ -308,14 +315,14 @@ static void answer_transaction(struct draft *draft, const Wire__Query *query)
     struct server *server = draft->server;
     struct gid gid;
     if (!gtrid_parse(query->gtrid, &gid) && !gid_parse(query->gtrid, &gid)) {
-        fail(draft, "bad_request", "this is not the id of a transaction",
-             "it looks like CLUSTER.COORDINATOR.EPOCH.SEQ: see `troth tx list`");
+        draft_fail(draft, "bad_request", "this is not the id of a transaction",
+                   "it looks like CLUSTER.COORDINATOR.EPOCH.SEQ: see `troth tx list`");
         return;
     }
     if (strcmp(gid.cluster, server->cluster) != 0 ||
         strcmp(gid.coordinator, server->coordinator) != 0) {
-        fail(draft, "bad_request", "the transaction belongs to another coordinator",
-             "its id begins with the names of its cluster and its coordinator: ask that one");
+        draft_fail(draft, "bad_request", "the transaction belongs to another coordinator",
+                   "its id begins with the names of its cluster and its coordinator: ask that one");
         return;
     }
     const struct tx *tx = server_find(server, gid.tx);
@@ -325,7 +332,7 @@ static void answer_transaction(struct draft *draft, const Wire__Query *query)
         answer_forgotten(draft, &gid);
         return;
     }
-    draft->answer.transactions = take(draft, sizeof(void *));
+    draft->answer.transactions = draft_take(draft, sizeof(void *));
     draft->answer.transactions[draft->answer.n_transactions++] = view_transaction(draft, tx);
 }
 
@@ -335,7 +342,7 @@ static Wire__ParticipantView *view_participant(struct draft *draft,
                                                const struct participant *participant)
 {
     const struct participant_report *report = &participant->report;
-    Wire__ParticipantView *view = take(draft, sizeof(*view));
+    Wire__ParticipantView *view = draft_take(draft, sizeof(*view));
     wire__participant_view__init(view);
     view->name = (char *)participant->name;
     view->connected = participant->peer != NULL;
@@ -374,7 +381,7 @@ static void answer_participants(struct draft *draft, const Wire__Query *query)
 {
     struct participants *participants = &draft->server->participants;
     Wire__Answer *answer = &draft->answer;
-    answer->participants = take(draft, sizeof(void *) * (participants->map.count + 1));
+    answer->participants = draft_take(draft, sizeof(void *) * (participants->map.count + 1));
     for (struct list *at = participants->all.next; at != &participants->all; at = at->next) {
         const struct participant *participant = CONTAINER(at, struct participant, all);
         if (query->participant[0] && strcmp(query->participant, participant->name) != 0)
@@ -393,7 +400,7 @@ static void answer_participants(struct draft *draft, const Wire__Query *query)
 static void answer_coordinator(struct draft *draft)
 {
     const struct server *server = draft->server;
-    Wire__CoordinatorView *view = take(draft, sizeof(*view));
+    Wire__CoordinatorView *view = draft_take(draft, sizeof(*view));
     wire__coordinator_view__init(view);
     view->cluster = server->cluster;
     view->name = server->coordinator;
@@ -412,6 +419,7 @@ static void answer_coordinator(struct draft *draft)
     view->journal_free_bytes = server->facts.journal_free_bytes;
     view->low_water_epoch = server->recovery.low_water.epoch;
     view->low_water_seq = server->recovery.low_water.seq;
+    sagas_view_coordinator(draft, view);
     draft->answer.coordinator = view;
 }
 
@@ -435,8 +443,17 @@ void server_query(struct server *server, struct guest *guest, const Wire__Query 
     case WIRE__WHAT__COORDINATOR:
         answer_coordinator(&draft);
         break;
+    case WIRE__WHAT__SAGAS:
+        sagas_view_list(&draft, query);
+        break;
+    case WIRE__WHAT__SAGA:
+        sagas_view_one(&draft, query);
+        break;
+    case WIRE__WHAT__OFFERS:
+        sagas_view_offers(&draft, query);
+        break;
     default:
-        fail(&draft, "bad_request", "this version does not know the question", "");
+        draft_fail(&draft, "bad_request", "this version does not know the question", "");
         break;
     }
     message.body_case = WIRE__MESSAGE__BODY_ANSWER;

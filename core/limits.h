@@ -93,8 +93,9 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
 /* Finished transactions kept for `tx show` and `tx list`. */
 #define LIMIT_HISTORY 10000
 
-/* One journal record: a COMMIT with 64 branches, a key and its results. */
-#define LIMIT_RECORD_BYTES (64 * 1024)
+/* One journal record: a COMMIT with 64 branches, a key and its results; or what a step of a saga
+ * came to, its output and its result, 32 KiB each. */
+#define LIMIT_RECORD_BYTES (72 * 1024)
 /* One batch frame of the journal. A bigger batch is split over several frames. */
 #define LIMIT_BATCH_BYTES (4 * 1024 * 1024)
 _Static_assert(LIMIT_RECORD_BYTES + 4096 <= LIMIT_BATCH_BYTES, "a record fits a batch");
@@ -123,11 +124,15 @@ _Static_assert(LIMIT_SAGA_DEFINITION_BYTES + 4096 <= LIMIT_RECORD_BYTES, "it fit
 #define LIMIT_SAGA_REPEATED_BYTES 32768
 /* A value that is handed on: an input, the arguments of a call, an output, a signal. */
 #define LIMIT_SAGA_VALUE_BYTES LIMIT_RESULT_BYTES
+_Static_assert(2 * LIMIT_SAGA_VALUE_BYTES + 4096 <= LIMIT_RECORD_BYTES,
+               "a step's end fits a record");
 /* Tries of a step. Who needs more means a retriable step, which has no such bound. */
 #define LIMIT_SAGA_ATTEMPTS 1000
 /* Sagas that run at a coordinator, those that are steps of others too: each waits in under 1 KiB. A
  * start is refused beyond it. */
 #define LIMIT_SAGAS (500 * 1000)
+/* Ended sagas kept for `saga show` and `saga list --all`, those that were steps too. */
+#define LIMIT_SAGA_HISTORY 1000
 /* Sagas inside each other: a step that would go deeper fails. */
 #define LIMIT_SAGA_GENERATIONS 8
 /* A step's name with the numbers of its items: "goods[9999][12]". */

@@ -46,6 +46,13 @@
     BUG(DECIDE_ON_OWN_ACCEPTANCE)   /* three-phase commits when only the coordinator accepted */ \
     BUG(GUESS_IN_MINORITY)          /* a participant alone for long rolls back */ \
     BUG(CLEAN_REGISTER_EARLY)       /* a row goes while another site may still ask */ \
+    /* sagas */ \
+    BUG(SAGA_SEND_BEFORE_BEGUN)     /* first tries leave before the beginning is durable */ \
+    BUG(SAGA_TELL_BEFORE_ENDED)     /* the client hears the end before it is durable */ \
+    BUG(SAGA_FORGET_KEYS)           /* keys of sagas are not recovered */ \
+    BUG(SAGA_CHECKPOINT_DROPS)      /* a checkpoint leaves out sagas that have not ended */ \
+    BUG(SAGA_NO_RESUME)             /* what was replayed is not gone on with */ \
+    BUG(SAGA_CHILD_FORGOTTEN_EARLY) /* what a step's saga has completed is never undone */ \
     /* sessions */ \
     BUG(NO_DEDUPLICATION)           /* a frame sent again is delivered again */ \
     BUG(DELIVER_GAPS)               /* a lost frame is skipped */
