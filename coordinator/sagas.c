@@ -399,7 +399,7 @@ void sagas_keep_house(struct server *server)
     look_at_clocks(server);
 }
 
-uint64_t sagas_settle(struct server *server)
+void sagas_settle(struct server *server)
 {
     struct sagas *sagas = &server->sagas;
     uint64_t now_us = server->host.now_us(server->host.self);
@@ -411,6 +411,13 @@ uint64_t sagas_settle(struct server *server)
     sagas_pass_waits(server, now_us);
     while (!list_empty(&sagas->over))
         sagas_leave(server, CONTAINER(sagas->over.next, struct saga_run, sibling));
+}
+
+uint64_t sagas_next(const struct server *server)
+{
+    const struct sagas *sagas = &server->sagas;
+    if (!list_empty(&sagas->replies) || !list_empty(&sagas->over))
+        return 0;
     uint64_t next_us = timers_next(&sagas->wakes), wait_us = timers_next(&sagas->waits),
              limit_us = timers_next(&sagas->limits);
     next_us = wait_us < next_us ? wait_us : next_us;

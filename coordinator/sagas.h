@@ -155,8 +155,10 @@ void sagas_started(struct server *server); /* Started is durable: what was repla
 void sagas_durable(struct server *server);
 void sagas_guest_gone(struct server *server, struct guest *guest);
 void sagas_keep_house(struct server *server);
-/* Returns when to call again at the latest. */
-uint64_t sagas_settle(struct server *server);
+/* Due times, and answers that were kept back. */
+void sagas_settle(struct server *server);
+/* When to settle again at the latest. */
+uint64_t sagas_next(const struct server *server);
 
 /* ---- saga_children.c ---- */
 

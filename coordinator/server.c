@@ -424,7 +424,7 @@ uint64_t server_settle(struct server *server)
 {
     run_timers(server);
     run_rounds(server);
-    uint64_t saga_us = sagas_settle(server);
+    sagas_settle(server);
     if (server->ready && server->journal.checkpoint_due(server->journal.self))
         server_checkpoint(server);
     stop_when_quiet(server);
@@ -432,6 +432,7 @@ uint64_t server_settle(struct server *server)
     /* A crash here: what was told in this turn is on its way, or lost with this process where a
      * peer is paced or the link is full (core/peer.c). Nobody may count on either. */
     CRASH_POINT("coordinator.settled");
+    uint64_t saga_us = sagas_next(server);
     uint64_t timer_us = timers_next(&server->timers), round_us = timers_next(&server->rounds);
     next_us = timer_us < next_us ? timer_us : next_us;
     next_us = saga_us < next_us ? saga_us : next_us;

@@ -50,6 +50,8 @@ struct world {
     size_t durable, run_from; /* records; run_from: those before this run */
     bool checkpoint_due;
     bool moved;                            /* a frame came to the server in this turn */
+    struct saga_loader loader;             /* zeros: it runs no sagas */
+    void (*prepare)(struct world *world);  /* a server that has read its journal; or NULL */
     size_t checkpoint_from, checkpoint_to; /* of the last one: it replaces all before it */
     struct visitor visitors[GUESTS];
     Wire__Message *message; /* the last one taken, owned */
@@ -331,7 +333,8 @@ static inline void make_server(struct world *world, const char *cluster, const c
                                    .coordinator = coordinator,
                                    .transaction_timeout_us = 30 * SECOND_US,
                                    .heartbeat_us = SECOND_US / 2,
-                                   .retain_us = 7ull * 24 * 3600 * SECOND_US};
+                                   .retain_us = 7ull * 24 * 3600 * SECOND_US,
+                                   .loader = world->loader};
     struct link_port link = {world, server_link_send, NULL};
     world->server = server_new(&config, &world->host, &link);
 }
@@ -348,6 +351,8 @@ static inline void start(struct world *world)
     make_server(world, "shop", "c1");
     world->run_from = world->journal.count;
     assert_true(replay_all(world, &error));
+    if (world->prepare)
+        world->prepare(world);
     start_server(world);
     assert_false(server_ready(world->server));
     sync_journal(world);
