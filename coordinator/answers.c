@@ -25,6 +25,10 @@ void server_wait(struct server *server, struct tx *tx, const struct asker *asker
     list_append(&tx->waiters, &waiter->in_tx);
     list_init(&waiter->in_guest);
     tx->waiter_count++;
+    if (asker->task) {
+        group_joined(server, asker->task, waiter);
+        return;
+    }
     list_append(&asker->guest->waiters, &waiter->in_guest);
     server->waiting++;
 }
@@ -221,6 +225,16 @@ void server_arm_waiters(struct server *server, struct tx *tx)
         timers_set(&server->timers, &tx->timer, due_us);
 }
 
+/* A hazard does not change what was decided, which is all that the next step needs to know. */
+static void answer_task(struct server *server, struct tx *tx, enum answer answer,
+                        struct waiter *waiter)
+{
+    struct draft draft;
+    bool done = answer == ANSWER_HAZARD && tx->machine.committed;
+    make_draft(server, tx, done ? ANSWER_UNAPPLIED : answer, &draft);
+    group_told(server, waiter->task, &draft.outcome);
+}
+
 void server_answer(struct server *server, struct tx *tx, enum answer answer)
 {
     uint64_t now_us = server->host.now_us(server->host.self);
@@ -231,6 +245,10 @@ void server_answer(struct server *server, struct tx *tx, enum answer answer)
         next = at->next;
         if (!answers_waiter(answer, waiter, now_us))
             continue;
+        if (waiter->task) {
+            answer_task(server, tx, answer, waiter);
+            continue;
+        }
         if (!made)
             make_draft(server, tx, answer, &draft);
         made = true;
@@ -254,5 +272,8 @@ void server_answer_key(struct server *server, const struct asker *asker, const s
     outcome.results = key->results;
     outcome.n_results = (size_t)key->result_count;
     outcome.results_dropped = key->results_dropped;
-    send_outcome(asker->guest->peer, &outcome);
+    if (asker->task)
+        group_told(server, asker->task, &outcome);
+    else
+        send_outcome(asker->guest->peer, &outcome);
 }

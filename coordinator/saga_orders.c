@@ -32,19 +32,19 @@ void sagas_answer_order(struct server *server, struct saga_waiter *waiter)
 }
 
 /* Of an order that is refused. */
-struct refusal {
+struct objection {
     const char *code;
     struct error error;
 };
 
-static bool refuse(struct refusal *refusal, const char *code)
+static bool refuse(struct objection *why, const char *code)
 {
-    refusal->code = code;
+    why->code = code;
     return false;
 }
 
 /* The sagas of a definition wait for these signals. */
-static bool knows_signal(const struct saga_plan *plan, const char *signal, struct refusal *refusal)
+static bool knows_signal(const struct saga_plan *plan, const char *signal, struct objection *why)
 {
     const char *known[LIMIT_SAGA_STEPS];
     int count = 0;
@@ -57,53 +57,53 @@ static bool knows_signal(const struct saga_plan *plan, const char *signal, struc
         known[count++] = step->signal;
     }
     const char *nearest = error_nearest(signal, known, count);
-    error_set(&refusal->error, ERROR_USAGE, "saga %s waits for no signal \"%.64s\"", plan->name,
+    error_set(&why->error, ERROR_USAGE, "saga %s waits for no signal \"%.64s\"", plan->name,
               signal);
     if (nearest)
-        error_hint(&refusal->error, "did you mean %s?", nearest);
+        error_hint(&why->error, "did you mean %s?", nearest);
     else if (count)
-        error_hint(&refusal->error, "it waits for %s%s", known[0], count > 1 ? " and others" : "");
+        error_hint(&why->error, "it waits for %s%s", known[0], count > 1 ? " and others" : "");
     else
-        error_hint(&refusal->error, "it waits for none");
-    return refuse(refusal, "unknown_signal");
+        error_hint(&why->error, "it waits for none");
+    return refuse(why, "unknown_signal");
 }
 
-static bool is_json(const char *value, struct refusal *refusal)
+static bool is_json(const char *value, struct objection *why)
 {
     if (strlen(value) > LIMIT_SAGA_VALUE_BYTES) {
-        error_set(&refusal->error, ERROR_USAGE, "the value is larger than %d bytes",
+        error_set(&why->error, ERROR_USAGE, "the value is larger than %d bytes",
                   LIMIT_SAGA_VALUE_BYTES);
-        return refuse(refusal, "bad_request");
+        return refuse(why, "bad_request");
     }
-    struct json *json = json_parse(value, strlen(value), &refusal->error);
+    struct json *json = json_parse(value, strlen(value), &why->error);
     bool good = json != NULL;
     json_free(json);
-    return good || refuse(refusal, "bad_request");
+    return good || refuse(why, "bad_request");
 }
 
-static bool has_ended(const char *id, const char *how, struct refusal *refusal)
+static bool has_ended(const char *id, const char *how, struct objection *why)
 {
-    error_set(&refusal->error, ERROR_REFUSED, "the saga has ended: %s", how);
-    error_hint(&refusal->error, "see `troth saga show %.80s`", id);
-    return refuse(refusal, "saga_ended");
+    error_set(&why->error, ERROR_REFUSED, "the saga has ended: %s", how);
+    error_hint(&why->error, "see `troth saga show %.80s`", id);
+    return refuse(why, "saga_ended");
 }
 
-static struct saga_run *find(struct server *server, const char *id, struct refusal *refusal)
+static struct saga_run *find(struct server *server, const char *id, struct objection *why)
 {
     struct gid gid;
     if (!gtrid_parse(id, &gid)) {
-        error_set(&refusal->error, ERROR_USAGE, "this is not the id of a saga");
-        error_hint(&refusal->error,
+        error_set(&why->error, ERROR_USAGE, "this is not the id of a saga");
+        error_hint(&why->error,
                    "it looks like CLUSTER.COORDINATOR.EPOCH.SEQ: see `troth saga list`");
-        refuse(refusal, "bad_request");
+        refuse(why, "bad_request");
         return NULL;
     }
     if (strcmp(gid.cluster, server->cluster) != 0 ||
         strcmp(gid.coordinator, server->coordinator) != 0) {
-        error_set(&refusal->error, ERROR_USAGE, "the saga belongs to another coordinator");
-        error_hint(&refusal->error,
+        error_set(&why->error, ERROR_USAGE, "the saga belongs to another coordinator");
+        error_hint(&why->error,
                    "its id begins with the names of its cluster and its coordinator: ask that one");
-        refuse(refusal, "bad_request");
+        refuse(why, "bad_request");
         return NULL;
     }
     struct saga_run *run = sagas_find(server, gid.tx);
@@ -111,59 +111,59 @@ static struct saga_run *find(struct server *server, const char *id, struct refus
         return run;
     const struct saga_run *old = sagas_find_ended(server, gid.tx);
     if (old) {
-        has_ended(id, saga_state_words[saga_state(old->machine)], refusal);
+        has_ended(id, saga_state_words[saga_state(old->machine)], why);
         return NULL;
     }
-    error_set(&refusal->error, ERROR_USAGE, "the coordinator knows no such saga");
-    error_hint(&refusal->error, "`troth saga list --all` tells those that it remembers");
-    refuse(refusal, "unknown_saga");
+    error_set(&why->error, ERROR_USAGE, "the coordinator knows no such saga");
+    error_hint(&why->error, "`troth saga list --all` tells those that it remembers");
+    refuse(why, "unknown_saga");
     return NULL;
 }
 
-static bool may_be_undone(const struct saga_run *run, struct refusal *refusal)
+static bool may_be_undone(const struct saga_run *run, struct objection *why)
 {
     if (saga_state(run->machine) == SAGA_COMPENSATING) {
-        error_set(&refusal->error, ERROR_REFUSED, "the saga is being compensated already");
-        return refuse(refusal, "already_compensating");
+        error_set(&why->error, ERROR_REFUSED, "the saga is being compensated already");
+        return refuse(why, "already_compensating");
     }
     if (saga_is_past_pivot(run->machine)) {
-        error_set(&refusal->error, ERROR_REFUSED, "the saga is past its pivot");
-        error_detail(&refusal->error, "from there on nothing of it is undone");
-        error_hint(&refusal->error, "it goes on until it is completed");
-        return refuse(refusal, "past_pivot");
+        error_set(&why->error, ERROR_REFUSED, "the saga is past its pivot");
+        error_detail(&why->error, "from there on nothing of it is undone");
+        error_hint(&why->error, "it goes on until it is completed");
+        return refuse(why, "past_pivot");
     }
     return true;
 }
 
 static bool fits(struct server *server, const struct saga_run *run, const Wire__SagaOrder *order,
-                 struct refusal *refusal)
+                 struct objection *why)
 {
     enum saga_state state = saga_state(run->machine);
     if (state == SAGA_COMPLETED || state == SAGA_COMPENSATED)
-        return has_ended(order->saga, saga_state_words[state], refusal);
+        return has_ended(order->saga, saga_state_words[state], why);
     if (!run->resumed) {
-        error_set(&refusal->error, ERROR_BUSY, "%s",
+        error_set(&why->error, ERROR_BUSY, "%s",
                   server->draining ? "the coordinator is shutting down"
                                    : "the saga is only just beginning");
-        error_hint(&refusal->error, "try again");
-        return refuse(refusal, "busy");
+        error_hint(&why->error, "try again");
+        return refuse(why, "busy");
     }
     switch (order->order) {
     case WIRE__ORDER__ORDER_RETRY:
         return true;
     case WIRE__ORDER__ORDER_COMPENSATE:
-        return may_be_undone(run, refusal);
+        return may_be_undone(run, why);
     case WIRE__ORDER__ORDER_SIGNAL:
-        return knows_signal(run->definition->plan, order->signal, refusal) &&
-               (!order->value[0] || is_json(order->value, refusal));
+        return knows_signal(run->definition->plan, order->signal, why) &&
+               (!order->value[0] || is_json(order->value, why));
     default:
-        error_set(&refusal->error, ERROR_USAGE, "this version does not know the order");
-        return refuse(refusal, "bad_request");
+        error_set(&why->error, ERROR_USAGE, "this version does not know the order");
+        return refuse(why, "bad_request");
     }
 }
 
 static bool obey(struct server *server, struct saga_run *run, const Wire__SagaOrder *order,
-                 struct refusal *refusal)
+                 struct objection *why)
 {
     char reason[201];
     struct saga_event event = {.type = SAGA_EVENT_RETRY};
@@ -176,13 +176,13 @@ static bool obey(struct server *server, struct saga_run *run, const Wire__SagaOr
         event.type = SAGA_EVENT_COMPENSATE;
         event.problem = (struct saga_problem){.code = "operator", .message = reason};
     }
-    if (sagas_advance(server, run, &event, &refusal->error))
+    if (sagas_advance(server, run, &event, &why->error))
         return true;
-    if (refusal->error.kind == ERROR_BUSY)
-        return refuse(refusal, "busy");
+    if (why->error.kind == ERROR_BUSY)
+        return refuse(why, "busy");
     if (order->order == WIRE__ORDER__ORDER_COMPENSATE)
-        return refuse(refusal, "past_pivot");
-    return refuse(refusal,
+        return refuse(why, "past_pivot");
+    return refuse(why,
                   order->order == WIRE__ORDER__ORDER_SIGNAL ? "unknown_signal" : "bad_request");
 }
 
@@ -199,15 +199,15 @@ static void log_order(struct server *server, struct guest *guest, const Wire__Sa
 
 void server_order_saga(struct server *server, struct guest *guest, const Wire__SagaOrder *order)
 {
-    struct refusal refusal = {0};
-    struct saga_run *run = find(server, order->saga, &refusal);
+    struct objection why = {0};
+    struct saga_run *run = find(server, order->saga, &why);
     if (run && run->extra && run->extra->waiter_count >= LIMIT_WAITERS) {
-        error_set(&refusal.error, ERROR_BUSY, "too many clients wait for this saga");
-        refuse(&refusal, "busy");
+        error_set(&why.error, ERROR_BUSY, "too many clients wait for this saga");
+        refuse(&why, "busy");
         run = NULL;
     }
-    if (!run || !fits(server, run, order, &refusal) || !obey(server, run, order, &refusal)) {
-        send(guest, order->request, refusal.code, &refusal.error);
+    if (!run || !fits(server, run, order, &why) || !obey(server, run, order, &why)) {
+        send(guest, order->request, why.code, &why.error);
         return;
     }
     log_order(server, guest, order);

@@ -390,12 +390,18 @@ static void look_at_clocks(struct server *server)
         arm(server, CONTAINER(at, struct saga_run, all));
 }
 
+static bool lives(const struct server *server, struct txid id)
+{
+    return sagas_find(server, id) != NULL;
+}
+
 void sagas_keep_house(struct server *server)
 {
     uint64_t retain_us = server->config.retain_us;
     int64_t wall_us = server->host.wall_us(server->host.self);
     if (retain_us < INT64_MAX)
         saga_keys_expire(&server->sagas.keys, wall_us - (int64_t)retain_us);
+    tasks_forget_orphans(server, lives);
     look_at_clocks(server);
 }
 

@@ -169,6 +169,12 @@ static void message_of_participant(struct server *server, struct guest *guest,
         return;
     case WIRE__MESSAGE__BODY_STATUS:
         participant_report(guest->participant, message->status);
+        groups_again(server);
+        return;
+    case WIRE__MESSAGE__BODY_EXECUTED:
+        if (!message->executed->task)
+            break;
+        server_executed(server, guest, message->executed);
         return;
     case WIRE__MESSAGE__BODY_QUERY:
         server_query(server, guest, message->query);
@@ -208,6 +214,7 @@ struct server *server_new(const struct server_config *config, const struct host_
     list_init(&server->awaited);
     participants_init(&server->participants);
     keys_init(&server->keys);
+    tasks_init(&server->tasks);
     history_init(&server->history);
     sagas_init(server);
     arena_init(&server->arena, ARENA_BYTES);
@@ -251,6 +258,7 @@ void server_free(struct server *server)
     transport_free(server->transport);
     participants_fini(&server->participants);
     keys_fini(&server->keys);
+    tasks_fini(&server->tasks);
     history_fini(&server->history);
     recovery_fini(&server->recovery);
     timers_fini(&server->timers);
@@ -425,6 +433,7 @@ uint64_t server_settle(struct server *server)
     run_timers(server);
     run_rounds(server);
     sagas_settle(server);
+    uint64_t task_us = tasks_settle(server);
     if (server->ready && server->journal.checkpoint_due(server->journal.self))
         server_checkpoint(server);
     stop_when_quiet(server);
@@ -436,6 +445,7 @@ uint64_t server_settle(struct server *server)
     uint64_t timer_us = timers_next(&server->timers), round_us = timers_next(&server->rounds);
     next_us = timer_us < next_us ? timer_us : next_us;
     next_us = saga_us < next_us ? saga_us : next_us;
+    next_us = task_us < next_us ? task_us : next_us;
     return round_us < next_us ? round_us : next_us;
 }
 

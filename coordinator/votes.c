@@ -96,13 +96,16 @@ void server_voted(struct server *server, struct guest *guest, const Wire__Vote *
     struct tx *tx = find_branch(server, guest, "a vote", vote->branch, &index);
     if (!tx)
         return;
-    enum transaction_state state = tx->machine.state;
-    bool pending =
-        state == TRANSACTION_VOTING || state == TRANSACTION_ALONE || state == TRANSACTION_LOST;
     if (!choice_of(vote->choice, &event.choice)) {
         stray(server, guest, "a vote", vote->branch, "it says nothing");
         return;
     }
+    if (tx->machine.branches[index].state == BRANCH_ASKED &&
+        (event.choice == CHOSE_YES || event.choice == CHOSE_READ_ONLY))
+        group_check_results(server, tx, vote);
+    enum transaction_state state = tx->machine.state;
+    bool pending =
+        state == TRANSACTION_VOTING || state == TRANSACTION_ALONE || state == TRANSACTION_LOST;
     event.branch = index;
     if (pending && event.choice == CHOSE_NO)
         take_problem(tx, index, vote);
@@ -302,6 +305,7 @@ void server_participant_up(struct server *server, struct participant *participan
     if (PLANTED(KEEP_VOTE_OF_LOST_SESSION))
         send_planted_prepares(participant);
     server_pump(server, participant);
+    tasks_participant_up(server, participant);
 }
 
 /* The session is gone and what it carried may be too. What is owed is owed again, in the same
@@ -346,4 +350,5 @@ void server_participant_down(struct server *server, struct participant *particip
     if (!PLANTED(KEEP_VOTE_OF_LOST_SESSION))
         lose(server, &participant->unvoted);
     lose(server, &participant->aborting);
+    tasks_participant_down(server, participant);
 }
