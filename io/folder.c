@@ -14,7 +14,7 @@
 enum {
     /* An editor writes in several steps. */
     CALM_MS = 200,
-    LOOK_MS = 5000,
+    LOOK_MS = 2000,
 };
 
 /* ---- reading ------------------------------------------------------------------------------- */
