@@ -86,20 +86,33 @@ void sagas_stop_waiting(struct server *server, struct saga_waiter *waiter)
     free(waiter);
 }
 
-static char *or_empty(const char *text)
+/* A problem's texts as far as they fit a message beside an output: a participant's may be long. */
+struct problem_texts {
+    char names[3][LIMIT_WORD_BYTES + 1], message[1000], detail[4000], hint[1000];
+};
+
+static char *cut(char *out, size_t room, const char *text)
 {
-    return text ? (char *)text : (char *)"";
+    size_t size = text ? strnlen(text, room) : 0;
+    if (size == room) {
+        for (size = room - 1; size > 0 && (text[size] & 0xc0) == 0x80;)
+            size--; /* not within a character */
+    }
+    memcpy(out, size ? text : "", size);
+    out[size] = '\0';
+    return out;
 }
 
-static void view_problem(const struct saga_problem *problem, Wire__Problem *out)
+static void view_problem(const struct saga_problem *problem, struct problem_texts *texts,
+                         Wire__Problem *out)
 {
     wire__problem__init(out);
-    out->participant = or_empty(problem->participant);
-    out->operation = or_empty(problem->operation);
-    out->code = or_empty(problem->code);
-    out->message = or_empty(problem->message);
-    out->detail = or_empty(problem->detail);
-    out->hint = or_empty(problem->hint);
+    out->participant = cut(texts->names[0], sizeof(texts->names[0]), problem->participant);
+    out->operation = cut(texts->names[1], sizeof(texts->names[1]), problem->operation);
+    out->code = cut(texts->names[2], sizeof(texts->names[2]), problem->code);
+    out->message = cut(texts->message, sizeof(texts->message), problem->message);
+    out->detail = cut(texts->detail, sizeof(texts->detail), problem->detail);
+    out->hint = cut(texts->hint, sizeof(texts->hint), problem->hint);
 }
 
 static void answer(struct server *server, struct saga_waiter *waiter, Wire__SagaResult result)
@@ -107,6 +120,7 @@ static void answer(struct server *server, struct saga_waiter *waiter, Wire__Saga
     const struct saga_run *run = waiter->run;
     const struct saga_problem *why = saga_problem(run->machine);
     Wire__SagaOutcome outcome = WIRE__SAGA_OUTCOME__INIT;
+    struct problem_texts texts;
     Wire__Problem problem;
     gtrid_text id;
     gtrid_format(id, server->cluster, server->coordinator, run->id);
@@ -114,10 +128,10 @@ static void answer(struct server *server, struct saga_waiter *waiter, Wire__Saga
     outcome.saga = id;
     outcome.result = result;
     outcome.repeated_key = waiter->repeated_key;
-    if (result == WIRE__SAGA_RESULT__SAGA_COMPLETED)
-        outcome.output = or_empty(saga_output(run->machine));
+    if (result == WIRE__SAGA_RESULT__SAGA_COMPLETED && saga_output(run->machine))
+        outcome.output = (char *)saga_output(run->machine);
     if (why && result != WIRE__SAGA_RESULT__SAGA_COMPLETED) {
-        view_problem(why, &problem);
+        view_problem(why, &texts, &problem);
         outcome.problem = &problem;
     }
     send_outcome(waiter->guest, &outcome);
