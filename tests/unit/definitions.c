@@ -108,13 +108,13 @@ static void one_that_needs_a_refused_one_is_refused_too(void **unused)
 {
     (void)unused;
     struct hall *hall = hall_new();
-    hall->texts[0] = NULL;
-    hall_define(hall);
-    hall->texts[0] = outer_saga;
-    hall->texts[1] = broken_order;
-    hall->texts[2] = NULL;
+    hall->texts[0] = "saga: order\nversion: 2\ninput: {id: string, more: integer}\nsteps:\n"
+                     "  - {name: a, call: orders.x, with: {b: \"${ .steps.c }\"}}\n";
+    hall->texts[2] = "saga: outer\nversion: 2\nsteps:\n"
+                     "  - {name: inner, saga: order, input: {id: \"o\", more: 1}}\n";
     assert_int_equal(hall_define(hall), 2);
-    assert_null(current(hall, "outer"));
+    assert_int_equal(current(hall, "order")->plan->version, 1);
+    assert_int_equal(current(hall, "outer")->plan->version, 1);
     hall_free(hall);
 }
 

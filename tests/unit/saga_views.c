@@ -14,9 +14,7 @@ static const char many_saga[] =
     "    parallel: 100\n"
     "    steps:\n"
     "      - {name: pick, call: orders.pick, with: {i: \"${ .item }\"}, compensate: none}\n"
-    "  - name: both\n"
-    "    transaction: {branches: [{call: orders.a}, {call: payments.b}]}\n"
-    "    compensate: none\n"
+    "  - {name: both, wait: {signal: go, timeout: 1h}}\n"
     "output: {note: \"${ .input.note }\"}\n";
 
 static const char wait_saga[] =
@@ -78,7 +76,7 @@ static void a_saga_that_is_a_step_is_shown_with_its_parent(void **unused)
 {
     (void)unused;
     struct hall *hall = hall_new();
-    char id[80], child[80];
+    gtrid_text id, child;
     snprintf(id, sizeof(id), "%s", begin_saga(hall, "outer", NULL));
     settle_all(hall);
     Wire__Query how = ask_for(WIRE__WHAT__SAGAS);
@@ -111,10 +109,10 @@ static void many_steps_come_in_slices(void **unused)
     (void)unused;
     enum { ITEMS = 800 };
     struct hall *hall = hall_with(many_saga);
-    char id[80], from[80] = "", input[64];
+    gtrid_text id;
+    char from[80] = "", input[64];
     snprintf(input, sizeof(input), "{\"count\":%d}", ITEMS);
     snprintf(id, sizeof(id), "%s", begin_saga(hall, "many", input));
-    hall->away = "b";
     settle_all(hall);
     size_t seen = 0, slices = 0;
     for (uint64_t more = 1; more; slices++) {
@@ -148,7 +146,7 @@ static void values_that_are_too_large_are_not_shown(void **unused)
     size_t size = (size_t)sprintf(input, "{\"count\":0,\"note\":\"");
     memset(input + size, 'x', 30 * 1024);
     strcat(input, "\"}");
-    char id[80];
+    gtrid_text id;
     snprintf(id, sizeof(id), "%s", begin_saga(hall, "many", input));
     Wire__Query how = ask_for(WIRE__WHAT__SAGA);
     how.saga = id;

@@ -191,7 +191,7 @@ static void a_client_that_is_gone_is_not_answered(void **unused)
     struct hall *hall = hall_new();
     start_saga(hall, &(struct starting){.name = "approval", .wait = true, .timeout_ms = 60000});
     settle_all(hall);
-    char id[80];
+    gtrid_text id;
     snprintf(id, sizeof(id), "%s", "");
     leave(hall->client);
     pass(hall->world, 5 * SECOND_US);
@@ -217,6 +217,7 @@ static void a_process_that_ends_begins_nothing_and_sends_home_who_waits(void **u
     hear_saga(hall, WIRE__SAGA_RESULT__SAGA_STARTED);
     start_saga(hall, &(struct starting){.name = "approval"});
     hear_refusal(hall, "draining");
+    pass(hall->world, SECOND_US);
     sync_journal(hall->world);
     assert_true(server_drained(hall->world->server));
     hall_crash(hall);
@@ -279,7 +280,7 @@ static void a_signal_survives(void **unused)
 {
     (void)unused;
     struct hall *hall = hall_new();
-    char id[80];
+    gtrid_text id;
     snprintf(id, sizeof(id), "%s", begin_saga(hall, "approval", NULL));
     settle_all(hall);
     give_order(hall, id, WIRE__ORDER__ORDER_SIGNAL, "approved", "{\"by\":\"ada\"}");
@@ -312,7 +313,7 @@ struct ending {
 static void signal_all(struct hall *hall)
 {
     Wire__Query all = WIRE__QUERY__INIT;
-    char id[80];
+    gtrid_text id;
     all.what = WIRE__WHAT__SAGAS;
     const Wire__Answer *answer = query(hall, &all);
     if (answer->n_sagas == 0 || answer->sagas[0]->ended_us)
