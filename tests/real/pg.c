@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "io/pg_private.h"
 #include "tests/real/support/pg_rig.h"
 
 /* ---- two phases ---------------------------------------------------------------------------- */
@@ -220,6 +221,7 @@ static void a_plan_that_became_invalid_fails_one_branch_and_then_works(void **st
         struct rig_answer answer = {.result_count = 1};
         rig_work(rig, &work, &answer);
         failed += answer.outcome == DB_FAILED;
+        assert_int_equal(answer.stale, answer.outcome == DB_FAILED);
         if (i == 0)
             rig_sql(rig, "alter table rig add column more text default 'x'");
         if (i == 3)
@@ -330,13 +332,117 @@ static void read_only_work_can_read_and_not_write(void **state)
     assert_string_equal(answer.sqlstate, "25006");
 }
 
+static const char key[] = "rig.c1.7.1/give";
+
+static struct db_work keeping(const struct db_statement *statement)
+{
+    struct db_work work = rig_work_of(DB_ONE_PHASE, key, statement, 1);
+    work.keeps_result = true;
+    return work;
+}
+
+static void work_that_keeps_its_result_is_found_with_it(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_answer answers[3] = {{.result_count = 1}};
+    struct db_statement statement =
+        rig_plain("give", "update rig set n = n + 1 where id = 'a' returning n");
+    statement.shape = DB_ROW;
+    struct db_work work = keeping(&statement);
+    rig_look(rig, key, &answers[1]);
+    assert_int_equal(answers[1].found, DB_NOT_FOUND);
+    rig_work(rig, &work, &answers[0]);
+    assert_int_equal(answers[0].outcome, DB_COMMITTED);
+    assert_string_equal(answers[0].results[0], "{\"n\":101}");
+    answers[1] = (struct rig_answer){0};
+    rig_look(rig, key, &answers[1]);
+    assert_int_equal(answers[1].found, DB_FOUND);
+    assert_string_equal(answers[1].kept, "{\"n\":101}");
+    assert_int_equal(rig_lookup(rig, key), DB_FOUND);
+    rig_work(rig, &work, &answers[2]);
+    assert_int_equal(answers[2].outcome, DB_FAILED);
+    assert_true(answers[2].duplicate);
+    assert_string_equal(rig_balance(rig), "101");
+}
+
+/* Another unique key that fails is no duplicate. */
+static void only_its_own_row_makes_work_a_duplicate(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_answer answer = {0};
+    struct db_statement statement = rig_plain("again", "insert into rig values ('a', 1)");
+    struct db_work work = keeping(&statement);
+    rig_work(rig, &work, &answer);
+    assert_int_equal(answer.outcome, DB_FAILED);
+    assert_string_equal(answer.sqlstate, "23505");
+    assert_false(answer.duplicate);
+}
+
+static const struct pg_worker *busy_worker(const struct rig *rig)
+{
+    for (int i = 0; i < rig->pg->worker_count; i++)
+        if (rig->pg->workers[i].work)
+            return &rig->pg->workers[i];
+    fail_msg("no worker has work");
+    return NULL;
+}
+
+static void work_without_a_result_or_an_expectation_takes_one_round_trip(void **state)
+{
+    struct rig *rig = *state;
+    struct db_statement statements[] = {
+        rig_plain("give", "update rig set n = n + 1 where id = 'a'"),
+        rig_plain("give", "update rig set n = n + 1 where id = 'a'")};
+    statements[1].expect_rows = 1;
+    for (int i = 0; i < 2; i++) {
+        struct rig_answer answer = {0}, known = {0};
+        struct db_work work = keeping(&statements[i]);
+        work.gtrid = "rig.c1.7.1/first"; /* the types are known after it */
+        rig_work(rig, &work, &known);
+        rig_sql(rig, "delete from troth.barrier");
+        work.gtrid = key;
+        rig_work_begin(rig, &work, &answer);
+        assert_int_equal(busy_worker(rig)->decisive, i == 0); /* COMMIT was sent with the rest */
+        rig_until(rig, &answer.done, "the work is answered");
+        assert_int_equal(answer.outcome, DB_COMMITTED);
+        rig_sql(rig, "delete from troth.barrier");
+    }
+}
+
+/* The default of a column tells how the row was inserted. */
+static void a_fence_waits_for_the_disk_whatever_the_default_of_the_database(void **state)
+{
+    struct rig *rig = *state;
+    char sql[160];
+    snprintf(sql, sizeof(sql), "alter database %s set synchronous_commit = off", PQdb(rig->side));
+    rig_sql(rig, sql);
+    rig_sql(rig, "alter table troth.barrier alter column result set default"
+                 " current_setting('synchronous_commit')");
+    rig_stop(rig);
+    rig->ups = 0;
+    rig_start(rig, 2);
+    rig_until_count(rig, &rig->ups, 1, "the port is up again");
+    enum db_found found = rig_lookup(rig, key);
+    snprintf(sql, sizeof(sql), "alter database %s reset synchronous_commit", PQdb(rig->side));
+    rig_sql(rig, sql);
+    rig_sql(rig, "alter table troth.barrier alter column result drop default");
+    assert_int_equal(found, DB_FENCED);
+    assert_string_equal(rig_sql(rig, "select result from troth.barrier"), "on");
+}
+
 static void old_barrier_rows_are_deleted_and_young_ones_stay(void **state)
 {
     struct rig *rig = *state;
     rig_sql(rig, "delete from troth.barrier; insert into troth.barrier values"
-                 " ('old', 'one-phase', now() - interval '8 days'), ('young', 'one-phase', now())");
+                 " ('old', 'one-phase', now() - interval '8 days'), ('young', 'one-phase', now()),"
+                 " ('old/step', 'done', now() - interval '8 days'),"
+                 " ('old/other', 'none', now() - interval '8 days'),"
+                 " ('young/step', 'done', now() - interval '6 days')");
     rig->port->clean(rig->port->self, UINT64_C(7) * 24 * 3600 * 1000000);
     assert_int_equal(rig_lookup(rig, "young"), DB_FOUND); /* asked after it, on the same session */
+    assert_string_equal(rig_sql(rig, "select string_agg(gtrid, ' ' order by gtrid)"
+                                     " from troth.barrier"),
+                        "young young/step");
     assert_int_equal(rig_lookup(rig, "old"), DB_FENCED);
 }
 
@@ -408,6 +514,10 @@ int main(void)
         WITH_RIG(one_phase_with_a_failed_expectation_commits_nothing),
         WITH_RIG(a_commit_that_comes_after_its_lookup_said_no_fails),
         WITH_RIG(read_only_work_can_read_and_not_write),
+        WITH_RIG(work_that_keeps_its_result_is_found_with_it),
+        WITH_RIG(only_its_own_row_makes_work_a_duplicate),
+        WITH_RIG(work_without_a_result_or_an_expectation_takes_one_round_trip),
+        WITH_RIG(a_fence_waits_for_the_disk_whatever_the_default_of_the_database),
         WITH_RIG(old_barrier_rows_are_deleted_and_young_ones_stay),
         WITH_RIG(values_become_json_by_their_types),
         WITH_RIG(a_row_that_is_not_there_is_null_and_no_rows_are_an_empty_array),

@@ -44,6 +44,9 @@ static void on_worked(void *self, void *tag, const struct db_worked *worked)
     struct rig_answer *answer = answered(self, tag);
     answer->outcome = worked->outcome;
     answer->fenced = worked->fenced;
+    answer->duplicate = worked->duplicate;
+    answer->too_large = worked->too_large;
+    answer->stale = worked->stale;
     answer->xid = worked->xid;
     answer->failed_statement = worked->failed_statement;
     snprintf(answer->sqlstate, sizeof(answer->sqlstate), "%s", worked->sqlstate);
@@ -68,8 +71,9 @@ static void on_status(void *self, void *tag, enum db_status status)
 
 static void on_looked_up(void *self, void *tag, enum db_found found, const char *result)
 {
-    (void)result;
-    answered(self, tag)->found = found;
+    struct rig_answer *answer = answered(self, tag);
+    answer->found = found;
+    snprintf(answer->kept, sizeof(answer->kept), "%s", result ? result : "");
 }
 
 static void on_loaded(void *self, void *tag, enum db_found found, const struct db_register *row)
@@ -259,6 +263,14 @@ enum db_found rig_lookup(struct rig *rig, const char *gtrid)
     rig->in_call = false;
     rig_until(rig, &answer.done, "the barrier row is looked up");
     return answer.found;
+}
+
+void rig_look(struct rig *rig, const char *key, struct rig_answer *answer)
+{
+    rig->in_call = true;
+    rig->port->lookup(rig->port->self, key, false, answer);
+    rig->in_call = false;
+    rig_until(rig, &answer->done, "the barrier row is looked at");
 }
 
 void rig_scan(struct rig *rig, struct rig_answer *answer)

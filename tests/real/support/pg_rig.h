@@ -16,7 +16,7 @@ enum { RIG_RESULTS = 4, RIG_PREPARED = 32 };
 struct rig_answer {
     bool done;
     enum db_outcome outcome;
-    bool fenced;
+    bool fenced, duplicate, too_large, stale;
     uint64_t xid;
     int failed_statement;
     char sqlstate[6];
@@ -27,6 +27,7 @@ struct rig_answer {
     enum db_finish finish;
     enum db_status status;
     enum db_found found;
+    char kept[2048]; /* by the row that was found; "" for none */
     enum db_stored stored;
     struct { /* of the register, when it was found */
         char sites[256];
@@ -75,6 +76,8 @@ void rig_work_begin(struct rig *rig, const struct db_work *work, struct rig_answ
 enum db_finish rig_finish(struct rig *rig, const char *gid, bool commit);
 enum db_status rig_status(struct rig *rig, uint64_t xid);
 enum db_found rig_lookup(struct rig *rig, const char *gtrid);
+/* Without a fence. */
+void rig_look(struct rig *rig, const char *key, struct rig_answer *answer);
 void rig_scan(struct rig *rig, struct rig_answer *answer);
 void rig_load_begin(struct rig *rig, const char *gtrid, struct rig_answer *answer);
 void rig_load(struct rig *rig, const char *gtrid, struct rig_answer *answer);
