@@ -305,7 +305,7 @@ void cluster_init(struct world *world)
         world->clients[i] = node_new(world, &client_class, "cli-", i);
     if (world->protocols != PROTOCOLS_TWO_PHASE)
         world->looker = node_new(world, &looker_class, "looker", 0);
-    world->saga_clients = saga_clients_new(world, false);
+    world->saga_clients = saga_clients_new(world, !cluster_forgetful() && !cluster_cleans());
     if (world_chance(world, PPM / 3))
         add_foreign(world);
 }

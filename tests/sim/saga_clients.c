@@ -146,9 +146,7 @@ void saga_clients_define(struct node *node)
         }
         count++;
     }
-    int refused = wrong;
-    (void)definitions;
-    (void)count;
+    int refused = server_define(node->process, definitions, count);
     if (refused != wrong)
         world_violation(node->world, "%s refuses %d definitions, and %d are wrong", node->name,
                         refused, wrong);

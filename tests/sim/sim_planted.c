@@ -22,11 +22,13 @@ static bool only_hinders(enum planted_bug bug)
 static void is_caught(void **state)
 {
     enum planted_bug bug = *(enum planted_bug *)*state;
-    struct jobs_plan plan = {.from = 1,
-                             .count = MOST_SEEDS,
-                             .stop_at_first = true,
-                             .run = {.safety_only = !only_hinders(bug)},
-                             .planted = bug};
+    struct jobs_plan plan = {
+        .from = 1,
+        .count = MOST_SEEDS,
+        .stop_at_first = true,
+        .run = {.safety_only = !only_hinders(bug),
+                .workloads = bug >= PLANTED_FIRST_OF_SAGAS ? WORKLOADS_SAGAS : WORKLOADS_ANY},
+        .planted = bug};
     struct jobs_report report;
     jobs_run(&plan, &report);
     assert_true(report.failures > 0);
@@ -39,10 +41,11 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
 #define BUG(name) static enum planted_bug name##_bug = PLANTED_##name;
     PLANTED_BUGS(BUG)
+    PLANTED_SAGA_BUGS(BUG)
 #undef BUG
     const struct CMUnitTest tests[] = {
 #define BUG(bug) {#bug " is caught", is_caught, NULL, NULL, &bug##_bug},
-        PLANTED_BUGS(BUG)
+        PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG)
 #undef BUG
     };
     return cmocka_run_group_tests_name("planted bugs", tests, NULL, NULL);
