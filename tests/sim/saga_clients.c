@@ -76,10 +76,11 @@ static int between(struct saga_clients *clients, int low, int high)
 
 static void draw_families(struct saga_clients *clients)
 {
-    int participants = clients->world->participant_count;
+    const struct world *world = clients->world;
+    bool three_phase = world->protocols != PROTOCOLS_TWO_PHASE && !cluster_deaf();
     for (int i = between(clients, 2, 4); i > 0; i--) {
         int family = between(clients, 0, POOL_FAMILIES - 1);
-        if (saga_pool_fits(family, participants))
+        if (saga_pool_fits(family, world->participant_count, three_phase))
             clients->families |= saga_pool_needs(family);
     }
     clients->families |= saga_pool_needs(0);

@@ -26,6 +26,7 @@ static void make(void)
     made = true;
     for (int i = 0; i < POOL_FAMILIES; i++)
         families[i] = (struct tree_family){.has_pivot = rng_chance(&rng, PPM * 3 / 5),
+                                           .three_phase = i % 2 == 1,
                                            .participants = i % 3 == 0   ? 2
                                                            : i % 3 == 1 ? 3
                                                                         : 5};
@@ -99,11 +100,12 @@ const struct pool_entry *saga_pool_get(int family, int version)
     return entry_of(family, version);
 }
 
-bool saga_pool_fits(int family, int participants)
+bool saga_pool_fits(int family, int participants, bool three_phase)
 {
     if (!made)
         make();
-    return families[family].participants <= participants;
+    return families[family].participants <= participants &&
+           (three_phase || !families[family].three_phase);
 }
 
 uint32_t saga_pool_needs(int family)

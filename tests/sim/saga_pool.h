@@ -22,8 +22,9 @@ void saga_pool_prepare(void);
 const struct pool_entry *saga_pool_get(int family, int version); /* version from 1 */
 /* By its digest, as a journal has it; NULL: none of ours. */
 const struct pool_entry *saga_pool_find(const void *digest, size_t size);
-/* Whether a saga of this family runs in a cluster of so many participants. */
-bool saga_pool_fits(int family, int participants);
+/* Whether a saga of this family runs in a cluster of so many participants, which take part in three
+ * phases or do not. */
+bool saga_pool_fits(int family, int participants, bool three_phase);
 /* The families that this one may run as steps, itself included: a bit each. */
 uint32_t saga_pool_needs(int family);
 struct saga_loader saga_pool_loader(void);

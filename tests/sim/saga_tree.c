@@ -218,7 +218,7 @@ static void make_transaction(struct maker *maker, int parent, bool pivot)
         bool takes = !maker->after && node->kind != TREE_RETRIABLE && chance(maker, 50);
         node->calls[i] = any_call(maker, takes ? ACT_WITHDRAW : ACT_DEPOSIT);
     }
-    node->three_phase = chance(maker, 30);
+    node->three_phase = maker->families[maker->tree->family].three_phase && chance(maker, 50);
     node->bare = false;
     give_sight(maker, index);
     give_tries(maker, index);
@@ -231,6 +231,8 @@ static bool make_sub_saga(struct maker *maker, int parent, bool pivot)
 {
     int family = maker->usable ? between(maker, 0, maker->usable - 1) : 0;
     if (!maker->usable || maker->subs >= 2 || maker->families[family].has_pivot != pivot ||
+        (maker->families[family].three_phase &&
+         !maker->families[maker->tree->family].three_phase) ||
         maker->families[family].participants > maker->tree->participants)
         return false;
     int index = add(maker, TREE_SAGA, parent);

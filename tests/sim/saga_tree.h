@@ -119,6 +119,7 @@ struct tree_node {
 /* Which other sagas may be its steps. */
 struct tree_family {
     bool has_pivot;
+    bool three_phase; /* some of its transactions */
     int participants; /* it calls p0 ... */
 };
 
