@@ -162,13 +162,20 @@ char *problem_line(const Wire__Problem *problem)
                      code ? ")" : "");
 }
 
+/* Line by line, below each other: the line breaks are ours, what is between them may not be. */
 static void print_rest(FILE *file, const char *label, const char *text, int indent)
 {
     if (!*text)
         return;
-    fprintf(file, "%*s%s: ", indent, "", label);
-    print_escaped(file, text);
-    fputc('\n', file);
+    char *copy = xstrdup(text), *rest = NULL;
+    const char *before = label;
+    for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        fprintf(file, "%*s%-*s%s", indent, "", (int)strlen(label), before, *before ? ": " : "  ");
+        print_escaped(file, line + strspn(line, " "));
+        fputc('\n', file);
+        before = "";
+    }
+    free(copy);
 }
 
 void print_problem_rest(FILE *file, const Wire__Problem *problem, int indent)

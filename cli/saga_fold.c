@@ -138,10 +138,11 @@ static void fold_stretch(struct fold *fold, const Wire__SagaView *saga, struct s
         struct stretch inside = {at + 1, block_end(saga, at)};
         unsigned bracket = bracket_count(step->path);
         add_step(fold, step, less);
-        if (strcmp(step->type, "for_each") == 0)
+        bool hidden = !fold->all_items && state_is(step, "skipped");
+        if (!hidden && strcmp(step->type, "for_each") == 0)
             fold_items(fold, saga, inside, bracket, less,
                        !fold->all_items && count_items(saga, inside, bracket) > SHOWN_ITEMS);
-        else
+        else if (!hidden)
             fold_stretch(fold, saga, inside, less);
         at = inside.end;
     }

@@ -136,7 +136,8 @@ static char *rail_to(const struct rails *rails, int columns)
 
 static const char *took(time_text out, const Wire__SagaStepView *step, int64_t now_us)
 {
-    if (!step->begun_us || strcmp(step->state, "waiting") == 0)
+    if (!step->begun_us || strcmp(step->state, "waiting") == 0 ||
+        strcmp(step->state, "skipped") == 0)
         return "";
     return age_format(out, (step->ended_us ? step->ended_us : now_us) - step->begun_us);
 }

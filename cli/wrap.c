@@ -10,7 +10,8 @@
 /* Fewer columns than this are no place for text: then lines may be too wide. */
 enum { LEAST_COLUMNS = 16 };
 
-/* Bytes of the word at text, which ends at a space, and is cut where it fills the room. */
+/* Bytes of the word at text, and its columns: up to a space, or a comma within JSON, or as much as
+ * has room. */
 static size_t word_bytes(const char *text, int room, int *columns)
 {
     size_t bytes = 0;
@@ -25,6 +26,8 @@ static size_t word_bytes(const char *text, int room, int *columns)
             break;
         *columns += width;
         bytes += (size_t)size;
+        if (point == ',' && strchr("\"{[", text[bytes]))
+            break;
     }
     return bytes;
 }
@@ -32,25 +35,20 @@ static size_t word_bytes(const char *text, int room, int *columns)
 void print_wrapped(FILE *file, const char *text, int at, const char *rail)
 {
     char *safe = escaped(text), *word = safe;
-    int indent = text_width(rail), column = at;
+    int indent = text_width(rail), column = at, gap = 0;
     int room = PAGE_COLUMNS - indent > LEAST_COLUMNS ? PAGE_COLUMNS - indent : LEAST_COLUMNS;
-    int end = indent + room, start = at;
     while (*word) {
-        int columns, gap = column > start ? 1 : 0;
+        int columns;
         size_t bytes = word_bytes(word, room, &columns);
-        if (column + gap + columns > end && column > indent) {
+        if (column + gap + columns > indent + room && column > indent) {
             fprintf(file, "\n%s", rail);
-            column = start = indent;
+            column = indent;
             gap = 0;
         }
         fprintf(file, "%*s%.*s", gap, "", (int)bytes, word);
         column += gap + columns;
         word += bytes;
-        /* What is left of a word that was cut goes on without a space. */
-        if (*word && *word != ' ') {
-            fprintf(file, "\n%s", rail);
-            column = start = indent;
-        }
+        gap = *word == ' ';
         word += strspn(word, " ");
     }
     free(safe);

@@ -1,4 +1,5 @@
-/* Text in lines that fit a page: broken between words, or within one that is too long. */
+/* Text in lines that fit a page: broken between words, in JSON after a comma, and within what is
+ * too long all the same. */
 #ifndef TROTH_CLI_WRAP_H
 #define TROTH_CLI_WRAP_H
 

@@ -51,7 +51,7 @@ static bool refuse_unknown(struct server *server, struct guest *guest, const Wir
                    server->coordinator);
     else
         error_hint(&error,
-                   "`troth --json doctor` tells those that %s knows; its log says which "
+                   "`troth doctor` lists those that %s knows; its log says which "
                    "were refused",
                    server->coordinator);
     return refuse(guest, start->request, "unknown_saga", &error);

@@ -317,10 +317,13 @@ static void fill_times(const struct visitor *visitor, const struct node *node,
         view->next_us = node->due_us;
 }
 
+/* passed: what it stands in was skipped, or went another way. */
 static bool visit_one(const struct visitor *visitor, struct node *node,
-                      const struct saga_instance *instance)
+                      const struct saga_instance *instance, bool passed)
 {
     struct saga_view view = {.instance = *instance, .state = node_view(visitor->saga, node)};
+    if (!node && passed)
+        view.state = SAGA_VIEW_SKIPPED;
     char *output = NULL;
     if (node) {
         fill_times(visitor, node, &view);
@@ -340,7 +343,7 @@ static bool visit_one(const struct visitor *visitor, struct node *node,
 }
 
 static bool visit_step(const struct visitor *visitor, int step, struct node *node,
-                       struct saga_instance instance);
+                       struct saga_instance instance, bool passed);
 
 static bool visit_items(const struct visitor *visitor, int child, struct node *node,
                         struct saga_instance instance)
@@ -348,33 +351,51 @@ static bool visit_items(const struct visitor *visitor, int child, struct node *n
     int level = instance.depth++;
     for (uint32_t i = 0; node && node->children && i < node->children->count; i++) {
         instance.items[level] = i;
-        if (!visit_step(visitor, child, node->children->list[i], instance))
+        if (!visit_step(visitor, child, node->children->list[i], instance, false))
             return false;
     }
     return true;
 }
 
+/* Of a block that has begun: the node of a child, or NULL. */
+static struct node *child_below(const struct saga_step *block, const struct node *node, int child,
+                                uint32_t at)
+{
+    if (!node || !node->children)
+        return NULL;
+    if (block->type != SAGA_CHOOSE)
+        return node->children->list[at];
+    return node->children->count && node->children->list[0]->step == child ? node->children->list[0]
+                                                                           : NULL;
+}
+
+/* What is inside it and has not begun will not begin any more. */
+static bool is_passed(const struct saga *saga, const struct saga_step *block,
+                      const struct node *node)
+{
+    if (!node)
+        return false;
+    bool chosen = block->type == SAGA_CHOOSE && node->children && node->children->count;
+    enum saga_view_state state = node_view(saga, node);
+    return chosen || state == SAGA_VIEW_SKIPPED || state == SAGA_VIEW_DONE;
+}
+
 /* The root is the saga itself, and is not told. */
 static bool visit_step(const struct visitor *visitor, int step, struct node *node,
-                       struct saga_instance instance)
+                       struct saga_instance instance, bool passed)
 {
     const struct saga_plan *plan = visitor->saga->plan;
     const struct saga_step *found = &plan->steps[step];
     instance.step = step;
-    if (step != 0 && !visit_one(visitor, node, &instance))
+    if (step != 0 && !visit_one(visitor, node, &instance, passed))
         return false;
     if (found->type == SAGA_FOR_EACH)
         return visit_items(visitor, found->first_child, node, instance);
+    passed = passed || is_passed(visitor->saga, found, node);
     uint32_t at = 0;
     for (int child = found->first_child; child != SAGA_NONE;
          child = plan->steps[child].next_sibling, at++) {
-        struct node *below = NULL;
-        if (node && node->children && found->type == SAGA_CHOOSE && node->children->count &&
-            node->children->list[0]->step == child)
-            below = node->children->list[0];
-        else if (node && node->children && found->type != SAGA_CHOOSE)
-            below = node->children->list[at];
-        if (!visit_step(visitor, child, below, instance))
+        if (!visit_step(visitor, child, child_below(found, node, child, at), instance, passed))
             return false;
     }
     return true;
@@ -386,5 +407,5 @@ void saga_visit_all(const struct saga *saga, const struct saga_time *time, saga_
     struct visitor visitor = {
         .saga = (struct saga *)saga, .time = time, .visit = visit, .self = self};
     visit_step(&visitor, 0, saga->begun ? (struct node *)&saga->root : NULL,
-               (struct saga_instance){0});
+               (struct saga_instance){0}, false);
 }
