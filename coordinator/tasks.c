@@ -13,6 +13,8 @@
 #include "core/json.h"
 #include "core/planted.h"
 
+enum { PROBLEM_TEXT_BYTES = 2048 };
+
 /* ---- one try ---- */
 
 void tasks_init(struct tasks *tasks)
@@ -404,6 +406,18 @@ static const char *or_null(const char *text)
     return text[0] ? text : NULL;
 }
 
+/* Of a participant's text, as much as goes into a record beside others. */
+static const char *cut(char *text)
+{
+    size_t size = strnlen(text, PROBLEM_TEXT_BYTES);
+    if (text[size] == '\0')
+        return text;
+    while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--; /* not in the middle of a UTF-8 character */
+    text[size] = '\0';
+    return text;
+}
+
 static void take_problem(const struct task *task, const Wire__Problem *problem,
                          struct saga_problem *out)
 {
@@ -411,13 +425,13 @@ static void take_problem(const struct task *task, const Wire__Problem *problem,
     if (!problem)
         return;
     if (problem->operation[0])
-        out->operation = problem->operation;
+        out->operation = cut(problem->operation);
     if (problem->code[0])
-        out->code = problem->code;
+        out->code = cut(problem->code);
     if (problem->message[0])
-        out->message = problem->message;
-    out->detail = or_null(problem->detail);
-    out->hint = or_null(problem->hint);
+        out->message = cut(problem->message);
+    out->detail = or_null(cut(problem->detail));
+    out->hint = or_null(cut(problem->hint));
 }
 
 /* An earlier session's agent may be at work on the same try, while this one says that it is not
