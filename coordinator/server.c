@@ -214,7 +214,7 @@ struct server *server_new(const struct server_config *config, const struct host_
     list_init(&server->awaited);
     participants_init(&server->participants);
     keys_init(&server->keys);
-    tasks_init(&server->tasks);
+    tries_init(&server->tasks);
     history_init(&server->history);
     sagas_init(server);
     arena_init(&server->arena, ARENA_BYTES);
@@ -258,7 +258,7 @@ void server_free(struct server *server)
     transport_free(server->transport);
     participants_fini(&server->participants);
     keys_fini(&server->keys);
-    tasks_fini(&server->tasks);
+    tries_fini(&server->tasks);
     history_fini(&server->history);
     recovery_fini(&server->recovery);
     timers_fini(&server->timers);

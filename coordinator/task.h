@@ -62,8 +62,8 @@ struct tasks {
     struct list mark;      /* in one of these lists, while what is there now is gone through */
 };
 
-void tasks_init(struct tasks *tasks);
-void tasks_fini(struct tasks *tasks);
+void tries_init(struct tasks *tasks);
+void tries_fini(struct tasks *tasks);
 
 /* The answer is told in tasks_settle; result: owned by it from now on. */
 void task_answer(struct server *server, struct task *task, enum saga_outcome outcome, char *result,

@@ -17,7 +17,7 @@ enum { PROBLEM_TEXT_BYTES = 2048 };
 
 /* ---- one try ---- */
 
-void tasks_init(struct tasks *tasks)
+void tries_init(struct tasks *tasks)
 {
     *tasks = (struct tasks){0};
     list_init(&tasks->answered);
@@ -26,7 +26,7 @@ void tasks_init(struct tasks *tasks)
     list_init(&tasks->mark);
 }
 
-void tasks_fini(struct tasks *tasks)
+void tries_fini(struct tasks *tasks)
 {
     CHECK(tasks->calls.count == 0 && list_empty(&tasks->answered) && list_empty(&tasks->held));
     map_fini(&tasks->calls);
