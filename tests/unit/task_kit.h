@@ -64,6 +64,17 @@ void __wrap_sagas_answered(struct server *server, struct saga_run *run,
     keep(last.hint, sizeof(last.hint), event->problem.hint);
 }
 
+typedef bool kit_lives(const struct server *server, struct txid saga);
+
+/* The sagas of the library know none of these here: they would forget their keys. */
+void __real_tasks_forget_orphans(struct server *server, kit_lives *lives);
+void __wrap_tasks_forget_orphans(struct server *server, kit_lives *lives);
+void __wrap_tasks_forget_orphans(struct server *server, kit_lives *lives)
+{
+    (void)server;
+    (void)lives;
+}
+
 /* ---- sagas ---- */
 
 struct kit_run {
