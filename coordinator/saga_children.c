@@ -257,6 +257,17 @@ static void undo(struct server *server, struct saga_run *run)
         run->ended = was_ended;
 }
 
+/* A parent has one try of a step at a time, and this one would last as long as the other saga runs:
+ * so it is ended here. */
+void sagas_undo_children(struct server *server, struct saga_run *parent)
+{
+    for (struct list *at = parent->children.next; at != &parent->children; at = at->next) {
+        struct saga_run *run = CONTAINER(at, struct saga_run, sibling);
+        if (run->child->waits && run->child->how == SAGA_DO && !run->ended)
+            undo(server, run);
+    }
+}
+
 void sagas_child_begun(struct server *server, struct saga_run *run)
 {
     if (run->child->undo_when_begun)

@@ -105,7 +105,8 @@ struct saga_run *sagas_begin(struct server *server, const struct saga_begin_how 
     if (PLANTED(SAGA_SEND_BEFORE_BEGUN)) {
         run->resumed = true;
         run->extra->position = 0;
-        sagas_advance(server, run, &(struct saga_event){.type = SAGA_EVENT_RESUMED}, NULL);
+        sagas_advance(server, run, &(struct saga_event){.type = SAGA_EVENT_RESUMED, .began = true},
+                      NULL);
     }
     return run;
 }
@@ -227,6 +228,8 @@ static void record(struct server *server, struct saga_run *run, const struct sag
                                                           record->type == SAGA_RECORD_COMPENSATED);
     if (record->awaited && !told_early)
         sagas_extra(run)->position = position;
+    if (record->type == SAGA_RECORD_FAILED && !list_empty(&run->children))
+        sagas_hold(server, run, HELD_FAILURE);
     if (record->type == SAGA_RECORD_STEP_DONE) {
         /* A crash here: the step is done, its record perhaps lost. Its participant, or its
          * transaction, is asked again, and answers as it did. */
@@ -309,7 +312,8 @@ static void begun(struct server *server, struct saga_run *run)
     if (run->resumed)
         return;
     run->resumed = true;
-    sagas_advance(server, run, &(struct saga_event){.type = SAGA_EVENT_RESUMED}, NULL);
+    sagas_advance(server, run, &(struct saga_event){.type = SAGA_EVENT_RESUMED, .began = true},
+                  NULL);
     if (run->child)
         sagas_child_begun(server, run);
 }
@@ -324,6 +328,8 @@ static void release(struct server *server, struct saga_held *held)
     } else if (held->type == HELD_ANSWER) {
         if (held->waiter)
             sagas_answer_order(server, held->waiter);
+    } else if (held->type == HELD_FAILURE) {
+        sagas_undo_children(server, run);
     } else {
         if (held->action.type != SAGA_ACT_END && saga_state(run->machine) == SAGA_COMPENSATING) {
             /* A crash here: it is decided that all is undone, and nothing is yet. The restart

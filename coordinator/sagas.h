@@ -66,7 +66,12 @@ struct saga_child {
     bool undo_when_begun; /* it is to be compensated as soon as it runs */
 };
 
-enum saga_held_type { HELD_BEGINNING, HELD_ACTION, HELD_ANSWER };
+enum saga_held_type {
+    HELD_BEGINNING,
+    HELD_ACTION,
+    HELD_ANSWER,  /* to an order */
+    HELD_FAILURE, /* those of its steps that are sagas, and run, are to be undone */
+};
 
 /* Waits until a position of the journal is durable. */
 struct saga_held {
@@ -166,6 +171,8 @@ uint64_t sagas_next(const struct server *server);
 void sagas_try_child(struct server *server, struct saga_run *parent, struct saga_action *action);
 void sagas_child_begun(struct server *server, struct saga_run *run);
 void sagas_child_ended(struct server *server, struct saga_run *run);
+/* It has failed, durably. */
+void sagas_undo_children(struct server *server, struct saga_run *run);
 struct saga_run *sagas_find_child(const struct server *server, struct txid parent,
                                   const struct saga_instance *instance);
 void sagas_list_child(struct server *server, struct saga_run *run, struct saga_run *parent,

@@ -410,6 +410,109 @@ static void a_crash_anywhere_finds_the_sagas_that_are_steps(void **unused)
     crash_everywhere(&(struct ending){.name = "outer", .refused = "last"});
 }
 
+/* ---- sagas that are steps ---- */
+
+static const char forked_saga[] =
+    "saga: forked\n"
+    "version: 1\n"
+    "steps:\n"
+    "  - parallel:\n"
+    "      - {name: long, saga: patient, timeout: 2d}\n"
+    "      - {name: charge, call: payments.charge, compensate: payments.refund}\n";
+
+static const char patient_saga[] =
+    "saga: patient\n"
+    "version: 1\n"
+    "steps:\n"
+    "  - {name: create, call: orders.create, compensate: orders.cancel}\n"
+    "  - {name: answer, wait: {signal: approved, timeout: 1d}}\n";
+
+static struct hall *forked_hall(void)
+{
+    struct hall *hall = hall_new();
+    hall->texts[3] = forked_saga;
+    hall->texts[4] = patient_saga;
+    assert_int_equal(hall_define(hall), 0);
+    return hall;
+}
+
+static void a_saga_that_runs_is_undone_when_its_parent_fails(void **unused)
+{
+    (void)unused;
+    struct hall *hall = forked_hall();
+    hall->away = "charge";
+    begin_saga(hall, "forked", NULL);
+    settle_all(hall);
+    assert_int_equal(remains(hall, "create"), 1);
+    hall->away = NULL;
+    hall->refused = "charge";
+    uint64_t begun_us = hall->world->now_us;
+    finish_all(hall);
+    assert_true(hall->world->now_us - begun_us < 300ull * SECOND_US);
+    assert_int_equal(remains(hall, "create"), 0);
+    hall_free(hall);
+}
+
+static void one_that_takes_too_long_is_undone_and_tried_again(void **unused)
+{
+    (void)unused;
+    struct hall *hall = hall_new();
+    hall->texts[3] = "saga: hasty\nversion: 1\nsteps:\n"
+                     "  - {name: short, saga: patient, timeout: 5s, retry: {attempts: 2}}\n";
+    hall->texts[4] = patient_saga;
+    assert_int_equal(hall_define(hall), 0);
+    start_saga(hall, &(struct starting){.name = "hasty", .wait = true});
+    settle_all(hall);
+    assert_int_equal(running(hall), 2);
+    finish_all(hall);
+    const Wire__SagaOutcome *heard = hear_saga(hall, WIRE__SAGA_RESULT__SAGA_COMPENSATED);
+    assert_string_equal(heard->problem->code, "deadline");
+    int begun = 0;
+    for (int i = 0; i < hall->row_count; i++)
+        begun += strstr(hall->rows[i].gtrid, "/create") && !strstr(hall->rows[i].gtrid, "/undo");
+    assert_int_equal(begun, 2);
+    assert_int_equal(remains(hall, "create"), 0);
+    hall_free(hall);
+}
+
+static void a_step_that_no_saga_can_be_fails(void **unused)
+{
+    (void)unused;
+    struct hall *hall = hall_new();
+    hall->texts[0] = "saga: outer\nversion: 2\nsteps:\n"
+                     "  - {name: open, call: orders.open, compensate: orders.close}\n"
+                     "  - {name: inner, saga: ordre}\n";
+    hall->texts[1] = NULL;
+    assert_int_equal(hall_define(hall), 0);
+    start_saga(hall, &(struct starting){.name = "outer", .wait = true});
+    finish_all(hall);
+    const Wire__SagaOutcome *heard = hear_saga(hall, WIRE__SAGA_RESULT__SAGA_COMPENSATED);
+    assert_string_equal(heard->problem->code, "unknown_saga");
+    assert_int_equal(remains(hall, "open"), 0);
+    hall_free(hall);
+}
+
+static void an_operator_may_undo_the_saga_of_a_step(void **unused)
+{
+    (void)unused;
+    struct hall *hall = forked_hall();
+    begin_saga(hall, "forked", NULL);
+    settle_all(hall);
+    Wire__Query all = WIRE__QUERY__INIT;
+    all.what = WIRE__WHAT__SAGAS;
+    all.saga = (char *)"patient";
+    all.children = true;
+    gtrid_text id;
+    snprintf(id, sizeof(id), "%s", query(hall, &all)->sagas[0]->id);
+    give_order(hall, id, WIRE__ORDER__ORDER_COMPENSATE, NULL, NULL);
+    sync_journal(hall->world);
+    hear_order(hall, NULL);
+    finish_all(hall);
+    assert_int_equal(remains(hall, "create"), 0);
+    assert_int_equal(remains(hall, "charge"), 0);
+    hall_free(hall);
+}
+
 /* ---- journals that can't be ---- */
 
 static bool replays(struct hall *hall, struct error *error)
@@ -496,6 +599,10 @@ int main(void)
         cmocka_unit_test(a_crash_anywhere_leaves_nothing_of_a_saga_that_fails),
         cmocka_unit_test(a_crash_anywhere_loses_no_signal),
         cmocka_unit_test(a_crash_anywhere_finds_the_sagas_that_are_steps),
+        cmocka_unit_test(a_saga_that_runs_is_undone_when_its_parent_fails),
+        cmocka_unit_test(one_that_takes_too_long_is_undone_and_tried_again),
+        cmocka_unit_test(a_step_that_no_saga_can_be_fails),
+        cmocka_unit_test(an_operator_may_undo_the_saga_of_a_step),
         cmocka_unit_test(a_record_that_makes_no_sense_is_refused),
         cmocka_unit_test(a_definition_that_can_not_be_read_any_more_is_named),
     };
