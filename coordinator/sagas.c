@@ -358,7 +358,8 @@ void sagas_started(struct server *server)
     struct sagas *sagas = &server->sagas;
     definitions_sweep(&sagas->definitions);
     if (sagas->map.count && !server->draining)
-        host_log(&server->host, LOG_INFO, "%zu sagas go on", sagas->map.count);
+        host_log(&server->host, LOG_INFO, "%zu saga%s on", sagas->map.count,
+                 sagas->map.count == 1 ? " goes" : "s go");
     if (server->draining || PLANTED(SAGA_NO_RESUME))
         return;
     for (struct list *at = sagas->all.next; at != &sagas->all; at = at->next) {
