@@ -516,7 +516,7 @@ static void time_out_unsent(struct server *server, struct task *task, const char
 
 static void time_out_sent(struct server *server, struct task *task)
 {
-    char message[160];
+    char message[160] = "";
     struct saga_problem problem = problem_of(task, "timeout", message);
     snprintf(message, sizeof(message), "%s has not answered in time", task->participant->name);
     problem.detail = task->participant->peer
