@@ -70,6 +70,7 @@
     BUG(SAGA_GUESS_UNSURE)          /* a step of which nothing is known is taken for not done */ \
     BUG(SAGA_GIVE_UP_UNDO)          /* the second failure of a compensation is taken for done */ \
     BUG(SAGA_FIRST_BRANCH_IS_ALL)   /* a parallel is done when one of its branches is */ \
+    BUG(SAGA_DONE_NOT_AWAITED)      /* a step is asked for before it is durable that the last is done */ \
     BUG(SAGA_SIGNAL_NOT_AWAITED)    /* a signal, and a wait, are acted upon before they are durable */ \
     /* participant */ \
     BUG(BARRIER_IGNORED)            /* a duplicate runs the work again */ \

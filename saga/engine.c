@@ -19,7 +19,7 @@ struct saga *saga_new(const struct saga_begin *begin)
     memcpy(saga->texts + id, begin->input, input);
     saga->input = saga->texts + id;
     saga->plan = begin->plan;
-    saga->begun_us = saga->last_us = saga->floor_us = begin->begun_us;
+    saga->begun_us = saga->last_us = begin->begun_us;
     saga->state = SAGA_RUNNING;
     list_init(&saga->due);
     list_init(&saga->paused);
@@ -139,11 +139,9 @@ static void resume(struct turn *turn, bool began)
 {
     struct saga *saga = turn->saga;
     saga->resumed = true;
-    saga->floor_us = saga->last_us;
     for (struct list *at = saga->due.next; at != &saga->due && !began; at = at->next) {
         struct task *task = CONTAINER(at, struct task, link);
         task->unsure = !PLANTED(SAGA_GUESS_UNSURE);
-        task->node->again = true;
     }
     if (is_over(saga)) { /* whoever waits for it may not have heard */
         action_add(turn)->type = SAGA_ACT_END;
@@ -318,6 +316,23 @@ static bool replay_event(struct saga *saga, const struct saga_event *event, stru
     return true;
 }
 
+/* A step is asked for because of the records before it, so they must not get lost: a saga that
+ * knows less the next time, and then fails, would leave undone what it has forgotten. */
+static void await(struct saga_actions *actions, int first)
+{
+    bool asked = false;
+    for (int i = actions->count; i-- > first;) {
+        struct saga_action *action = &actions->list[i];
+        bool done = action->type == SAGA_ACT_RECORD && action->record.type == SAGA_RECORD_STEP_DONE;
+        bool other =
+            action->type == SAGA_ACT_RECORD && (action->record.type == SAGA_RECORD_STEP_FENCED ||
+                                                action->record.type == SAGA_RECORD_STEP_UNDONE);
+        asked = asked || action->type == SAGA_ACT_TRY;
+        if (asked && (other || (done && !PLANTED(SAGA_DONE_NOT_AWAITED))))
+            action->record.awaited = true;
+    }
+}
+
 bool saga_advance(struct saga *saga, const struct saga_event *event, struct saga_actions *actions,
                   struct error *error)
 {
@@ -335,6 +350,7 @@ bool saga_advance(struct saga *saga, const struct saga_event *event, struct saga
     if (!live(&turn, event, error))
         return false;
     settle(&turn);
+    await(actions, before);
     if (actions->count > before)
         saga->last_us = turn.at_us;
     return true;

@@ -6,15 +6,20 @@
  * items), and a participant does it at most once under that name and keeps its result
  * (troth.barrier). So neither an intent nor the number of tries is recorded: after a restart what
  * is under way is asked for again, and is answered with what it came to the first time. What a step
- * sees, and so what it is called with, follows from the records before it. Then it matters only
- * that what could come out otherwise the next time is durable before anybody acts upon it
- * (saga_record.awaited):
+ * sees, and so what it is called with, follows from the records before it.
+ *
+ * What is asked for because of a record waits until that is durable (saga_record.awaited): so what
+ * may have been done is never more than what the records say is under way. A saga that had lost the
+ * end of its records, and then failed by its timeout before it came there again, would leave as it
+ * is what it has forgotten.
  *
  *   awaited   FAILED, SIGNALLED, RETRIED, COMPLETED, COMPENSATED;
+ *             STEP_DONE, STEP_FENCED and STEP_UNDONE when something is asked for after them in the
+ *             same event;
  *             STEP_DONE of a wait (time and signals pass only once), of a sub-saga, of a
- * transaction (its key is forgotten then), and of a call whose result is not kept (a read-only
- *             operation, which another time may say something else);
- *   lazy      STEP_DONE of other calls, STEP_FENCED, STEP_UNDONE.
+ *             transaction (its key is forgotten then), and of a call whose result is not kept (a
+ *             read-only operation, which another time may say something else);
+ *   lazy      the others: as of the first branch of a parallel that is done.
  *
  * Invariants, checked at each step:
  * E1  a step is tried only when all before it in its sequence are done or skipped, durably where

@@ -79,7 +79,6 @@ void apply_failed(struct turn *turn)
     saga->ended_us = 0;
     free(saga->output);
     saga->output = NULL;
-    turn->again = false;
     give_up_waits(turn);
     take_all(&saga->due, &all);
     take_all(&saga->paused, &all);
@@ -124,7 +123,6 @@ void task_resolve(struct turn *turn, struct task *task)
 
 void apply_fenced(struct turn *turn, struct node *node)
 {
-    turn->again = turn->live && node->again;
     node->state = NODE_FENCED;
     node->ended_us = turn->at_us;
     task_drop(turn->saga, node);
@@ -145,7 +143,6 @@ void apply_retried(struct turn *turn)
                 task->node->since_us = turn->at_us;
         }
     }
-    saga->floor_us = turn->at_us;
     saga->retried =
         xrealloc(saga->retried, ((size_t)saga->retried_count + 1) * sizeof(*saga->retried));
     saga->retried[saga->retried_count++] = turn->at_us;
@@ -182,8 +179,7 @@ static bool undo(struct turn *turn, struct node *node)
         return true;
     CHECK(step->kind != SAGA_PIVOT); /* E3 */
     struct task *task = task_add(saga, node, SAGA_COMPENSATE);
-    task->since_us = turn->again && saga->floor_us < turn->at_us ? saga->floor_us : turn->at_us;
-    node->again = turn->again;
+    task->since_us = turn->at_us;
     node->state = NODE_UNDOING;
     return false;
 }
@@ -224,7 +220,6 @@ void resolved(struct turn *turn)
 
 void apply_undone(struct turn *turn, struct node *node)
 {
-    turn->again = turn->live && node->again;
     CHECK(node->state == NODE_UNDOING);
     task_drop(turn->saga, node);
     node->state = NODE_UNDONE;

@@ -19,13 +19,6 @@ static void break_node(struct turn *turn, struct node *node, const struct error 
     task_stick(turn, task, &problem);
 }
 
-/* The lower bound of all tries of what is enabled now. A record that an earlier run made, and lost,
- * may have let it be tried before; then everything after the last record that was kept may be. */
-static int64_t since(const struct turn *turn)
-{
-    return turn->again && turn->saga->floor_us < turn->at_us ? turn->saga->floor_us : turn->at_us;
-}
-
 /* A wait is measured from what is recorded. False: `until` is no time. */
 static bool wait_due(struct turn *turn, struct node *node, int64_t *due_us, struct error *error)
 {
@@ -56,7 +49,6 @@ static void begin_wait(struct turn *turn, struct node *node)
 {
     struct error error = {0};
     int64_t due_us;
-    node->since_us = turn->at_us;
     if (!wait_due(turn, node, &due_us, &error)) {
         break_node(turn, node, &error);
         return;
@@ -162,8 +154,7 @@ bool node_begin(struct turn *turn, struct node *node)
 {
     enum saga_type type = step_of(turn->saga, node)->type;
     node->state = NODE_OPEN;
-    node->since_us = since(turn);
-    node->again = turn->again;
+    node->since_us = turn->at_us;
     if (!admitted(turn, node))
         return node->state == NODE_SKIPPED;
     if (type == SAGA_WAIT)
@@ -276,8 +267,6 @@ void apply_done(struct turn *turn, struct node *node, char *output, char *result
     node->ended_us = turn->at_us;
     node->output = output;
     node->result = result;
-    /* Its record may be made for the second time. */
-    turn->again = turn->live && node->again && step->type == SAGA_CALL;
     if (step->kind == SAGA_PIVOT) {
         CHECK(saga->state == SAGA_RUNNING || PLANTED(SAGA_GUESS_UNSURE)); /* E3 */
         pass_pivot(turn);
@@ -306,8 +295,6 @@ void record_done(struct turn *turn, struct node *node, char *output, const char 
         forget->instance = made.instance;
     }
     apply_done(turn, node, output, keeps ? xstrdup(result) : NULL);
-    if (made.awaited)
-        turn->again = false;
 }
 
 void complete(struct turn *turn)

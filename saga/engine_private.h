@@ -29,8 +29,7 @@ struct node {
     struct node *parent;
     uint16_t step;
     uint8_t state;
-    bool again : 1;   /* an earlier run may have tried it, and recorded more than is known now */
-    bool late : 1;    /* it turned out to be done after FAILED */
+    bool late;        /* it turned out to be done after FAILED */
     uint32_t index;   /* among its parent's children; in a FOR_EACH the item */
     int64_t since_us; /* when it was enabled. UNDONE: when it was undone */
     int64_t ended_us; /* DONE, FENCED, SKIPPED */
@@ -94,8 +93,7 @@ struct saga {
     const struct saga_plan *plan;
     const char *input; /* behind the id, in texts */
     int64_t begun_us, ended_us;
-    int64_t last_us;  /* of its last record: its records never go back in time */
-    int64_t floor_us; /* of the last record that was replayed */
+    int64_t last_us; /* of its last record: its records never go back in time */
     struct failure *failure;
     char *output;
     struct signal *signals;
@@ -125,7 +123,6 @@ struct turn {
     struct saga_time time;
     int64_t at_us;   /* of the records that it makes, or that is replayed */
     bool live;       /* not replaying */
-    bool again;      /* what is enabled now may have been tried by an earlier run */
     bool look_waits; /* a wait may be over */
 };
 

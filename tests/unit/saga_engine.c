@@ -27,15 +27,15 @@ static void test_runs_steps_in_sequence(void **state)
     assert_int_equal(kit.last.timeout_us, SAGA_TIMEOUT_US);
     kit.time.wall_us += SECOND;
     kit_succeed(&kit, "one", "{\"id\":7}");
-    EXPECT(&kit, "done one={\"id\":7}; do two {\"x\":7}");
+    EXPECT(&kit, "!done one={\"id\":7}; do two {\"x\":7}");
     assert_int_equal(kit.last.since_us, KIT_BEGUN + SECOND);
     kit_succeed(&kit, "two", "{\"y\":1,\"z\":2}");
-    EXPECT(&kit, "done two={\"y\":1}; do book {}");
+    EXPECT(&kit, "!done two={\"y\":1}; do book {}");
     assert_string_equal(kit.journal.list[1].record.result, "{\"y\":1,\"z\":2}");
     assert_null(kit.journal.list[0].record.result);
     assert_false(saga_is_past_pivot(kit.saga));
     kit_succeed(&kit, "book", NULL);
-    EXPECT(&kit, "done book=null; do tell {}");
+    EXPECT(&kit, "!done book=null; do tell {}");
     assert_false(kit.last.final);
     assert_true(saga_is_past_pivot(kit.saga));
     kit_succeed(&kit, "tell", NULL);
@@ -99,11 +99,11 @@ static void test_parallel_runs_all_at_once(void **state)
     kit_begin(&kit);
     EXPECT(&kit, "do left {}; do r1 {}");
     kit_succeed(&kit, "r1", "1");
-    EXPECT(&kit, "done r1=1; do r2 {}");
+    EXPECT(&kit, "!done r1=1; do r2 {}");
     kit_succeed(&kit, "left", "0");
     EXPECT(&kit, "done left=0");
     kit_succeed(&kit, "r2", "2");
-    EXPECT(&kit, "done r2=2; do last {\"b\":{\"left\":0,\"r1\":1,\"r2\":2}}");
+    EXPECT(&kit, "!done r2=2; do last {\"b\":{\"left\":0,\"r1\":1,\"r2\":2}}");
     kit_fini(&kit);
 }
 
@@ -154,16 +154,16 @@ static void test_for_each_runs_so_many_at_once(void **state)
     kit_begin(&kit);
     EXPECT(&kit, "do item[0] {\"i\":10,\"n\":0}; do item[1] {\"i\":20,\"n\":1}");
     kit_succeed(&kit, "item[1]", "1");
-    EXPECT(&kit, "done item[1]=1; do item[2] {\"i\":30,\"n\":2}");
+    EXPECT(&kit, "!done item[1]=1; do item[2] {\"i\":30,\"n\":2}");
     kit_succeed(&kit, "item[2]", "2");
     EXPECT(&kit, "done item[2]=2");
     kit_succeed(&kit, "item[0]", "0");
-    EXPECT(&kit, "done item[0]=0; do last {\"b\":[{\"item\":0},{\"item\":1},{\"item\":2}]}");
+    EXPECT(&kit, "!done item[0]=0; do last {\"b\":[{\"item\":0},{\"item\":1},{\"item\":2}]}");
     kit_miss(&kit, "last", SAGA_REFUSED);
-    EXPECT(&kit, "!failed last(why); fenced last; undo item[2] {\"i\":30,\"r\":2}; "
-                 "undo item[1] {\"i\":20,\"r\":1}");
+    EXPECT(&kit, "!failed last(why); !fenced last; undo item[2] {\"i\":30,\"r\":2}; undo item[1] "
+                 "{\"i\":20,\"r\":1}");
     kit_succeed(&kit, "item[1]", NULL);
-    EXPECT(&kit, "undone item[1]; undo item[0] {\"i\":10,\"r\":0}");
+    EXPECT(&kit, "!undone item[1]; undo item[0] {\"i\":10,\"r\":0}");
     kit_succeed(&kit, "item[0]", NULL);
     kit_succeed(&kit, "item[2]", NULL);
     EXPECT(&kit, "undone item[2]; !compensated; end");
@@ -193,7 +193,7 @@ static void test_a_transaction_is_forgotten_when_it_is_done(void **state)
     kit_restart(&kit, 1);
     EXPECT(&kit, "forget t; do end {}"); /* the runner may have died in between */
     kit_miss(&kit, "end", SAGA_REFUSED);
-    EXPECT(&kit, "!failed end(why); fenced end; undo t {\"r\":5}");
+    EXPECT(&kit, "!failed end(why); !fenced end; undo t {\"r\":5}");
     kit_fini(&kit);
 }
 
@@ -240,14 +240,14 @@ static void test_cancels_what_may_have_been_done(void **state)
     kit_wake(&kit);
     EXPECT(&kit, "cancel one");
     kit_succeed(&kit, "one", "{\"id\":3}"); /* it had been done all the time */
-    EXPECT(&kit, "done one={\"id\":3}; do two {\"x\":3}");
+    EXPECT(&kit, "!done one={\"id\":3}; do two {\"x\":3}");
     kit_miss(&kit, "two", SAGA_UNSURE);
     kit_wake(&kit);
     kit_miss(&kit, "two", SAGA_UNSURE);
     kit_wake(&kit);
     kit_miss(&kit, "two", SAGA_UNSURE);
     kit_miss(&kit, "two", SAGA_REFUSED);
-    EXPECT(&kit, "!failed two(why); fenced two; undo one {\"a\":1}");
+    EXPECT(&kit, "!failed two(why); !fenced two; undo one {\"a\":1}");
     assert_int_equal(kit.last.step_since_us, KIT_BEGUN);
     kit_fini(&kit);
 }
@@ -377,7 +377,7 @@ static void test_undoes_in_reverse_order(void **state)
     kit_succeed(&kit, "one", "{\"id\":7}");
     kit_succeed(&kit, "two", "{\"y\":1,\"z\":2}");
     kit_miss(&kit, "book", SAGA_REFUSED);
-    EXPECT(&kit, "!failed book(why); fenced book; undo two {\"z\":2}");
+    EXPECT(&kit, "!failed book(why); !fenced book; undo two {\"z\":2}");
     assert_int_equal(saga_state(kit.saga), SAGA_COMPENSATING);
     static const enum saga_outcome outcomes[] = {SAGA_NOT_DONE, SAGA_UNSURE, SAGA_REFUSED,
                                                  SAGA_UNSURE, SAGA_UNSURE};
@@ -389,7 +389,7 @@ static void test_undoes_in_reverse_order(void **state)
     }
     assert_true(saga_needs_operator(kit.saga));
     kit_succeed(&kit, "two", NULL);
-    EXPECT(&kit, "undone two; undo one {\"a\":40.00}"); /* the step's own arguments */
+    EXPECT(&kit, "!undone two; undo one {\"a\":40.00}"); /* the step's own arguments */
     kit_succeed(&kit, "one", NULL);
     EXPECT(&kit, "undone one; !compensated; end");
     assert_int_equal(saga_state(kit.saga), SAGA_COMPENSATED);
@@ -406,16 +406,16 @@ static void test_awaits_and_cancels_what_is_under_way(void **state)
     kit_miss(&kit, "r1", SAGA_REFUSED);
     EXPECT(&kit, "!failed r1(why); fenced r1"); /* left is under way: nothing is undone yet */
     kit_succeed(&kit, "left", "0");
-    EXPECT(&kit, "done left=0; undo left {}");
+    EXPECT(&kit, "!done left=0; undo left {}");
     kit_fini(&kit);
 
     kit_init(&kit, branches, "{\"a\":1}");
     kit_begin(&kit);
     kit_miss(&kit, "left", SAGA_UNSURE); /* in a pause, and maybe done */
     kit_miss(&kit, "r1", SAGA_REFUSED);
-    EXPECT(&kit, "!failed r1(why); fenced r1; cancel left");
+    EXPECT(&kit, "!failed r1(why); !fenced r1; cancel left");
     kit_succeed(&kit, "left", "0");
-    EXPECT(&kit, "done left=0; undo left {}");
+    EXPECT(&kit, "!done left=0; undo left {}");
     kit_fini(&kit);
 
     kit_init(&kit, branches, "{\"a\":1}");
@@ -447,9 +447,9 @@ static void test_branches_are_undone_at_once(void **state)
     kit_succeed(&kit, "r1", "1");
     kit_succeed(&kit, "r2", "2");
     kit_miss(&kit, "last", SAGA_REFUSED);
-    EXPECT(&kit, "!failed last(why); fenced last; undo r2 {}; undo left {}");
+    EXPECT(&kit, "!failed last(why); !fenced last; undo r2 {}; undo left {}");
     kit_succeed(&kit, "r2", NULL);
-    EXPECT(&kit, "undone r2; undo r1 {}");
+    EXPECT(&kit, "!undone r2; undo r1 {}");
     kit_succeed(&kit, "r1", NULL);
     EXPECT(&kit, "undone r1");
     kit_succeed(&kit, "left", NULL);
@@ -475,7 +475,7 @@ static void test_timeout_undoes(void **state)
     kit_wake(&kit);
     EXPECT(&kit, ""); /* E3: the pivot is being tried */
     kit_miss(&kit, "book", SAGA_NOT_DONE);
-    EXPECT(&kit, "!failed (timeout); fenced book; undo one {}");
+    EXPECT(&kit, "!failed (timeout); !fenced book; undo one {}");
     kit_fini(&kit);
 }
 
@@ -496,13 +496,13 @@ static void test_timeout_cancels_the_pivot_first(void **state)
         EXPECT(&kit, "cancel book");
         if (done) {
             kit_succeed(&kit, "book", "1");
-            EXPECT(&kit, "done book=1; do tell {}");
+            EXPECT(&kit, "!done book=1; do tell {}");
             assert_int_equal(saga_deadline_us(kit.saga), 0);
             kit_wake_at(&kit, kit.time.now_us + SECOND);
             EXPECT(&kit, "");
         } else {
             kit_miss(&kit, "book", SAGA_REFUSED);
-            EXPECT(&kit, "!failed (timeout); fenced book; undo one {}");
+            EXPECT(&kit, "!failed (timeout); !fenced book; undo one {}");
         }
         kit_fini(&kit);
     }
@@ -517,7 +517,7 @@ static void test_timeout_when_the_pivot_is_done_all_the_same(void **state)
     kit_succeed(&kit, "one", "0");
     kit_wake(&kit);
     kit_succeed(&kit, "book", "1");
-    EXPECT(&kit, "done book=1; do tell {}");
+    EXPECT(&kit, "!done book=1; do tell {}");
     kit_fini(&kit);
 }
 
@@ -532,7 +532,7 @@ static void test_timeout_after_a_restart(void **state)
     kit_restart(&kit, 1);
     EXPECT(&kit, "cancel book"); /* it may have been tried before */
     kit_miss(&kit, "book", SAGA_REFUSED);
-    EXPECT(&kit, "!failed (timeout); fenced book; undo one {}");
+    EXPECT(&kit, "!failed (timeout); !fenced book; undo one {}");
     kit_fini(&kit);
     kit_init(&kit, limited, "{\"a\":1}");
     kit_begin(&kit);
@@ -540,7 +540,7 @@ static void test_timeout_after_a_restart(void **state)
     kit_restart(&kit, 0);
     EXPECT(&kit, "!failed (timeout); cancel one");
     kit_succeed(&kit, "one", "0");
-    EXPECT(&kit, "done one=0; undo one {}");
+    EXPECT(&kit, "!done one=0; undo one {}");
     kit_fini(&kit);
 }
 
@@ -558,7 +558,7 @@ static void test_compensate(void **state)
     assert_true(kit_event(&kit, &event)); /* twice is once */
     EXPECT(&kit, "");
     kit_succeed(&kit, "two", "{\"z\":3}");
-    EXPECT(&kit, "done two={\"y\":null}; undo two {\"z\":3}");
+    EXPECT(&kit, "!done two={\"y\":null}; undo two {\"z\":3}");
     kit_fini(&kit);
 }
 
@@ -573,7 +573,7 @@ static void test_compensate_cancels_the_pivot_first(void **state)
     assert_true(kit_order(&kit, SAGA_EVENT_COMPENSATE));
     EXPECT(&kit, "cancel book");
     kit_succeed(&kit, "book", "{}");
-    EXPECT(&kit, "done book={}; do tell {}");
+    EXPECT(&kit, "!done book={}; do tell {}");
     assert_false(kit_order(&kit, SAGA_EVENT_COMPENSATE));
     EXPECT(&kit, "refused: the saga shop.c1.5.17 is past its pivot: it can't be undone");
     kit_succeed(&kit, "tell", "{}");
@@ -592,7 +592,7 @@ static void test_a_completed_saga_without_a_pivot_can_be_undone(void **state)
              "{\"a\":1}");
     kit_begin(&kit);
     kit_succeed(&kit, "one", "5");
-    EXPECT(&kit, "done one=5; do s {}");
+    EXPECT(&kit, "!done one=5; do s {}");
     kit_succeed(&kit, "s", "6");
     EXPECT(&kit, "!done s=6; !completed {\"x\":5}; end");
     assert_true(kit_order(&kit, SAGA_EVENT_COMPENSATE));
@@ -601,7 +601,7 @@ static void test_a_completed_saga_without_a_pivot_can_be_undone(void **state)
     kit_restart(&kit, kit.journal.count);
     EXPECT(&kit, "undo s");
     kit_succeed(&kit, "s", NULL);
-    EXPECT(&kit, "undone s; undo one {}");
+    EXPECT(&kit, "!undone s; undo one {}");
     kit_succeed(&kit, "one", NULL);
     EXPECT(&kit, "undone one; !compensated; end");
     assert_true(kit_order(&kit, SAGA_EVENT_COMPENSATE));
@@ -655,7 +655,7 @@ static void test_a_condition_that_fails(void **state)
         free(text);
         kit_begin(&kit);
         kit_succeed(&kit, "one", "7");
-        assert_non_null(strstr(kit.trace, "done one=7; !failed "));
+        assert_non_null(strstr(kit.trace, "!done one=7; !failed "));
         assert_non_null(strstr(kit.trace, "(expression); undo one {}"));
         assert_null(strstr(kit.trace, "fenced"));
         kit_restart(&kit, 1); /* FAILED was lost */
@@ -675,17 +675,17 @@ static void test_an_output_that_fails_is_undone(void **state)
     kit_init(&kit, text, "{\"a\":1}");
     kit_begin(&kit);
     kit_succeed(&kit, "one", "{\"a\":\"text\"}");
-    EXPECT(&kit, "!failed one(expression); done one=null; undo one {\"x\":\"text\"}");
+    EXPECT(&kit, "!failed one(expression); !done one=null; undo one {\"x\":\"text\"}");
     for (int kept = 0; kept < 3; kept++) { /* whatever is lost, it comes to the same */
         kit_restart(&kit, kept < kit.journal.count ? kept : kit.journal.count);
         if (kept == 0) {
             EXPECT(&kit, "do one {}");
             kit_succeed(&kit, "one", "{\"a\":\"text\"}");
-            EXPECT(&kit, "!failed one(expression); done one=null; undo one {\"x\":\"text\"}");
+            EXPECT(&kit, "!failed one(expression); !done one=null; undo one {\"x\":\"text\"}");
         } else if (kept == 1) {
             EXPECT(&kit, "cancel one");
             kit_succeed(&kit, "one", "{\"a\":\"text\"}");
-            EXPECT(&kit, "done one=null; undo one {\"x\":\"text\"}");
+            EXPECT(&kit, "!done one=null; undo one {\"x\":\"text\"}");
         } else {
             EXPECT(&kit, "undo one {\"x\":\"text\"}");
         }
@@ -744,7 +744,7 @@ static void test_the_output_of_the_saga_that_fails(void **state)
             EXPECT(&kit, "!retried");
             assert_true(saga_needs_operator(kit.saga));
         } else {
-            EXPECT(&kit, "done one=\"text\"; !failed (expression); undo one {}");
+            EXPECT(&kit, "!done one=\"text\"; !failed (expression); undo one {}");
         }
         kit_fini(&kit);
     }

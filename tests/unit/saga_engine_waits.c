@@ -46,11 +46,11 @@ static void test_waits_until_a_time(void **state)
     kit_fini(&kit);
     wait_for(&kit, "wait: {until: \"${ .steps.one }\"}");
     kit_succeed(&kit, "one", "\"1970-01-01T00:00:01Z\""); /* over already */
-    EXPECT(&kit, "done one=\"1970-01-01T00:00:01Z\"; !done w=null; do last {\"w\":null}");
+    EXPECT(&kit, "!done one=\"1970-01-01T00:00:01Z\"; !done w=null; do last {\"w\":null}");
     kit_fini(&kit);
     wait_for(&kit, "wait: {until: \"${ .steps.one }\"}");
     kit_succeed(&kit, "one", "\"tomorrow\"");
-    EXPECT(&kit, "done one=\"tomorrow\"; !failed w(expression); undo one {}");
+    EXPECT(&kit, "!done one=\"tomorrow\"; !failed w(expression); undo one {}");
     kit_fini(&kit);
 }
 
@@ -83,7 +83,7 @@ static void test_a_signal_that_comes_early_is_kept(void **state)
     EXPECT(&kit, "refused: 16 signals wait in the saga shop.c1.5.17 already");
     assert_int_equal(kit.error.kind, ERROR_BUSY);
     kit_succeed(&kit, "one", NULL);
-    EXPECT(&kit, "done one=null; !done w=1 by signal; do last {\"w\":1}");
+    EXPECT(&kit, "!done one=null; !done w=1 by signal; do last {\"w\":1}");
     kit_succeed(&kit, "last", NULL);
     assert_false(kit_signal(&kit, "go", "2"));
     EXPECT(&kit, "refused: the saga shop.c1.5.17 is completed: nothing waits for a signal");
