@@ -108,7 +108,8 @@ void recovery_started(struct recovery *recovery, uint64_t epoch)
     if (epoch < recovery->low_water.epoch || knows_epoch(recovery, epoch))
         return;
     add_epoch(recovery, epoch);
-    /* Ids that may still be decided are of this run, which is the last of them. */
+    /* Also when something of an older run is undecided, a proposal: that is live, and judged by its
+     * presence; when it has ended nothing is known of it any more. */
     if (recovery->epoch_count > LIMIT_EPOCHS)
         recovery_low_water(recovery, (struct txid){recovery->epochs[1], 0});
 }

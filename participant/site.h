@@ -90,6 +90,7 @@ struct site {
     bool unfit;        /* its row does not tell whom to ask: the coordinator's, or an operator's */
     bool minority;     /* a whole second brought no majority */
     bool held;         /* the coordinator's HOLD was noticed */
+    unsigned outbid;   /* rounds since somebody came who had not been there */
     struct list round; /* agent->rounds or agent->round_queue */
     struct timer turn; /* agent->turns */
     uint64_t wait_session, wait_until_us; /* the coordinator said WAIT, and is trusted so long */

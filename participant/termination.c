@@ -20,6 +20,10 @@ enum {
     ASK_AGAIN_US = 1000 * 1000,
     REST_LEAST_US = 200 * 1000,
     REST_MORE_US = 800 * 1000,
+    /* Each round costs every site that grants it a flush. Two that have no majority and outbid each
+     * other rest up to eight times as long; still less than a line that nobody uses stays open
+     * (neighbours.c), so that who comes back is noticed. */
+    REST_DOUBLINGS = 3,
     /* A coordinator that says WAIT decides. One that still does after so many times the patience
      * has no majority, and perhaps this site has. */
     WAIT_PATIENCES = 10,
@@ -227,8 +231,38 @@ static void ask_again(struct agent *agent, struct site *site, int number)
     }
 }
 
+static bool takes_part(const struct site *site, const char *participant)
+{
+    int count = site->termination ? site->termination->proposer.sites : 0;
+    for (int i = 1; i < count; i++) {
+        if (strcmp(site->termination->sites[i].name, participant) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Somebody is there who was not: what came to nothing so often may succeed now. */
+static void encourage(struct agent *agent, struct site *site)
+{
+    if (site->course == COURSE_RESTING && site->outbid > 1)
+        set_turn(agent, site, COURSE_RESTING, now(agent) + agent_random(agent) % REST_LEAST_US);
+    site->outbid = 0;
+}
+
+/* NULL: the coordinator of this name. */
+static void encourage_all(struct agent *agent, const char *coordinator, const char *participant)
+{
+    for (struct list *node = agent->all_sites.next; node != &agent->all_sites; node = node->next) {
+        struct site *site = CONTAINER(node, struct site, all);
+        if (site->outbid > 0 && (coordinator ? strcmp(site->id.coordinator, coordinator) == 0
+                                             : takes_part(site, participant)))
+            encourage(agent, site);
+    }
+}
+
 void termination_link_up(struct agent *agent, const struct link *link)
 {
+    encourage_all(agent, link->coordinator, NULL);
     for (struct list *node = agent->rounds.next; node != &agent->rounds; node = node->next) {
         struct site *site = CONTAINER(node, struct site, round);
         if (strcmp(site->id.coordinator, link->coordinator) == 0)
@@ -238,6 +272,7 @@ void termination_link_up(struct agent *agent, const struct link *link)
 
 void termination_line_up(struct agent *agent, const char *participant)
 {
+    encourage_all(agent, NULL, participant);
     for (struct list *node = agent->rounds.next; node != &agent->rounds; node = node->next) {
         struct site *site = CONTAINER(node, struct site, round);
         int count = site->termination ? site->termination->proposer.sites : 0;
@@ -407,6 +442,7 @@ void termination_due(struct agent *agent, struct timer *turn)
 
 static void rest(struct agent *agent, struct site *site, uint64_t time_us)
 {
+    time_us <<= site->outbid < REST_DOUBLINGS ? site->outbid : REST_DOUBLINGS;
     if (attends(agent, coordinator_of(agent, site), site))
         set_turn(agent, site, COURSE_WATCHING, site->wait_until_us);
     else
@@ -423,6 +459,7 @@ void termination_yield(struct agent *agent, struct site *site)
         proposer_hear(&termination->proposer, termination->proposer.self, &ask, REGISTER_OUTBID,
                       &site->state);
         rest(agent, site, patience(agent));
+        site->outbid++;
     } else if (site->course == COURSE_RESTING || (site->course == COURSE_QUEUED && !asking)) {
         rest(agent, site, patience(agent));
     } else if (site->course == COURSE_WATCHING) {
@@ -487,6 +524,7 @@ static void turned(struct agent *agent, struct site *site, enum proposer_turn tu
     case PROPOSER_WAS_OUTBID:
         if (site->course >= COURSE_QUEUED)
             rest(agent, site, REST_LEAST_US + agent_random(agent) % REST_MORE_US);
+        site->outbid++;
         break;
     case PROPOSER_HAS_DECIDED:
         has_decided(agent, site, from);
@@ -563,6 +601,8 @@ void termination_reply(struct agent *agent, const char *from, const char *coordi
         return;
     }
     struct termination_site *said = &termination->sites[wire->site];
+    if (!said->heard)
+        encourage(agent, site);
     said->heard = reply != REGISTER_WAIT && reply != REGISTER_HELD;
     said->decided = reply == REGISTER_DECIDED || register_decided(&state);
     if (said->heard)

@@ -61,6 +61,11 @@ static bool told(const struct transfer *transfer, Wire__Result result, const cha
     return false;
 }
 
+static bool can_not_succeed(const struct workload *workload, const struct transfer *transfer)
+{
+    return transfer->must_fail && !(transfer->too_much && workload->windfall);
+}
+
 void workload_applied(struct world *world, int participant, uint64_t token, const char *gtrid,
                       int change, bool expectation_failed)
 {
@@ -74,15 +79,17 @@ void workload_applied(struct world *world, int participant, uint64_t token, cons
     strncpy(call->by, gtrid, sizeof(call->by) - 1);
     if (call->participant != participant)
         world_violation(world, "transfer %llu: carried out at the wrong participant", number);
-    if (transfer->meddled)
+    if (transfer->meddled) {
+        world->workload->windfall |= transfer->too_much;
         return;
+    }
     if (call->applied > 1)
         world_violation(world, "transfer %llu: %s carried out twice (%s)", number, call->operation,
                         gtrid);
     if (expectation_failed)
         world_violation(world, "transfer %llu: %s was committed though an expectation failed",
                         number, gtrid);
-    if (transfer->must_fail)
+    if (can_not_succeed(world->workload, transfer))
         world_violation(world, "transfer %llu: %s was committed and can't succeed", number, gtrid);
     if (transfer->never || told(transfer, WIRE__RESULT__ABORTED, gtrid))
         world_violation(world, "transfer %llu: %s was committed after the client heard aborted",
@@ -160,7 +167,7 @@ static void told_committed(struct workload *workload, struct transfer *transfer,
     unsigned long long number = number_of(transfer);
     const char *gtrid = outcome->gtrid;
     workload->committed++;
-    if (transfer->must_fail && !transfer->meddled)
+    if (can_not_succeed(workload, transfer) && !transfer->meddled)
         world_violation(world, "transfer %llu: committed and can't succeed", number);
     if (told(transfer, WIRE__RESULT__ABORTED, gtrid))
         world_violation(world, "transfer %llu: %s is told committed, and aborted before", number,

@@ -73,6 +73,7 @@ static void fill(struct world *world, struct transfer *transfer, bool too_much, 
     int64_t sum = amount * credits;
     /* A credit before it could make the charge possible. */
     bool charge_last = world_chance(world, PPM / 2) && !too_much;
+    transfer->too_much = too_much;
     if (too_much)
         amount = 1000 * 1000, sum = amount * credits;
     if (!charge_last)

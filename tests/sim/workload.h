@@ -44,8 +44,9 @@ struct transfer {
     Wire__Wait wait;
     uint32_t timeout_ms;
     bool must_fail, must_commit;
-    bool meddled; /* a person ended a branch by hand: it may be torn, but never unnoticed */
-    bool never;   /* without a key, and told that it was not done */
+    bool too_much; /* must fail because nobody has that much */
+    bool meddled;  /* a person ended a branch by hand: it may be torn, but never unnoticed */
+    bool never;    /* without a key, and told that it was not done */
     struct attempt attempts[TRANSFER_ATTEMPTS];
     int attempt_count;
     char committed[LIMIT_GTRID_BYTES + 1]; /* by which id the clients were told so; "": not told */
@@ -63,6 +64,7 @@ struct workload {
     bool resting;   /* everything has ended */
     bool asked_again;   /* after everything came to rest: nothing may be unknown any more */
     bool operated;      /* an operator has ended some branch */
+    bool windfall;      /* and gave somebody so much by it that nothing is too much any more */
     bool resolving;     /* what is held is only noted down now */
     uint64_t held[256]; /* hashes of their gids */
     int held_count;

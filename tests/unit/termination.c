@@ -43,6 +43,14 @@ static void expect_finish(bool commit, uint64_t within_us)
     settle();
 }
 
+/* More than a minute has passed: a scan is under way, and finds the branch prepared. */
+static void answer_scan(void)
+{
+    struct db_prepared prepared = {.gid = "troth.shop.c1.5.1.1", .xid = 7};
+    events->scanned(events->self, take_tag(SCAN), true, &prepared, 1, 64);
+    settle();
+}
+
 static void expect_nothing(uint64_t for_us)
 {
     pass(for_us);
@@ -218,16 +226,50 @@ static void a_minority_that_is_outbid_says_so_once(void **state)
     for (int i = 0; i < 5; i++) {
         uint32_t round = (uint32_t)table.state.promised.round;
         ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {round + 1, 1});
-        pass(5000000);
+        pass(18000000);
         assert_true(table.state.promised.round > round + 1); /* it has begun again */
     }
     for (int i = 0; i < inbox_count; i++) {
         if (inbox[i]->body_case == WIRE__MESSAGE__BODY_STATUS)
             assert_int_equal(inbox[i]->status->minority, 1);
     }
+    answer_scan();
     all_answer(true);
     inventory->away = false;
     expect_finish(false, 6000000);
+}
+
+/* Each round is a flush, for nothing while there is no majority: they become rare, and the first
+ * after somebody has come back comes at once. */
+static void a_minority_that_is_outbid_rests_longer_until_somebody_comes(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    all_answer(false);
+    orders->answers = true;
+    inventory->away = true;
+    judge(WIRE__VERDICT__VERDICT_HOLD);
+    pass(5000000);
+    uint64_t longest_us = 0;
+    for (int i = 0; i < 8; i++) {
+        uint32_t round = (uint32_t)table.state.promised.round;
+        uint64_t begun_us = now_us;
+        ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {round + 1, 1});
+        while (table.state.promised.round == round + 1)
+            pass(50000);
+        uint64_t rested_us = now_us - begun_us;
+        assert_in_range(rested_us, i < 3 ? 1000000 << i : 8000000, i < 3 ? 2100000 << i : 16100000);
+        longest_us = rested_us > longest_us ? rested_us : longest_us;
+    }
+    assert_true(longest_us > 8000000);
+    uint32_t round = (uint32_t)table.state.promised.round;
+    ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {round + 1, 1});
+    pass(2000000);
+    assert_int_equal(table.state.promised.round, round + 1);
+    answer_scan();
+    all_answer(true);
+    inventory->away = false;
+    expect_finish(false, 3000000);
 }
 
 static void an_address_that_is_not_listened_on_is_told_to_nobody(void **state)
@@ -648,6 +690,7 @@ int main(void)
         TEST(two_of_four_are_no_majority_and_three_are),
         TEST(a_minority_says_so),
         TEST(a_minority_that_is_outbid_says_so_once),
+        TEST(a_minority_that_is_outbid_rests_longer_until_somebody_comes),
         TEST(an_address_that_is_not_listened_on_is_told_to_nobody),
         TEST(who_is_outbid_rests_and_tries_again_higher),
         TEST(who_is_asked_by_another_terminator_leaves_it_the_first_move),
