@@ -17,11 +17,15 @@ const char pg_server_facts_sql[] =
     "     and has_table_privilege(c.oid, 'delete')))"
     "   from pg_namespace n left join pg_class c on c.relnamespace = n.oid"
     "   and c.relname in ('installed', 'barrier', 'register', 'settled')"
-    "   where n.nspname = 'troth' group by n.oid), true)";
+    "   where n.nspname = 'troth' group by n.oid), true),"
+    " (select string_agg('troth.' || t, ', ') from unnest(array['barrier', 'register', 'settled']) "
+    "t"
+    "   where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+    "     where n.nspname = 'troth' and c.relname = t))";
 
 const char pg_server_version_sql[] = "select max(version) from troth.installed";
 
-enum { VERSION_NUMBER, VERSION, SLOTS, STANDBY, DATABASE, USER, TIMEOUTS, RIGHTS };
+enum { VERSION_NUMBER, VERSION, SLOTS, STANDBY, DATABASE, USER, TIMEOUTS, RIGHTS, MISSING };
 
 static const char *fact(const PGresult *facts, int column)
 {
@@ -84,6 +88,14 @@ bool pg_server_judge(const PGresult *facts, const PGresult *version, struct erro
                    ? error_hint(error, "bring it up to date: troth-participant --install "
                                        "--config FILE")
                    : error_hint(error, "a newer Troth works on this database: run that version");
+    }
+    if (!PQgetisnull(facts, 0, MISSING)) {
+        error_set(error, ERROR_IO, "%s is missing in database %s", fact(facts, MISSING),
+                  fact(facts, DATABASE));
+        error_detail(error, "the schema troth was installed there; what is missing was dropped "
+                            "since, and what it knew of transactions in doubt is lost");
+        return error_hint(error, "restore it from where it went; or, when nothing is in doubt "
+                                 "there, make it anew: troth-participant --install --config FILE");
     }
     return true;
 }

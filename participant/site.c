@@ -213,6 +213,30 @@ static bool cannot_tell(const struct agent *agent, const struct site *site)
     return site->damaged || may_be_forgotten(agent, site);
 }
 
+/* R3, as far as this process remembers what the row said: a register never goes back. */
+static bool went_back(const struct site *site, const struct db_register *row)
+{
+    static const struct register_state absent;
+    const struct register_state *was = &site->state, *is = row ? &row->state : &absent;
+    if (!site->exists || (row && register_decided(is)))
+        return false;
+    return !row || ballot_compare(is->promised, was->promised) < 0 ||
+           ballot_compare(is->accepted, was->accepted) < 0 ||
+           (is->value == REGISTER_EMPTY && was->value != REGISTER_EMPTY);
+}
+
+/* What was promised still binds, and can't be read any more. What is remembered of it stays, so
+ * that the row is taken again when somebody has put it back. */
+static void distrust(struct agent *agent, struct site *site)
+{
+    if (!site->damaged)
+        host_log(&agent->host, LOG_ERROR,
+                 "%s: its row in troth.register was deleted or set back since this process wrote "
+                 "it: nothing is promised or accepted for it here any more",
+                 site->gtrid);
+    site->known = site->damaged = true;
+}
+
 static void take_row(struct agent *agent, struct site *site, const struct db_register *row)
 {
     site->known = site->exists = true;
@@ -234,14 +258,16 @@ void site_loaded(void *self, void *tag, enum db_found found, const struct db_reg
     struct site *site = tag;
     CHECK(site->request == SITE_LOADING);
     site->request = SITE_IDLE;
-    if (found == DB_FOUND && row) {
+    if (found == DB_FOUND_ERROR) {
+        retry_later(agent, site);
+    } else if (went_back(site, row)) {
+        distrust(agent, site);
+    } else if (row) {
         take_row(agent, site, row);
-    } else if (found == DB_NOT_FOUND) {
+    } else {
         site->known = true;
         site->exists = site->damaged = false;
         site->state = (struct register_state){0};
-    } else {
-        retry_later(agent, site);
     }
     site_touch(agent, site);
 }

@@ -72,7 +72,7 @@ struct site {
     enum site_request request;
     bool known;   /* `exists` and `state` are what the database held last */
     bool exists;  /* it has a row */
-    bool damaged; /* which makes no sense */
+    bool damaged; /* which makes no sense, or was set back: it is not answered for */
     struct register_state state, storing;
     struct site_wait serving;
     enum register_reply serving_reply;

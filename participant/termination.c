@@ -355,7 +355,7 @@ void termination_turn(struct agent *agent, struct site *site)
     if (site->course == COURSE_NONE)
         watch(agent, site);
     if (site->course == COURSE_ACTIVE && site->known &&
-        !(site->termination && asks(&site->termination->proposer)))
+        (site->damaged || !(site->termination && asks(&site->termination->proposer))))
         begin(agent, site);
     if (site->entry->branch.held && !site->held && site->course == COURSE_WATCHING)
         set_turn(agent, site, COURSE_WATCHING,

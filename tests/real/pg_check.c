@@ -39,6 +39,19 @@ static void the_check_names_the_command_when_the_schema_is_missing(void **state)
     assert_non_null(strstr(error.hint, "--install"));
 }
 
+static void the_check_names_the_command_when_a_table_is_missing(void **state)
+{
+    struct rig *rig = *state;
+    struct error error;
+    rig_sql(rig, "alter table troth.register rename to register_away");
+    bool ok = check(rig->conninfo, &error);
+    rig_sql(rig, "alter table troth.register_away rename to register");
+    assert_false(ok);
+    assert_non_null(strstr(error.message, "troth.register is missing"));
+    assert_non_null(strstr(error.hint, "--install"));
+    assert_true(check(rig->conninfo, &error));
+}
+
 static void the_check_names_every_statement_that_the_server_refuses(void **state)
 {
     struct rig *rig = *state;
@@ -256,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_RIG(installing_twice_is_fine_and_the_check_passes),
         WITH_RIG(the_check_names_the_command_when_the_schema_is_missing),
+        WITH_RIG(the_check_names_the_command_when_a_table_is_missing),
         WITH_RIG(the_check_names_every_statement_that_the_server_refuses),
         WITH_RIG(the_check_refuses_a_newer_schema),
         WITH_RIG(an_older_schema_is_refused_and_brought_up_to_date),

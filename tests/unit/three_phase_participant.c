@@ -125,6 +125,40 @@ static void what_is_not_stored_is_loaded_and_answered_anew(void **state)
     assert_int_equal(database.count, 0);
 }
 
+/* By hand: what it had accepted may have been counted. */
+static void accept_and_load(enum db_found found)
+{
+    prepare_three_phase(1);
+    ASK(participant, PROPOSAL(1));
+    stored(take(STORE), DB_STORED);
+    assert_int_equal(got(WIRE__MESSAGE__BODY_REPLY)->reply->answered, WIRE__ANSWERED__GRANTED);
+    last_error[0] = '\0';
+    for (uint32_t round = 1; round <= 2; round++) {
+        ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {round, 1});
+        if (round == 1) {
+            stored(take(STORE), DB_CHANGED);
+            loaded(found, fresh, all_sites);
+        }
+        assert_int_equal(database.count, 0);
+        assert_int_equal(orders->answered.count, round);
+        assert_int_equal(orders->answered.messages[round - 1]->reply->answered,
+                         WIRE__ANSWERED__CANNOT_TELL);
+    }
+    assert_non_null(strstr(last_error, "deleted or set back"));
+}
+
+static void a_row_that_was_deleted_is_not_taken_for_a_fresh_one(void **state)
+{
+    (void)state;
+    accept_and_load(DB_NOT_FOUND);
+}
+
+static void a_row_that_was_set_back_is_not_answered_for(void **state)
+{
+    (void)state;
+    accept_and_load(DB_FOUND);
+}
+
 static void a_store_that_fails_is_tried_again_and_nothing_is_said_before(void **state)
 {
     (void)state;
@@ -267,6 +301,8 @@ int main(void)
         TEST(an_ask_before_the_work_makes_the_row_that_fences_it),
         TEST(a_row_that_may_have_been_cleaned_is_not_invented),
         TEST(what_is_not_stored_is_loaded_and_answered_anew),
+        TEST(a_row_that_was_deleted_is_not_taken_for_a_fresh_one),
+        TEST(a_row_that_was_set_back_is_not_answered_for),
         TEST(a_store_that_fails_is_tried_again_and_nothing_is_said_before),
         TEST(what_was_settled_is_known),
         TEST(the_status_tells_where_it_listens),
