@@ -142,12 +142,12 @@ static void print_signals(const Wire__SagaView *saga)
     }
 }
 
-static void print_saga(const Wire__SagaView *saga, bool all_items)
+static void print_saga(const Wire__SagaView *saga, const Wire__Answer *participants, bool all_items)
 {
     int64_t now_us = wall_now_us();
     print_head(saga, now_us);
     putchar('\n');
-    print_saga_tree(saga, all_items, now_us);
+    print_saga_tree(saga, participants, all_items, now_us);
     if (*saga->next) {
         putchar('\n');
         print_fact("next", saga->next);
@@ -167,6 +167,11 @@ static int show_saga(const struct options *options, const char *id, bool all_ite
         return print_failure(options, &error);
     struct answerer who = connection_answerer(connection);
     Wire__SagaView *saga = saga_ask(connection, id, &error);
+    Wire__Query query = WIRE__QUERY__INIT;
+    query.what = WIRE__WHAT__PARTICIPANTS;
+    bool ends = saga && saga->ended_us;
+    Wire__Answer *participants =
+        saga && !ends && !options->json ? connection_query(connection, &query, NULL) : NULL;
     connection_close(connection);
     if (!saga)
         return print_failure(options, &error);
@@ -179,8 +184,10 @@ static int show_saga(const struct options *options, const char *id, bool all_ite
         json_close(&writer, '}');
         print_json(&writer);
     } else {
-        print_saga(saga, all_items);
+        print_saga(saga, participants, all_items);
     }
+    if (participants)
+        wire__answer__free_unpacked(participants, NULL);
     wire__saga_view__free_unpacked(saga, NULL);
     return EXIT_DONE;
 }
@@ -215,7 +222,8 @@ const struct command saga_show_command = {
             "  skipped      its `when` was false, or another way was chosen\n"
             "  failed       it was refused, or its tries are used up: the saga is undone\n"
             "  cancelling   whether it was done is being found out; if not, it never will be\n"
-            "  undoing      its compensation is under way\n"
+            "  cancelled    it was not done, because another step failed\n"
+            "  undoing      its compensation, which is named, is under way\n"
             "  undone       its compensation is done, or there was nothing to undo\n"
             "\n"
             "A step with a ! waits for an operator; the end names the commands. TRIES are\n"

@@ -26,6 +26,15 @@ struct layout {
     int name, state, what;
 };
 
+/* What is drawn. */
+struct picture {
+    const Wire__SagaView *saga;
+    const Wire__Answer *participants;
+    int64_t now_us;
+    struct fold fold;
+    struct layout layout;
+};
+
 /* What is drawn before the name of a step, and before the lines below it. */
 struct rails {
     char branch[DEPTH * 10], below[DEPTH * 10];
@@ -155,32 +164,32 @@ static void print_what(const Wire__SagaStepView *step, const struct layout *layo
     free(what);
 }
 
-static void print_columns(const Wire__SagaView *saga, const Wire__SagaStepView *step,
-                          const struct layout *layout, const struct rails *rails, int64_t now_us)
+static void print_columns(const struct picture *picture, const Wire__SagaStepView *step,
+                          const struct rails *rails)
 {
     time_text age;
-    char *state = escaped(state_word(saga, step->state)), tries[24] = "";
+    char *state = escaped(state_word(picture->saga, step->state)), tries[24] = "";
     if (step->tries)
         snprintf(tries, sizeof(tries), "%" PRIu32, step->tries);
-    const char *time = took(age, step, now_us);
-    bool what = *step->what || *step->gtrid;
-    printf("%s%*s", state, what || *tries || *time ? layout->state - text_width(state) : 0, "");
+    const char *time = took(age, step, picture->now_us);
+    bool what = *step->what || *step->gtrid, more = what || *tries || *time;
+    printf("%s%*s", state, more ? picture->layout.state - text_width(state) : 0, "");
     free(state);
-    if (what || *tries || *time)
+    if (more)
         printf("%*s%*s", GAP + TRIES_COLUMNS, tries, GAP + TIME_COLUMNS, time);
     if (what) {
         printf("%*s", GAP, "");
-        print_what(step, layout, rails);
+        print_what(step, &picture->layout, rails);
     }
     putchar('\n');
 }
 
-static void print_note(const struct rails *rails, const struct layout *layout, const char *label,
+static void print_note(const struct picture *picture, const struct rails *rails, const char *label,
                        const char *text)
 {
     if (!*text)
         return;
-    int at = MARGIN + layout->name + GAP;
+    int at = MARGIN + picture->layout.name + GAP;
     char *rail = rail_to(rails, at), *line = xasprintf("%s%s", label, text);
     fputs(rail, stdout);
     print_wrapped(stdout, line, at, rail);
@@ -189,35 +198,72 @@ static void print_note(const struct rails *rails, const struct layout *layout, c
     free(rail);
 }
 
+/* "payments.charge", "2pc orders.confirm inventory.ship": whether it calls this participant. */
+static bool calls(const Wire__SagaStepView *step, const char *participant)
+{
+    size_t size = strlen(participant);
+    for (const char *word = step->what; word; word = strchr(word, ' ')) {
+        word += *word == ' ';
+        if (strncmp(word, participant, size) == 0 && word[size] == '.')
+            return true;
+    }
+    return false;
+}
+
+static bool is_under_way(const Wire__SagaStepView *step)
+{
+    static const char *const states[] = {"running", "retrying", "cancelling", "undoing"};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        if (strcmp(step->state, states[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A try waits for a participant that is away until its time is up, and only then has a problem. */
+static void print_away(const struct picture *picture, const Wire__SagaStepView *step,
+                       const struct rails *rails)
+{
+    const Wire__Answer *answer = picture->participants;
+    for (size_t i = 0; answer && is_under_way(step) && i < answer->n_participants; i++) {
+        const Wire__ParticipantView *view = answer->participants[i];
+        if ((view->connected && view->database_up) || !calls(step, view->name))
+            continue;
+        print_note(picture, rails, view->name,
+                   view->connected ? ": its database is down" : " is not connected");
+    }
+}
+
 /* What is known of a try that went wrong, and when the next one is. */
-static void print_notes(const Wire__SagaStepView *step, const struct rails *rails,
-                        const struct layout *layout, int64_t now_us)
+static void print_notes(const struct picture *picture, const Wire__SagaStepView *step,
+                        const struct rails *rails)
 {
     time_text age;
     if (problem_is_set(step->problem)) {
         char *line = problem_line(step->problem);
-        print_note(rails, layout, "", line);
-        print_note(rails, layout, "detail: ", step->problem->detail);
-        print_note(rails, layout, "hint: ", step->problem->hint);
+        print_note(picture, rails, "", line);
+        print_note(picture, rails, "detail: ", step->problem->detail);
+        print_note(picture, rails, "hint: ", step->problem->hint);
         free(line);
     }
+    print_away(picture, step, rails);
     bool wait = strcmp(step->type, "wait") == 0;
     bool signal = strncmp(step->what, "signal ", 7) == 0;
-    if (step->next_us > now_us)
-        print_note(rails, layout,
+    if (step->next_us > picture->now_us)
+        print_note(picture, rails,
                    !wait    ? "next try in "
                    : signal ? "at the latest in "
                             : "in ",
-                   age_format(age, step->next_us - now_us));
+                   age_format(age, step->next_us - picture->now_us));
 }
 
-static void print_line(const Wire__SagaView *saga, const struct fold *fold, size_t at,
-                       const struct layout *layout, int64_t now_us)
+static void print_line(const struct picture *picture, size_t at)
 {
-    const struct fold_line *line = &fold->lines[at];
+    const struct fold_line *line = &picture->fold.lines[at];
+    const int columns = picture->layout.name;
     struct rails rails;
-    draw_rails(&rails, fold, at);
-    char *name = line_name(saga, line);
+    draw_rails(&rails, &picture->fold, at);
+    char *name = line_name(picture->saga, line);
     int width = text_width(rails.branch) + text_width(name);
     printf("%-*s%s%s", MARGIN, line->step && line->step->needs_operator ? "!" : "", rails.branch,
            name);
@@ -226,27 +272,28 @@ static void print_line(const Wire__SagaView *saga, const struct fold *fold, size
         putchar('\n');
         return;
     }
-    if (width > layout->name) {
-        char *rail = rail_to(&rails, MARGIN + layout->name + GAP);
+    if (width > columns) {
+        char *rail = rail_to(&rails, MARGIN + columns + GAP);
         printf("\n%s", rail);
         free(rail);
     } else {
-        printf("%*s", layout->name + GAP - width, "");
+        printf("%*s", columns + GAP - width, "");
     }
-    print_columns(saga, line->step, layout, &rails, now_us);
-    print_notes(line->step, &rails, layout, now_us);
+    print_columns(picture, line->step, &rails);
+    print_notes(picture, line->step, &rails);
 }
 
-void print_saga_tree(const Wire__SagaView *saga, bool all_items, int64_t now_us)
+void print_saga_tree(const Wire__SagaView *saga, const Wire__Answer *participants, bool all_items,
+                     int64_t now_us)
 {
-    struct fold fold;
-    fold_steps(&fold, saga, all_items);
-    struct layout layout = lay_out(saga, &fold);
-    if (fold.count)
-        printf("%*s%-*s%*s%-*s%*s%*s%*sWHAT\n", MARGIN, "", layout.name, "STEP", GAP, "",
-               layout.state, "STATE", GAP + TRIES_COLUMNS, "TRIES", GAP + TIME_COLUMNS, "TIME", GAP,
-               "");
-    for (size_t i = 0; i < fold.count; i++)
-        print_line(saga, &fold, i, &layout, now_us);
-    fold_fini(&fold);
+    struct picture picture = {.saga = saga, .participants = participants, .now_us = now_us};
+    fold_steps(&picture.fold, saga, all_items);
+    picture.layout = lay_out(saga, &picture.fold);
+    if (picture.fold.count)
+        printf("%*s%-*s%*s%-*s%*s%*s%*sWHAT\n", MARGIN, "", picture.layout.name, "STEP", GAP, "",
+               picture.layout.state, "STATE", GAP + TRIES_COLUMNS, "TRIES", GAP + TIME_COLUMNS,
+               "TIME", GAP, "");
+    for (size_t i = 0; i < picture.fold.count; i++)
+        print_line(&picture, i);
+    fold_fini(&picture.fold);
 }

@@ -34,7 +34,10 @@ static size_t word_bytes(const char *text, int room, int *columns)
 
 void print_wrapped(FILE *file, const char *text, int at, const char *rail)
 {
-    char *safe = escaped(text), *word = safe;
+    char *plain = xstrdup(text);
+    for (char *line = plain; (line = strchr(line, '\n'));)
+        *line = ' ';
+    char *safe = escaped(plain), *word = safe;
     int indent = text_width(rail), column = at, gap = 0;
     int room = PAGE_COLUMNS - indent > LEAST_COLUMNS ? PAGE_COLUMNS - indent : LEAST_COLUMNS;
     while (*word) {
@@ -52,4 +55,5 @@ void print_wrapped(FILE *file, const char *text, int at, const char *rail)
         word += strspn(word, " ");
     }
     free(safe);
+    free(plain);
 }

@@ -8,7 +8,7 @@
 enum { PAGE_COLUMNS = 80 };
 
 /* Prints the text, escaped, from where the cursor is, which is column `at`; every further line
- * begins with `rail`. No last line break. */
+ * begins with `rail`. Line breaks in it are spaces. No last line break. */
 void print_wrapped(FILE *file, const char *text, int at, const char *rail);
 
 #endif

@@ -195,16 +195,23 @@ static char *view_transaction(struct draft *draft, const struct saga_plan *plan,
     return text;
 }
 
+static char *view_call(struct draft *draft, const struct saga_call *call)
+{
+    char text[3 * LIMIT_WORD_BYTES];
+    snprintf(text, sizeof(text), "%s.%s", call->participant, call->operation);
+    return copy(draft, text, strlen(text));
+}
+
 static char *view_what(struct draft *draft, const struct saga_plan *plan,
-                       const struct saga_step *step)
+                       const struct saga_step *step, enum saga_view_state state)
 {
     char text[3 * LIMIT_WORD_BYTES] = "";
-    const struct saga_call *call;
+    bool undo = state == SAGA_VIEW_UNDOING || state == SAGA_VIEW_UNDONE;
+    if (undo && step->compensation != SAGA_NONE)
+        return view_call(draft, &plan->calls[step->compensation]);
     switch (step->type) {
     case SAGA_CALL:
-        call = &plan->calls[step->first_call];
-        snprintf(text, sizeof(text), "%s.%s", call->participant, call->operation);
-        break;
+        return view_call(draft, &plan->calls[step->first_call]);
     case SAGA_TRANSACTION:
         return view_transaction(draft, plan, step);
     case SAGA_SAGA:
@@ -251,7 +258,7 @@ static Wire__SagaStepView *view_step(struct draft *draft, const struct saga_run 
     view->type = (char *)saga_type_words[step->type];
     view->state = (char *)saga_view_words[seen->state];
     view->kind = has_kind ? (char *)saga_kind_words[step->kind] : (char *)"";
-    view->what = view_what(draft, plan, step);
+    view->what = view_what(draft, plan, step, seen->state);
     view->tries = seen->tries;
     view->begun_us = seen->begun_us;
     view->ended_us = seen->ended_us;

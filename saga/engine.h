@@ -260,6 +260,7 @@ enum saga_view_state {
     SAGA_VIEW_CANCELLING,
     SAGA_VIEW_UNDOING,
     SAGA_VIEW_UNDONE,
+    SAGA_VIEW_CANCELLED, /* it was not done, and never will be, because another one failed */
 };
 extern const char *const saga_view_words[];
 

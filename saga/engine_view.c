@@ -7,8 +7,8 @@
 #include "saga/engine_private.h"
 
 const char *const saga_state_words[] = {"", "running", "compensating", "completed", "compensated"};
-const char *const saga_view_words[] = {"waiting", "running",    "retrying", "done",  "skipped",
-                                       "failed",  "cancelling", "undoing",  "undone"};
+const char *const saga_view_words[] = {"waiting", "running",    "retrying", "done",   "skipped",
+                                       "failed",  "cancelling", "undoing",  "undone", "cancelled"};
 
 /* ---- the saga ------------------------------------------------------------------------------ */
 
@@ -322,8 +322,12 @@ static bool visit_one(const struct visitor *visitor, struct node *node,
                       const struct saga_instance *instance, bool passed)
 {
     struct saga_view view = {.instance = *instance, .state = node_view(visitor->saga, node)};
+    const struct failure *failure = visitor->saga->failure;
+    bool to_blame = failure && memcmp(&failure->instance, instance, sizeof(*instance)) == 0;
     if (!node && passed)
         view.state = SAGA_VIEW_SKIPPED;
+    else if (node && node->state == NODE_FENCED && !to_blame)
+        view.state = SAGA_VIEW_CANCELLED;
     char *output = NULL;
     if (node) {
         fill_times(visitor, node, &view);
@@ -333,9 +337,8 @@ static bool visit_one(const struct visitor *visitor, struct node *node,
         view.tries = node->task->tried;
         view.problem = node->task->problem;
         view.needs_operator = node->task->attention;
-    } else if (view.state == SAGA_VIEW_FAILED && visitor->saga->failure &&
-               memcmp(&visitor->saga->failure->instance, instance, sizeof(*instance)) == 0) {
-        view.problem = visitor->saga->failure->problem;
+    } else if (view.state == SAGA_VIEW_FAILED && to_blame) {
+        view.problem = failure->problem;
     }
     bool more = visitor->visit(visitor->self, &view);
     free(output);

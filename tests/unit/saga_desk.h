@@ -53,7 +53,7 @@ static inline void world_init(struct world *world, struct desk *desk)
     desk->saga_outcome = &world->outcome;
     desk->answers[0] = &world->order;
     desk->answers[WIRE__WHAT__SAGA] = desk->answers[WIRE__WHAT__SAGAS] = &world->answer;
-    desk->answers[WIRE__WHAT__TRANSACTION] = &world->none;
+    desk->answers[WIRE__WHAT__TRANSACTION] = desk->answers[WIRE__WHAT__PARTICIPANTS] = &world->none;
 }
 
 static inline struct run expect_json(struct desk *desk, const char *const *words, int code)
