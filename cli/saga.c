@@ -34,6 +34,11 @@ struct connection *saga_connect(const struct options *options, struct error *err
     return NULL;
 }
 
+bool saga_goes_back(const Wire__SagaView *saga)
+{
+    return strcmp(saga->state, "compensating") == 0 || strcmp(saga->state, "compensated") == 0;
+}
+
 enum error_kind saga_refusal(const Wire__Problem *problem)
 {
     static const struct {

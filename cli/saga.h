@@ -27,6 +27,9 @@ bool saga_is_known(struct connection *connection, const char *id);
  * caller frees it. */
 char *saga_ask_next(struct connection *connection, const char *id);
 
+/* A saga that is undone comes to no further step: those that wait will never be. */
+bool saga_goes_back(const Wire__SagaView *saga);
+
 /* Whose fault it is that a start or an order is refused, by the problem's code. */
 enum error_kind saga_refusal(const Wire__Problem *problem);
 

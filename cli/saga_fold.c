@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/print.h"
+#include "cli/saga.h"
 #include "core/check.h"
 
 /* Lists up to this long are shown whole. */
@@ -130,6 +131,11 @@ static void fold_items(struct fold *fold, const Wire__SagaView *saga, struct str
     }
 }
 
+static bool never_begins(const Wire__SagaView *saga, const Wire__SagaStepView *step)
+{
+    return state_is(step, "skipped") || (saga_goes_back(saga) && state_is(step, "waiting"));
+}
+
 static void fold_stretch(struct fold *fold, const Wire__SagaView *saga, struct stretch stretch,
                          unsigned less)
 {
@@ -138,7 +144,7 @@ static void fold_stretch(struct fold *fold, const Wire__SagaView *saga, struct s
         struct stretch inside = {at + 1, block_end(saga, at)};
         unsigned bracket = bracket_count(step->path);
         add_step(fold, step, less);
-        bool hidden = !fold->all_items && state_is(step, "skipped");
+        bool hidden = !fold->all_items && never_begins(saga, step);
         if (!hidden && strcmp(step->type, "for_each") == 0)
             fold_items(fold, saga, inside, bracket, less,
                        !fold->all_items && count_items(saga, inside, bracket) > SHOWN_ITEMS);

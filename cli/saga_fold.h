@@ -1,6 +1,6 @@
 /* Which steps of a saga are shown. A for_each may have 10,000 items: those in which nothing is to
  * be seen, because all of it is done or nothing has begun, are counted together. What is inside a
- * block that was skipped is not shown. */
+ * block that was skipped, or will never begin, is not shown. */
 #ifndef TROTH_CLI_SAGA_FOLD_H
 #define TROTH_CLI_SAGA_FOLD_H
 

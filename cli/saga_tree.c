@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/print.h"
+#include "cli/saga.h"
 #include "cli/saga_fold.h"
 #include "cli/table.h"
 #include "cli/wrap.h"
@@ -39,11 +40,6 @@ struct picture {
 struct rails {
     char branch[DEPTH * 10], below[DEPTH * 10];
 };
-
-bool saga_goes_back(const Wire__SagaView *saga)
-{
-    return strcmp(saga->state, "compensating") == 0 || strcmp(saga->state, "compensated") == 0;
-}
 
 static const char *state_word(const Wire__SagaView *saga, const char *state)
 {

@@ -7,9 +7,6 @@
 
 #include "wire.pb-c.h"
 
-/* A saga that is undone comes to no further step: those that wait will never be. */
-bool saga_goes_back(const Wire__SagaView *saga);
-
 /* participants: those of the coordinator, to tell which of them is waited for; or NULL.
  * all_items: else the items of a long for_each in which nothing is to be seen are counted. */
 void print_saga_tree(const Wire__SagaView *saga, const Wire__Answer *participants, bool all_items,

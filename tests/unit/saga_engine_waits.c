@@ -283,7 +283,7 @@ static void test_views(void **state)
     assert_string_equal(look(&kit),
                         "one done=1; skip skipped; all done=[{\"item\":2},{\"item\":3}]; "
                         "steps#4[0] done; item[0] done=2; steps#4[1] done; item[1] undoing=3; "
-                        "parallel#6 undone; l failed!; w failed");
+                        "parallel#6 undone; l failed!; w cancelled");
     assert_string_equal(saga_next(kit.saga, &kit.time, next, sizeof(next)), "undo item[1]");
     kit_succeed(&kit, "item[1]", NULL);
     kit_succeed(&kit, "item[0]", NULL);
