@@ -19,8 +19,8 @@ static bool has_offer(const Wire__ParticipantView *view, const char *operation)
     return false;
 }
 
-/* What has not connected since the coordinator's start has told nothing; and of an agent of many
- * operations, or an older one, some may be known by name only. */
+/* Who can't reach its database has told nothing yet; and of an agent of many operations, or an
+ * older one, some may be known by name only. */
 static void add_participant(struct catalogue *catalogue, const Wire__ParticipantView *view)
 {
     struct catalogue_participant *participant = catalogue_add(catalogue, view->name);
@@ -73,6 +73,8 @@ bool saga_offers(const struct options *options, struct catalogue *catalogue, str
         return false;
     char from[LIMIT_NAME_BYTES + 1] = "";
     bool more = true, good = true;
+    catalogue->partial =
+        true; /* who has not connected since the coordinator's start is not known */
     while (good && more)
         good = ask_page(connection, catalogue, from, &more, error);
     connection_close(connection);

@@ -356,6 +356,13 @@ static int by_name(const void *a, const void *b)
     return strcmp((*x)->name, (*y)->name);
 }
 
+/* The names of all its operations, for those that tell no more of theirs. */
+static void add_names(Wire__ParticipantView *view, const struct participant *participant)
+{
+    view->operations = participant->report.operations;
+    view->n_operations = participant->report.operation_count;
+}
+
 static Wire__ParticipantView *view_offers(struct draft *draft,
                                           const struct participant *participant)
 {
@@ -378,6 +385,8 @@ static Wire__ParticipantView *view_offers(struct draft *draft,
         row->n_types = offer->parameter_count;
         view->offers[view->n_offers++] = row;
     }
+    if (view->n_offers < report->operation_count)
+        add_names(view, participant);
     return view;
 }
 
@@ -403,6 +412,7 @@ void sagas_view_offers(struct draft *draft, const Wire__Query *query)
             !answer->more && draft_fits(draft, wire__participant_view__get_packed_size(view));
         while (!fits && !answer->more && answer->n_participants == 0 && view->n_offers > 0) {
             view->n_offers--;
+            add_names(view, sorted[i]);
             fits = draft_fits(draft, wire__participant_view__get_packed_size(view));
         }
         if (fits)

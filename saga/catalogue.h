@@ -32,6 +32,7 @@ struct catalogue_participant {
 struct catalogue {
     struct catalogue_participant *participants;
     int participant_count;
+    bool partial; /* there may be participants that are not known here */
 };
 
 void catalogue_fini(struct catalogue *catalogue);

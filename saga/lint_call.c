@@ -49,6 +49,21 @@ void lint_argument_type(struct linter *linter, const struct saga_argument *argum
 
 /* ---- operations ---------------------------------------------------------------------------- */
 
+static void no_participant(struct linter *linter, const struct saga_call *call)
+{
+    const struct catalogue *catalogue = linter->lint->catalogue;
+    const char *near = catalogue_near(catalogue, call->participant);
+    const char *hint = near ? "; did you mean " : "", *end = near ? "?" : "";
+    near = near ? near : "";
+    if (catalogue->partial)
+        WARNING(linter, call->place,
+                "participant %s has not connected yet: this call is not checked%s%s%s",
+                call->participant, hint, near, end);
+    else
+        MISTAKE(linter, call->place, "there is no participant %s%s%s%s", call->participant, hint,
+                near, end);
+}
+
 /* What is called; NULL with a note. */
 static const struct catalogue_operation *find_operation(struct linter *linter,
                                                         const struct saga_call *call)
@@ -56,9 +71,7 @@ static const struct catalogue_operation *find_operation(struct linter *linter,
     const struct catalogue *catalogue = linter->lint->catalogue;
     const struct catalogue_participant *participant = catalogue_find(catalogue, call->participant);
     if (!participant) {
-        const char *near = catalogue_near(catalogue, call->participant);
-        MISTAKE(linter, call->place, "there is no participant %s%s%s%s", call->participant,
-                near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        no_participant(linter, call);
         return NULL;
     }
     const struct catalogue_operation *operation =

@@ -13,6 +13,7 @@ static const char definition[] = "saga: refund\n"
                                  "    with: {amont: \"${ .input.amount }\"}\n"
                                  "    compensate: none\n"
                                  "  - {name: tell, call: mail.send, compensate: none}\n"
+                                 "  - {name: post, call: post.send, compensate: none}\n"
                                  "  - {name: note, call: orders.note, with: {x: 1}, compensate: "
                                  "none}\n";
 
@@ -24,7 +25,7 @@ struct offers {
     int queries;
 };
 
-/* mail has never connected, and of orders only names are known. */
+/* mail has told nothing, of orders only names are known, and post has never connected. */
 static void offers_init(struct offers *offers)
 {
     static const char *const names[] = {"mail", "orders", "payments"};
@@ -89,6 +90,8 @@ static void lint_asks_a_coordinator_that_is_named(void **state)
     assert_out(run, ":7:12: payments.refund takes no argument amont; did you mean amount?\n");
     assert_out(run, ":6:11: payments.refund needs the argument amount (numeric)\n");
     assert_out(run, ": warning: what mail offers is not known yet: this call is not checked\n");
+    assert_out(run,
+               ": warning: participant post has not connected yet: this call is not checked\n");
     assert_null(strstr(run.out, "orders"));
     assert_int_equal(offers.queries, 2);
     run_fini(&run);
