@@ -225,13 +225,15 @@ void server_arm_waiters(struct server *server, struct tx *tx)
         timers_set(&server->timers, &tx->timer, due_us);
 }
 
-/* A hazard does not change what was decided, which is all that the next step needs to know. */
+/* A hazard does not change what was decided, and nothing more comes of it: a committed transaction
+ * is applied as far as it ever will be when no other branch is missing. */
 static void answer_task(struct server *server, struct tx *tx, enum answer answer,
                         struct waiter *waiter)
 {
     struct draft draft;
-    bool done = answer == ANSWER_HAZARD && tx->machine.committed;
-    make_draft(server, tx, done ? ANSWER_UNAPPLIED : answer, &draft);
+    if (answer == ANSWER_HAZARD && tx->machine.committed)
+        answer = tx->machine.in[BRANCH_COMMITTING] > 0 ? ANSWER_UNAPPLIED : ANSWER_APPLIED;
+    make_draft(server, tx, answer, &draft);
     group_told(server, waiter->task, &draft.outcome);
 }
 

@@ -54,8 +54,24 @@ static char *list_results(const Wire__Outcome *outcome)
     return writer.text;
 }
 
+/* What comes after the step must find what it did, and what undoes it must too. */
+static bool told_unapplied(struct server *server, struct task *task, const Wire__Outcome *outcome)
+{
+    struct saga_problem problem = {
+        .code = "unapplied",
+        .message = "the transaction of this step is committed, and not yet applied everywhere",
+    };
+    if (outcome->n_unapplied == 0)
+        return false;
+    problem.participant = outcome->unapplied[0];
+    task_answer(server, task, SAGA_UNSURE, NULL, &problem);
+    return true;
+}
+
 static void committed(struct server *server, struct task *task, const Wire__Outcome *outcome)
 {
+    if (told_unapplied(server, task, outcome))
+        return;
     if (!outcome->results_dropped) {
         task_answer(server, task, SAGA_SUCCEEDED, list_results(outcome), NULL);
         return;
