@@ -232,15 +232,27 @@ static const char *const three_phase_points[] = {
 };
 enum { THREE_PHASE_POINTS = sizeof(three_phase_points) / sizeof(three_phase_points[0]) };
 
+/* Passed by sagas alone: saga_crashes.c kills at these. */
+static const char *const saga_points[] = {
+    "coordinator.saga_begun",    "coordinator.saga_sent",   "coordinator.saga_answered",
+    "coordinator.saga_recorded", "coordinator.saga_failed", "coordinator.saga_undone",
+    "coordinator.saga_ended",    "participant.execute",     "participant.executed",
+    "participant.cancelled",
+};
+enum { SAGA_POINTS = sizeof(saga_points) / sizeof(saga_points[0]) };
+
 static void every_crash_point_of_the_sources_is_tried(void **state)
 {
     const char *tried[CRASHES + CHECKPOINT_POINTS];
+    const char *elsewhere[THREE_PHASE_POINTS + SAGA_POINTS];
     (void)state;
     for (int i = 0; i < CRASHES; i++)
         tried[i] = crashes[i].point;
     memcpy(tried + CRASHES, checkpoint_points, sizeof(checkpoint_points));
+    memcpy(elsewhere, three_phase_points, sizeof(three_phase_points));
+    memcpy(elsewhere + THREE_PHASE_POINTS, saga_points, sizeof(saga_points));
     points_check("", (struct points){tried, CRASHES + CHECKPOINT_POINTS},
-                 (struct points){three_phase_points, THREE_PHASE_POINTS});
+                 (struct points){elsewhere, THREE_PHASE_POINTS + SAGA_POINTS});
 }
 
 int main(void)

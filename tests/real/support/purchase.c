@@ -33,7 +33,7 @@ static pid_t begin_command(struct shop *shop, enum process host, const char *add
     return pid;
 }
 
-static struct said end_command(pid_t pid, int output)
+struct said shop_command_end(pid_t pid, int output)
 {
     struct said said = {.output = xcalloc(1, 1)};
     char buffer[4096];
@@ -62,7 +62,19 @@ static struct said command_at(struct shop *shop, enum process host, const char *
 {
     int output;
     pid_t pid = begin_command(shop, host, address, words, &output);
-    return end_command(pid, output);
+    return shop_command_end(pid, output);
+}
+
+pid_t shop_command_begin(struct shop *shop, const char *const *words, int *output)
+{
+    return begin_command(shop, COORDINATOR, shop->addresses[COORDINATOR], words, output);
+}
+
+bool shop_command_ended(pid_t pid)
+{
+    siginfo_t info = {0};
+    int result = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    return result == 0 && info.si_pid == pid;
 }
 
 struct said shop_command(struct shop *shop, const char *const *words)
@@ -226,16 +238,14 @@ static void log_purchase(struct shop *shop, const struct purchase *purchase, str
 
 struct said purchase_end(struct shop *shop, struct purchase *purchase)
 {
-    struct said said = end_command(purchase->pid, purchase->output);
+    struct said said = shop_command_end(purchase->pid, purchase->output);
     log_purchase(shop, purchase, said);
     return said;
 }
 
 bool purchase_ended(const struct purchase *purchase)
 {
-    siginfo_t info = {0};
-    int result = waitid(P_PID, (id_t)purchase->pid, &info, WEXITED | WNOHANG | WNOWAIT);
-    return result == 0 && info.si_pid == purchase->pid;
+    return shop_command_ended(purchase->pid);
 }
 
 int purchase_make(struct shop *shop, struct purchase *purchase)

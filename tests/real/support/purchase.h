@@ -15,6 +15,10 @@ struct said {
 /* troth --coordinator ADDRESS WORDS; words end with NULL. */
 struct said shop_command(struct shop *shop, const char *const *words);
 struct said shop_say(struct shop *shop, ...) __attribute__((sentinel));
+/* The same as a process that goes on while the test does; output: a pipe. */
+pid_t shop_command_begin(struct shop *shop, const char *const *words, int *output);
+bool shop_command_ended(pid_t pid); /* without waiting; reaps nothing */
+struct said shop_command_end(pid_t pid, int output);
 /* troth beside that process, asking at its own address; or anywhere. */
 struct said shop_say_at(struct shop *shop, enum process process, ...) __attribute__((sentinel));
 struct said shop_say_to(struct shop *shop, const char *address, ...) __attribute__((sentinel));

@@ -16,6 +16,7 @@
 #include "tests/real/support/cluster.h"
 #include "tests/real/support/network.h"
 #include "tests/real/support/purchase.h"
+#include "tests/real/support/saga_shop.h"
 #include "tests/real/support/shop_files.h"
 #include "tests/real/support/wait.h"
 
@@ -175,13 +176,18 @@ static bool has_ended(void *self)
     return shop_ended(place->shop, place->process);
 }
 
-static bool has_stopped(void *self)
+bool shop_stopped(struct shop *shop, enum process process)
 {
-    const struct place *place = self;
-    pid_t pid = place->shop->processes[place->process].pid;
+    pid_t pid = shop->processes[process].pid;
     siginfo_t info = {0};
     int result = waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT);
     return pid > 0 && result == 0 && info.si_pid == pid;
+}
+
+static bool has_stopped(void *self)
+{
+    const struct place *place = self;
+    return shop_stopped(place->shop, place->process);
 }
 
 void shop_wait_stopped(struct shop *shop, enum process process)
@@ -333,7 +339,12 @@ static void install(struct shop *shop, enum process participant)
         fail_msg("troth-participant --install failed: see %s/install.log", shop->folder);
 }
 
-static bool network_wanted;
+static bool network_wanted, sagas_wanted;
+
+void shop_use_sagas(void)
+{
+    sagas_wanted = true;
+}
 
 void shop_use_network(void)
 {
@@ -364,6 +375,9 @@ static void open_shop(struct shop *shop)
         cluster_end_prepared(process_names[p]);
     }
     shop_files_make(shop);
+    shop->sagas = sagas_wanted;
+    if (shop->sagas)
+        saga_shop_make(shop);
     for (enum process p = ORDERS; p < PROCESSES; p++)
         install(shop, p);
 }
@@ -431,6 +445,8 @@ static void prepare(struct shop *shop)
     if (!shop->folder[0])
         open_shop(shop);
     shop_empty_tables();
+    if (shop->sagas)
+        saga_shop_empty();
     for (enum process p = COORDINATOR; p < PROCESSES; p++) {
         if (shop->processes[p].pid && shop->processes[p].doomed)
             shop_stop(shop, p);

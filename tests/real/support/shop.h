@@ -23,6 +23,7 @@ struct shop {
     char folder[64];               /* configurations, logs, the journal */
     char addresses[PROCESSES][64]; /* where each listens */
     struct network *network;       /* NULL: all on this host */
+    bool sagas;                    /* with what sagas need (saga_shop.h) */
     char build[512];               /* where the programs are */
     struct {
         pid_t pid;       /* 0: not running */
@@ -47,6 +48,8 @@ int shop_run(const char *program, const struct CMUnitTest *tests, size_t count);
 /* Called before shop_run: each process on a host of its own; tests are skipped where that is not
  * allowed. */
 void shop_use_network(void);
+/* Called before shop_run: a shop in which the sagas of examples/sagas run. */
+void shop_use_sagas(void);
 /* The test can't be made here; it does not return. */
 _Noreturn void shop_skip(struct shop *shop, const char *reason);
 /* A line of TAP for a reader: not judged. */
@@ -59,6 +62,7 @@ void shop_start(struct shop *shop, enum process process, const char *crash);
 /* The same with TROTH_STOP_AT: at that point it stops and waits for SIGCONT. */
 void shop_start_to_stop(struct shop *shop, enum process process, const char *stop,
                         const char *crash);
+bool shop_stopped(struct shop *shop, enum process process);
 void shop_wait_stopped(struct shop *shop, enum process process);
 /* Starts those that don't run and waits until all are ready. */
 void shop_start_all(struct shop *shop);
