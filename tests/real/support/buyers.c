@@ -27,12 +27,13 @@ enum { CALLS = 8, PAUSE_US = 100 * 1000, PATIENCE_US = 60 * 1000 * 1000 };
 struct order {
     char id[32];
     unsigned chance; /* chooses its customer, its goods, its participants */
-    bool keyed, asked, done;
+    bool keyed, saga, asked, done;
     uint64_t due_us; /* not asked before */
 };
 
 struct buying {
     struct buyers plan;
+    bool sagas; /* the shop's orders.create takes more */
     struct loop *loop;
     struct nano *nano;
     struct client *client;
@@ -57,7 +58,9 @@ static void begin_order(struct buying *buying, struct order *order)
         return;
     order->done = false;
     order->chance = (unsigned)rand_r(&buying->plan.seed);
-    order->keyed = (int)(order->chance % 100) < buying->plan.keyed_percent;
+    order->saga =
+        buying->plan.refunds || (int)(order->chance / 1000000 % 100) < buying->plan.saga_percent;
+    order->keyed = order->saga || (int)(order->chance % 100) < buying->plan.keyed_percent;
     snprintf(order->id, sizeof(order->id), "b%d-%d", (int)getpid(), ++buying->begun);
     buying->open++;
 }
@@ -80,6 +83,8 @@ static void ask_again(struct buying *buying, struct order *order)
     order->due_us = now_us(buying) + PAUSE_US;
 }
 
+/* ---- asking -------------------------------------------------------------------------------- */
+
 struct words {
     char participants[CALLS][32], arguments[CALLS][160];
     Wire__Call calls[CALLS], *pointers[CALLS];
@@ -101,11 +106,17 @@ static void add_call(struct words *words, const char *participant, const char *o
 #define SAY(words, ...)                                                                            \
     snprintf((words)->arguments[(words)->count - 1], sizeof((words)->arguments[0]), __VA_ARGS__)
 
-static void say_purchase(struct words *words, const struct order *order)
+static void say_purchase(struct words *words, const struct order *order, bool sagas)
 {
     unsigned customer = order->chance / 100 % SHOP_CUSTOMERS;
     add_call(words, "orders", "create");
-    SAY(words, "{\"order_id\": \"%s\"}", order->id);
+    if (sagas)
+        SAY(words,
+            "{\"order_id\": \"%s\", \"customer\": \"c%u\", \"sku\": \"s%u\", \"quantity\": 1, "
+            "\"amount\": 1}",
+            order->id, customer, customer);
+    else
+        SAY(words, "{\"order_id\": \"%s\"}", order->id);
     add_call(words, "payments", "charge");
     SAY(words, "{\"order_id\": \"%s\", \"customer\": \"c%u\", \"amount\": 1}", order->id, customer);
     add_call(words, "inventory", "reserve");
@@ -123,13 +134,38 @@ static void say_notes(struct words *words, const struct order *order, const stru
     }
 }
 
-static void ask(struct buying *buying, struct order *order)
+static bool ask_for_saga(struct buying *buying, struct order *order)
+{
+    char input[200];
+    unsigned customer = order->chance / 100 % SHOP_CUSTOMERS;
+    Wire__StartSaga start = WIRE__START_SAGA__INIT;
+    start.request = (uint64_t)(order - buying->orders);
+    start.input = input;
+    start.key = order->id;
+    if (buying->plan.refunds) {
+        start.name = (char *)"approve-refund";
+        snprintf(input, sizeof(input), "{\"order_id\":\"%s\",\"customer\":\"c%u\",\"amount\":60}",
+                 order->id, customer);
+    } else {
+        start.name = (char *)"place-order";
+        start.wait = true;
+        start.timeout_ms = (uint32_t)buying->plan.timeout_ms;
+        snprintf(input, sizeof(input),
+                 "{\"order_id\":\"%s\",\"customer\":\"c%u\",\"sku\":\"s%u\",\"quantity\":1,"
+                 "\"amount\":%d}",
+                 order->id, customer, customer,
+                 order->chance / 100 / SHOP_CUSTOMERS % 8 ? 1 : 10 * SHOP_MONEY);
+    }
+    return client_start_saga(buying->client, &start);
+}
+
+static bool ask_for_transaction(struct buying *buying, struct order *order)
 {
     struct words words = {0};
     if (buying->plan.participants)
         say_notes(&words, order, &buying->plan);
     else
-        say_purchase(&words, order);
+        say_purchase(&words, order, buying->sagas);
     Wire__Submit submit = WIRE__SUBMIT__INIT;
     submit.request = (uint64_t)(order - buying->orders);
     if ((int)(order->chance / 10000 % 100) < buying->plan.three_phase_percent)
@@ -138,8 +174,28 @@ static void ask(struct buying *buying, struct order *order)
     submit.key = order->keyed ? order->id : (char *)"";
     submit.calls = words.pointers;
     submit.n_calls = words.count;
-    if (client_submit(buying->client, &submit))
+    return client_submit(buying->client, &submit);
+}
+
+static void ask(struct buying *buying, struct order *order)
+{
+    if (order->saga ? ask_for_saga(buying, order) : ask_for_transaction(buying, order))
         order->asked = true;
+    else
+        ask_again(buying, order);
+}
+
+static void on_saga_outcome(void *self, const Wire__SagaOutcome *outcome)
+{
+    struct buying *buying = self;
+    CHECK(outcome->request < (uint64_t)buying->plan.in_flight);
+    struct order *order = &buying->orders[outcome->request];
+    CHECK(order->asked && !order->done);
+    if (outcome->result == WIRE__SAGA_RESULT__SAGA_COMPLETED ||
+        (outcome->result == WIRE__SAGA_RESULT__SAGA_STARTED && buying->plan.refunds))
+        end_order(buying, order, 'S', outcome->saga);
+    else if (outcome->result == WIRE__SAGA_RESULT__SAGA_COMPENSATED)
+        end_order(buying, order, 'X', outcome->problem ? outcome->problem->message : "");
     else
         ask_again(buying, order);
 }
@@ -222,9 +278,10 @@ static uint64_t settle(void *self)
 
 static int run(struct shop *shop, const struct buyers *plan)
 {
-    struct buying buying = {.plan = *plan};
+    struct buying buying = {.plan = *plan, .sagas = shop->sagas};
     struct nano_events nano_events = {&buying, on_frame, on_broken};
-    struct client_events events = {.self = &buying, .down = on_down, .outcome = on_outcome};
+    struct client_events events = {
+        .self = &buying, .down = on_down, .outcome = on_outcome, .saga_outcome = on_saga_outcome};
     struct error error;
     char path[128], name[32];
     snprintf(path, sizeof(path), "%s/ledger-%d", shop->folder, (int)getpid());
@@ -313,6 +370,21 @@ int buyers_count(struct shop *shop, const struct buyers *buyers, char told)
         count += !told || *at == told;
     free(ledger);
     return count;
+}
+
+void buyers_visit_told(struct shop *shop, const struct buyers *buyers, char told,
+                       buyers_visit *visit, void *self)
+{
+    char *ledger = read_ledger(shop, buyers), *rest = ledger;
+    for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+        if (*line != told)
+            continue;
+        char *end = line + 2 + strcspn(line + 2, " ");
+        const char *words = *end ? end + 1 : end;
+        *end = '\0';
+        visit(self, line + 2, words);
+    }
+    free(ledger);
 }
 
 struct progress {
