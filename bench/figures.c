@@ -12,7 +12,8 @@ static _Noreturn void usage(const char *program)
 {
     fprintf(stderr,
             "usage: %s [--seconds S] [--in-flight N] [--databases N] [--address tcp://HOST:PORT]\n"
-            "       [--protocol 2pc|3pc] [--conninfo CONNINFO]...   one a database, in order\n",
+            "       [--protocol 2pc|3pc|saga] [--waiting N] [--conninfo CONNINFO]...   one a "
+            "database, in order\n",
             program);
     exit(2);
 }
@@ -35,6 +36,10 @@ void bench_options_parse(struct bench_options *options, int argc, char **argv)
             options->address = value;
         else if (!strcmp(argv[i], "--protocol") && (!strcmp(value, "2pc") || !strcmp(value, "3pc")))
             options->three_phase = value[0] == '3';
+        else if (!strcmp(argv[i], "--protocol") && !strcmp(value, "saga"))
+            options->sagas = true;
+        else if (!strcmp(argv[i], "--waiting"))
+            options->sagas = (options->waiting = atoi(value)) > 0;
         else if (!strcmp(argv[i], "--conninfo") && options->conninfo_count < 8)
             options->conninfos[options->conninfo_count++] = value;
         else

@@ -19,6 +19,8 @@ struct bench_options {
     int in_flight;
     int databases;
     bool three_phase;         /* load only */
+    bool sagas;               /* a saga of three steps over three databases, not a transaction */
+    int waiting;              /* load only: begin so many sagas that wait, and end */
     const char *address;      /* of the coordinator */
     const char *conninfos[8]; /* of the databases, in order; raw only */
     int conninfo_count;

@@ -1,5 +1,7 @@
 /* Load on a coordinator: keeps N transactions in flight, each over the first D of the participants
- * bench0, bench1, ...; measures from submit to "applied everywhere". */
+ * bench0, bench1, ...; measures from submit to "applied everywhere". Or N sagas of
+ * bench/sagas/order.yaml, from start to completed; or so many of bench/sagas/refund.yaml, which
+ * begin and then wait for ever, N starts in flight. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,10 +20,10 @@ struct load {
     struct client *client;
     uint64_t *started_us; /* by request number: its flight's index */
     uint64_t warm_us, end_us;
-    int running;
+    int running, begun;
 };
 
-static void submit(struct load *load, uint64_t flight)
+static bool submit_transaction(struct load *load, uint64_t flight)
 {
     char arguments[64], names[8][24];
     Wire__Call calls[8], *pointers[8];
@@ -41,8 +43,27 @@ static void submit(struct load *load, uint64_t flight)
         load->options.three_phase ? WIRE__PROTOCOL__THREE_PHASE : WIRE__PROTOCOL__TWO_PHASE;
     message.calls = pointers;
     message.n_calls = (size_t)load->options.databases;
+    return client_submit(load->client, &message);
+}
+
+static bool start_saga(struct load *load, uint64_t flight)
+{
+    char input[64];
+    Wire__StartSaga start = WIRE__START_SAGA__INIT;
+    start.request = flight;
+    start.input = input;
+    start.wait = load->options.waiting == 0;
+    start.name = (char *)(start.wait ? "order" : "refund"); /* only packed */
+    snprintf(input, sizeof(input), "{\"amount\":1,\"account\":%d}",
+             figures_account((int)flight, load->options.in_flight));
+    load->begun++;
+    return client_start_saga(load->client, &start);
+}
+
+static void begin(struct load *load, uint64_t flight)
+{
     load->started_us[flight] = bench_now_us();
-    if (!client_submit(load->client, &message)) {
+    if (!(load->options.sagas ? start_saga : submit_transaction)(load, flight)) {
         fprintf(stderr, "load: the session is full\n");
         exit(1);
     }
@@ -56,7 +77,7 @@ static void on_up(void *self)
     load->end_us = load->warm_us + (uint64_t)(load->options.seconds * 1000000);
     load->running = load->options.in_flight;
     for (int i = 0; i < load->options.in_flight; i++)
-        submit(load, (uint64_t)i);
+        begin(load, (uint64_t)i);
 }
 
 static void on_down(void *self, const char *reason)
@@ -73,30 +94,42 @@ static void on_refused(void *self, const char *reason, const char *hint)
     exit(1);
 }
 
-static void on_outcome(void *self, const Wire__Outcome *outcome)
+static bool has_enough(const struct load *load, uint64_t now)
 {
-    struct load *load = self;
+    return load->options.waiting ? load->begun >= load->options.waiting : now >= load->end_us;
+}
+
+static void on_end(struct load *load, uint64_t flight, bool good, const Wire__Problem *problem)
+{
     uint64_t now = bench_now_us();
-    bool good = outcome->result == WIRE__RESULT__COMMITTED && outcome->applied;
     if (!good && load->figures.errors == 0)
-        fprintf(stderr, "load: first error: %s\n",
-                outcome->problem ? outcome->problem->message : "not applied in time");
+        fprintf(stderr, "load: first error: %s\n", problem ? problem->message : "not done in time");
     if (load->figures.begun_us == 0 && now >= load->warm_us)
         load->figures.begun_us = now;
     else if (!good)
         load->figures.errors++;
-    else if (now < load->end_us)
-        figures_add(&load->figures, load->started_us[outcome->request], now);
-    if (now < load->end_us)
-        submit(load, outcome->request);
-    else if (--load->running == 0)
+    else if (now < load->end_us || load->options.waiting)
+        figures_add(&load->figures, load->started_us[flight], now);
+    if (!has_enough(load, now)) {
+        begin(load, flight);
+    } else if (--load->running == 0) {
+        load->end_us = load->options.waiting ? now : load->end_us;
         loop_stop(load->loop);
+    }
 }
 
-static void on_answer(void *self, const Wire__Answer *answer)
+static void on_outcome(void *self, const Wire__Outcome *outcome)
 {
-    (void)self;
-    (void)answer;
+    on_end(self, outcome->request, outcome->result == WIRE__RESULT__COMMITTED && outcome->applied,
+           outcome->problem);
+}
+
+static void on_saga_outcome(void *self, const Wire__SagaOutcome *outcome)
+{
+    struct load *load = self;
+    Wire__SagaResult wanted =
+        load->options.waiting ? WIRE__SAGA_RESULT__SAGA_STARTED : WIRE__SAGA_RESULT__SAGA_COMPLETED;
+    on_end(load, outcome->request, outcome->result == wanted, outcome->problem);
 }
 
 static void on_frame(void *self, uint64_t route, const void *frame, size_t size)
@@ -133,7 +166,7 @@ int main(int argc, char **argv)
                                    .up = on_up,
                                    .down = on_down,
                                    .outcome = on_outcome,
-                                   .answer = on_answer,
+                                   .saga_outcome = on_saga_outcome,
                                    .refused = on_refused};
     load.client =
         client_new(NULL, "bench-load", loop_host(load.loop), nano_link(load.nano), &events);

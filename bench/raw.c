@@ -3,7 +3,9 @@
  * database: one pipeline BEGIN, UPDATE, PREPARE TRANSACTION to all at once; when all have answered,
  * COMMIT PREPARED to all at once. Nothing that commits atomically over these databases can be
  * faster in kind; it is what Troth is measured against. It is not safe: a crash between the two
- * leaves prepared transactions that nobody owns. */
+ * leaves prepared transactions that nobody owns. Of sagas: the local transactions of the three
+ * steps, each in its database, one after the other; a crash between two leaves the order half done.
+ */
 #include <libpq-fe.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -19,6 +21,7 @@ struct flight {
     PGconn *connections[8];
     int waiting;    /* databases that have not answered the current phase */
     bool finishing; /* COMMIT PREPARED is out */
+    int step;       /* of a saga: the database that works */
     uint64_t started_us;
     char gid[64];
 };
@@ -34,15 +37,22 @@ static _Noreturn void die(PGconn *connection, const char *what)
     exit(1);
 }
 
-static PGconn *open_connection(const char *conninfo)
+/* By database: as bench/sagas/order.yaml has them. */
+static const char *const steps[] = {
+    "insert into purchase (amount, account) values ($1, $2)",
+    "update bench set balance = balance - $1 where id = $2",
+    "update bench set balance = balance - $1 where id = $2",
+};
+enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
+
+static PGconn *open_connection(const char *conninfo, const char *work)
 {
     PGconn *connection = PQconnectdb(conninfo);
     if (PQstatus(connection) != CONNECTION_OK)
         die(connection, "cannot connect");
-    PGresult *result = PQprepare(connection, "work",
-                                 "update bench set balance = balance - $1 where id = $2", 2, NULL);
+    PGresult *result = PQprepare(connection, "work", work, 2, NULL);
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
-        die(connection, "cannot prepare the update");
+        die(connection, "cannot prepare the work");
     PQclear(result);
     if (PQsetnonblocking(connection, 1) != 0 || !PQenterPipelineMode(connection))
         die(connection, "no pipeline mode");
@@ -55,21 +65,41 @@ static void send_statement(PGconn *connection, const char *sql)
         die(connection, sql);
 }
 
+static void send_work(struct flight *flight, PGconn *connection)
+{
+    char id[16];
+    snprintf(id, sizeof(id), "%d", figures_account((int)(flight - flights), options.in_flight));
+    const char *values[] = {"1", id};
+    if (!PQsendQueryPrepared(connection, "work", 2, values, NULL, NULL, 0))
+        die(connection, "work");
+}
+
+static void send_step(struct flight *flight)
+{
+    PGconn *connection = flight->connections[flight->step];
+    flight->waiting = 1;
+    send_work(flight, connection);
+    if (!PQpipelineSync(connection) || PQflush(connection) < 0)
+        die(connection, "flush");
+}
+
 static void start(struct flight *flight)
 {
-    char sql[128], id[16];
+    char sql[128];
     flight->started_us = bench_now_us();
+    flight->step = 0;
+    if (options.sagas) {
+        send_step(flight);
+        return;
+    }
     flight->finishing = false;
     flight->waiting = options.databases;
     snprintf(flight->gid, sizeof(flight->gid), "raw.%d.%llu", getpid(),
              (unsigned long long)serial++);
-    snprintf(id, sizeof(id), "%d", figures_account((int)(flight - flights), options.in_flight));
-    const char *values[] = {"1", id};
     for (int i = 0; i < options.databases; i++) {
         PGconn *connection = flight->connections[i];
         send_statement(connection, "BEGIN");
-        if (!PQsendQueryPrepared(connection, "work", 2, values, NULL, NULL, 0))
-            die(connection, "update");
+        send_work(flight, connection);
         snprintf(sql, sizeof(sql), "PREPARE TRANSACTION '%s.%d'", flight->gid, i);
         send_statement(connection, sql);
         if (!PQpipelineSync(connection) || PQflush(connection) < 0)
@@ -111,9 +141,24 @@ static bool answered(PGconn *connection)
     return synced;
 }
 
+/* All databases have answered what was out. False: that was the last of it. */
+static bool go_on(struct flight *flight)
+{
+    if (options.sagas && ++flight->step < STEPS) {
+        send_step(flight);
+        return true;
+    }
+    if (options.sagas || flight->finishing)
+        return false;
+    finish(flight);
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     bench_options_parse(&options, argc, argv);
+    if (options.sagas)
+        options.databases = STEPS;
     if (options.conninfo_count < options.databases) {
         fprintf(stderr, "raw: %d databases need as many --conninfo\n", options.databases);
         return 2;
@@ -124,7 +169,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < total; i++) {
         struct flight *flight = &flights[i / options.databases];
         int database = i % options.databases;
-        flight->connections[database] = open_connection(options.conninfos[database]);
+        flight->connections[database] =
+            open_connection(options.conninfos[database], steps[options.sagas ? database : 1]);
         polls[i] = (struct pollfd){.fd = PQsocket(flight->connections[database]), .events = POLLIN};
     }
     uint64_t begun = bench_now_us(), warm = begun + (uint64_t)(options.seconds * 200000),
@@ -142,10 +188,8 @@ int main(int argc, char **argv)
             if (!polls[i].revents || !answered(flight->connections[i % options.databases]) ||
                 --flight->waiting > 0)
                 continue;
-            if (!flight->finishing) {
-                finish(flight);
+            if (go_on(flight))
                 continue;
-            }
             now = bench_now_us();
             if (figures.begun_us == 0 && now >= warm)
                 figures.begun_us = now;
