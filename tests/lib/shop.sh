@@ -1,4 +1,4 @@
-# The shop of examples/shop on the three private clusters: its schemas and configurations in one
+# The shop of examples/shop on the three private clusters: its schemas, configurations and sagas in one
 # folder, and its four processes: trothd, orders, payments, inventory. Sourced after clusters.sh.
 # shellcheck shell=bash
 
@@ -7,6 +7,7 @@
 shop_create() {
     shop=$1
     mkdir -p "$shop/log" "$shop/run"
+    cp -r "$TROTH_ROOT/examples/sagas" "$shop/sagas"
     export PGSERVICEFILE=$shop/pg_service.conf PSQLRC=/dev/null
     local name
     for name in "${clusters[@]}"; do shop_listen[$name]=$(shop_free_address); done
