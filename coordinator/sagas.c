@@ -178,7 +178,7 @@ static void ended(struct server *server, struct saga_run *run)
         return;
     /* A crash here: the end stands, and nobody was told. A client that wants to know asks with its
      * key; a saga of which this is a step asks again. */
-    CRASH_POINT("coordinator.saga_ended");
+    CRASH_POINT("coordinator.saga-ended");
     bool completed = saga_state(run->machine) == SAGA_COMPLETED;
     run->ended = true;
     sagas_answer_end(server, run);
@@ -200,7 +200,7 @@ static void try(struct server *server, struct saga_run *run, struct saga_action 
         task_start(server, run, action);
     /* A crash here: the try is queued, or on its way. It is made again, under the same name, and
      * answered with what it came to. */
-    CRASH_POINT("coordinator.saga_sent");
+    CRASH_POINT("coordinator.saga-sent");
 }
 
 static void perform(struct server *server, struct saga_run *run, struct saga_action *action)
@@ -233,7 +233,7 @@ static void record(struct server *server, struct saga_run *run, const struct sag
     if (record->type == SAGA_RECORD_STEP_DONE) {
         /* A crash here: the step is done, its record perhaps lost. Its participant, or its
          * transaction, is asked again, and answers as it did. */
-        CRASH_POINT("coordinator.saga_recorded");
+        CRASH_POINT("coordinator.saga-recorded");
     }
 }
 
@@ -292,11 +292,11 @@ void sagas_answered(struct server *server, struct saga_run *run, const struct sa
     if (event->how == SAGA_COMPENSATE && event->outcome == SAGA_SUCCEEDED) {
         /* A crash here: the step is undone, which is not recorded. It is asked for again, and
          * answered that it is done. */
-        CRASH_POINT("coordinator.saga_undone");
+        CRASH_POINT("coordinator.saga-undone");
     } else {
         /* A crash here: the step's outcome is lost here and kept there. The same try is made
          * again and answered the same. */
-        CRASH_POINT("coordinator.saga_answered");
+        CRASH_POINT("coordinator.saga-answered");
     }
     sagas_advance(server, run, &copy, NULL);
 }
@@ -307,7 +307,7 @@ static void begun(struct server *server, struct saga_run *run)
 {
     /* A crash here: the saga has begun, and nobody was told. The restart goes on with it; a client
      * with a key starts it again and hears of it. */
-    CRASH_POINT("coordinator.saga_begun");
+    CRASH_POINT("coordinator.saga-begun");
     sagas_answer_beginning(server, run);
     if (run->resumed)
         return;
@@ -334,7 +334,7 @@ static void release(struct server *server, struct saga_held *held)
         if (held->action.type != SAGA_ACT_END && saga_state(run->machine) == SAGA_COMPENSATING) {
             /* A crash here: it is decided that all is undone, and nothing is yet. The restart
              * undoes it. */
-            CRASH_POINT("coordinator.saga_failed");
+            CRASH_POINT("coordinator.saga-failed");
         }
         perform(server, run, &held->action);
     }

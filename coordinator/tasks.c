@@ -162,7 +162,7 @@ static void tell(struct server *server, struct task *task, struct saga_event *ev
     event->how = task->how;
     event->try = task->try;
     /* A crash here forgets how the try went: it is made again, and comes to the same. */
-    CRASH_POINT("coordinator.saga_answered");
+    CRASH_POINT("coordinator.saga-answered");
     task_leave(server, task);
     list_remove(&task->in_run);
     sagas_answered(server, run, event);
@@ -251,7 +251,7 @@ static void pump(struct server *server, struct participant *participant)
     if (any)
         /* A crash here loses what was queued, or it was done and nobody hears the answer: the
          * restart asks again, and is answered from troth.barrier. */
-        CRASH_POINT("coordinator.saga_sent");
+        CRASH_POINT("coordinator.saga-sent");
 }
 
 /* ---- beginnings ---- */

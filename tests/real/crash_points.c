@@ -234,9 +234,9 @@ enum { THREE_PHASE_POINTS = sizeof(three_phase_points) / sizeof(three_phase_poin
 
 /* Passed by sagas alone: saga_crashes.c kills at these. */
 static const char *const saga_points[] = {
-    "coordinator.saga_begun",    "coordinator.saga_sent",   "coordinator.saga_answered",
-    "coordinator.saga_recorded", "coordinator.saga_failed", "coordinator.saga_undone",
-    "coordinator.saga_ended",    "participant.execute",     "participant.executed",
+    "coordinator.saga-begun",    "coordinator.saga-sent",   "coordinator.saga-answered",
+    "coordinator.saga-recorded", "coordinator.saga-failed", "coordinator.saga-undone",
+    "coordinator.saga-ended",    "participant.execute",     "participant.executed",
     "participant.cancelled",
 };
 enum { SAGA_POINTS = sizeof(saga_points) / sizeof(saga_points[0]) };

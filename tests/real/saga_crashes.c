@@ -87,29 +87,29 @@ struct crash {
 };
 
 static const struct crash crashes[] = {
-    {ORDER, COORDINATOR, "coordinator.saga_begun", 1, 0},
-    {ORDER, COORDINATOR, "coordinator.saga_sent", 5, 0},
-    {ORDER, COORDINATOR, "coordinator.saga_answered", 6, 0},
-    {ORDER, COORDINATOR, "coordinator.saga_recorded", 6, 0},
-    {ORDER, COORDINATOR, "coordinator.saga_ended", 1, 0},
-    {ORDER_REFUSED, COORDINATOR, "coordinator.saga_sent", 5, 0},
-    {ORDER_REFUSED, COORDINATOR, "coordinator.saga_answered", 4, 0},
-    {ORDER_REFUSED, COORDINATOR, "coordinator.saga_failed", 1, 0},
-    {ORDER_REFUSED, COORDINATOR, "coordinator.saga_undone", 2, 0},
-    {ORDER_REFUSED, COORDINATOR, "coordinator.saga_ended", 1, 0},
-    {RESTOCK, COORDINATOR, "coordinator.saga_begun", 3, 0},
-    {RESTOCK, COORDINATOR, "coordinator.saga_sent", 4, 0},
-    {RESTOCK, COORDINATOR, "coordinator.saga_answered", 5, 0},
-    {RESTOCK, COORDINATOR, "coordinator.saga_recorded", 5, 0},
-    {RESTOCK, COORDINATOR, "coordinator.saga_ended", 3, 0},
-    {RESTOCK_REFUSED, COORDINATOR, "coordinator.saga_failed", 2, 0},
-    {RESTOCK_REFUSED, COORDINATOR, "coordinator.saga_undone", 2, 0},
-    {RESTOCK_REFUSED, COORDINATOR, "coordinator.saga_ended", 2, 0},
-    {REFUND, COORDINATOR, "coordinator.saga_sent", 3, 0},
-    {REFUND, COORDINATOR, "coordinator.saga_recorded", 3, 0},
-    {REFUND_REFUSED, COORDINATOR, "coordinator.saga_answered", 3, 0},
-    {LINGER, COORDINATOR, "coordinator.saga_answered", 3, 0},
-    {LINGER, COORDINATOR, "coordinator.saga_failed", 1, 0},
+    {ORDER, COORDINATOR, "coordinator.saga-begun", 1, 0},
+    {ORDER, COORDINATOR, "coordinator.saga-sent", 5, 0},
+    {ORDER, COORDINATOR, "coordinator.saga-answered", 6, 0},
+    {ORDER, COORDINATOR, "coordinator.saga-recorded", 6, 0},
+    {ORDER, COORDINATOR, "coordinator.saga-ended", 1, 0},
+    {ORDER_REFUSED, COORDINATOR, "coordinator.saga-sent", 5, 0},
+    {ORDER_REFUSED, COORDINATOR, "coordinator.saga-answered", 4, 0},
+    {ORDER_REFUSED, COORDINATOR, "coordinator.saga-failed", 1, 0},
+    {ORDER_REFUSED, COORDINATOR, "coordinator.saga-undone", 2, 0},
+    {ORDER_REFUSED, COORDINATOR, "coordinator.saga-ended", 1, 0},
+    {RESTOCK, COORDINATOR, "coordinator.saga-begun", 3, 0},
+    {RESTOCK, COORDINATOR, "coordinator.saga-sent", 4, 0},
+    {RESTOCK, COORDINATOR, "coordinator.saga-answered", 5, 0},
+    {RESTOCK, COORDINATOR, "coordinator.saga-recorded", 5, 0},
+    {RESTOCK, COORDINATOR, "coordinator.saga-ended", 3, 0},
+    {RESTOCK_REFUSED, COORDINATOR, "coordinator.saga-failed", 2, 0},
+    {RESTOCK_REFUSED, COORDINATOR, "coordinator.saga-undone", 2, 0},
+    {RESTOCK_REFUSED, COORDINATOR, "coordinator.saga-ended", 2, 0},
+    {REFUND, COORDINATOR, "coordinator.saga-sent", 3, 0},
+    {REFUND, COORDINATOR, "coordinator.saga-recorded", 3, 0},
+    {REFUND_REFUSED, COORDINATOR, "coordinator.saga-answered", 3, 0},
+    {LINGER, COORDINATOR, "coordinator.saga-answered", 3, 0},
+    {LINGER, COORDINATOR, "coordinator.saga-failed", 1, 0},
     {ORDER, ORDERS, "participant.execute", 2, 0},
     {ORDER, ORDERS, "participant.executed", 2, 0},
     {ORDER, PAYMENTS, "participant.execute", 2, 0},
@@ -137,10 +137,10 @@ static const struct crash crashes[] = {
     {ORDER_REFUSED, INVENTORY, "participant.executed", 2, INVENTORY},
     {RESTOCK_REFUSED, INVENTORY, "participant.execute", 2, INVENTORY},
     {LINGER, PAYMENTS, "participant.cancelled", 1, PAYMENTS},
-    {ORDER, COORDINATOR, "coordinator.saga_sent", 1, ORDERS},
-    {ORDER, COORDINATOR, "coordinator.saga_answered", 1, INVENTORY},
-    {ORDER_REFUSED, COORDINATOR, "coordinator.saga_failed", 1, INVENTORY},
-    {ORDER_REFUSED, COORDINATOR, "coordinator.saga_undone", 1, ORDERS},
+    {ORDER, COORDINATOR, "coordinator.saga-sent", 1, ORDERS},
+    {ORDER, COORDINATOR, "coordinator.saga-answered", 1, INVENTORY},
+    {ORDER_REFUSED, COORDINATOR, "coordinator.saga-failed", 1, INVENTORY},
+    {ORDER_REFUSED, COORDINATOR, "coordinator.saga-undone", 1, ORDERS},
 };
 enum { CRASHES = sizeof(crashes) / sizeof(crashes[0]) };
 
@@ -312,7 +312,7 @@ static void every_crash_point_of_sagas_is_tried(void **state)
     (void)state;
     for (int i = 0; i < CRASHES; i++)
         tried[i] = crashes[i].point;
-    static const char *const prefixes[] = {"coordinator.saga_", "participant.execute",
+    static const char *const prefixes[] = {"coordinator.saga-", "participant.execute",
                                            "participant.cancelled"};
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
         points_check(prefixes[i], (struct points){tried, CRASHES}, (struct points){NULL, 0});

@@ -3,9 +3,9 @@
 #include "tests/sim/node.h"
 
 static const char *const at_coordinator[] = {
-    "coordinator.saga_begun",    "coordinator.saga_sent",   "coordinator.saga_answered",
-    "coordinator.saga_recorded", "coordinator.saga_failed", "coordinator.saga_undone",
-    "coordinator.saga_ended"};
+    "coordinator.saga-begun",    "coordinator.saga-sent",   "coordinator.saga-answered",
+    "coordinator.saga-recorded", "coordinator.saga-failed", "coordinator.saga-undone",
+    "coordinator.saga-ended"};
 static const char *const at_participant[] = {"participant.execute", "participant.executed",
                                              "participant.cancelled"};
 
