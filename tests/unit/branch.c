@@ -469,8 +469,9 @@ static void answers(const struct world *world)
         GO(BRANCH_FINISHED, .finish = (enum db_finish)i);
     for (int i = DB_STATUS_COMMITTED; world->request == STATUS && i <= DB_STATUS_ERROR; i++)
         GO(BRANCH_STATUS, .status = (enum db_status)i);
-    for (int i = DB_FOUND; world->request == LOOK_UP && i <= DB_FOUND_ERROR; i++)
-        GO(BRANCH_LOOKED_UP, .found = (enum db_found)i);
+    static const enum db_found found[] = {DB_FOUND, DB_FENCED, DB_FOUND_ERROR};
+    for (size_t i = 0; world->request == LOOK_UP && i < sizeof(found) / sizeof(*found); i++)
+        GO(BRANCH_LOOKED_UP, .found = found[i]);
 }
 
 static void everything_that_can_happen(const struct world *world)
