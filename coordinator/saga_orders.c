@@ -211,6 +211,13 @@ void server_order_saga(struct server *server, struct guest *guest, const Wire__S
         return;
     }
     log_order(server, guest, order);
+    if (order->order == WIRE__ORDER__ORDER_COMPENSATE && saga_state(run->machine) == SAGA_RUNNING) {
+        error_set(&why.error, ERROR_BUSY, "the saga's pivot is under way");
+        error_detail(&why.error, "it is undone when the pivot fails, and not when it is done");
+        error_hint(&why.error, "ask again what has become of it");
+        send(guest, order->request, "busy", &why.error);
+        return;
+    }
     if (!sagas_holds(server, run)) {
         send(guest, order->request, NULL, NULL);
         return;

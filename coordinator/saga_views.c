@@ -89,6 +89,21 @@ static void view_parent(struct draft *draft, const struct saga_run *run, Wire__S
     view->parent_step = copy(draft, label, strlen(label));
 }
 
+/* An end is not shown before it is durable: it could come out otherwise the next time. */
+static enum saga_state shown_state(const struct saga_run *run)
+{
+    enum saga_state state = saga_state(run->machine);
+    if (run->ended || state == SAGA_RUNNING || state == SAGA_COMPENSATING)
+        return state;
+    return state == SAGA_COMPLETED ? SAGA_RUNNING : SAGA_COMPENSATING;
+}
+
+/* Its beginning is durable. */
+static bool is_shown(const struct saga_run *run)
+{
+    return run->resumed || run->recovered;
+}
+
 static Wire__SagaView *view_saga(struct draft *draft, const struct saga_run *run)
 {
     const struct saga *machine = run->machine;
@@ -99,10 +114,10 @@ static Wire__SagaView *view_saga(struct draft *draft, const struct saga_run *run
     view->id = view_id(draft, run->id);
     view->name = (char *)run->definition->plan->name;
     view->version = run->definition->plan->version;
-    view->state = (char *)saga_state_words[saga_state(machine)];
+    view->state = (char *)saga_state_words[shown_state(run)];
     view->needs_operator = saga_needs_operator(machine);
     view->begun_us = saga_begun_us(machine);
-    view->ended_us = saga_ended_us(machine);
+    view->ended_us = run->ended ? saga_ended_us(machine) : 0;
     view->timeout_us = saga_deadline_us(machine);
     view->key = run->extra && run->extra->key ? run->extra->key->text : or_empty(run->old_key);
     view->problem = view_problem(draft, saga_problem(machine));
@@ -126,6 +141,8 @@ static char *view_value(struct draft *draft, const char *value)
 
 static bool wanted(const struct saga_run *run, const Wire__Query *query)
 {
+    if (!is_shown(run))
+        return false;
     if (query->needs_operator && !saga_needs_operator(run->machine))
         return false;
     if (!query->children && run->child)

@@ -86,13 +86,22 @@ static struct saga_text output_seen(void *self, int step)
     return (struct saga_text){made->text, made->size};
 }
 
+/* A block that was undone before it was done gave nothing. */
+static bool is_complete(const struct node *block)
+{
+    for (uint32_t i = 0; block->children && i < block->children->count; i++)
+        if (!block->children->list[i])
+            return false;
+    return true;
+}
+
 char *sight_output(struct saga *saga, struct node *node)
 {
     if (!has_output(node))
         return NULL;
     if (!type_is_block(step_of(saga, node)->type))
         return node->output ? xstrdup(node->output) : NULL;
-    if (!step_of(saga, node)->name)
+    if (!step_of(saga, node)->name || !is_complete(node))
         return NULL;
     struct json_writer out = {0};
     write_block(saga, node, &out);

@@ -254,6 +254,7 @@ static void give_input(struct saga_clients *clients, struct start *start)
 {
     struct saga_facts *facts = &start->facts;
     char list[sizeof(start->input) - 80] = "";
+    *facts = (struct saga_facts){0};
     facts->amount = chance(clients, 8) ? 100000 : between(clients, 1, 40);
     facts->ref = start->ref;
     facts->flag = chance(clients, 60);
