@@ -233,6 +233,8 @@ static void trouble_node(struct world *world, enum fault fault)
     else
         node->wall_skew_us +=
             (int64_t)world_between(world, 0, 200 * SECOND_US) - 100 * (int64_t)SECOND_US;
+    if (node->wall_skew_us > node->wall_peak_us)
+        node->wall_peak_us = node->wall_skew_us;
 }
 
 /* Somebody believes that the agent is dead and starts another; the first may only be stopped. */

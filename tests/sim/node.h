@@ -30,7 +30,7 @@ struct node {
     uint64_t resumes_us;
     uint64_t wakes_us;      /* the earliest wake-up that is on its way; UINT64_MAX: none */
     uint64_t clock_base_us; /* monotonic clocks of two processes have nothing in common */
-    int64_t wall_skew_us;
+    int64_t wall_skew_us, wall_peak_us; /* peak: the furthest ahead that it was */
     int64_t effects_left;      /* dies instead of the next effect when 0; negative: lives on */
     int64_t crash_points_left; /* likewise for the named crash points */
     const char *crash_point;   /* only passings of this one count; NULL: of all */

@@ -200,6 +200,8 @@ void saga_clients_heal(struct world *world)
         for (int family = 0; family < POOL_FAMILIES; family++)
             if (clients->families & 1u << family)
                 clients->folder[i][family] = 2;
+        /* What waits for a time by a clock that was set back waits no longer. */
+        node->wall_skew_us = node->wall_peak_us;
         if (node_up(node))
             world_deliver(world, 1, node, node->boot, read_folder, node, 0, NULL);
     }
