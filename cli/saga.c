@@ -166,6 +166,15 @@ Wire__SagaView *saga_ask(struct connection *connection, const char *id, struct e
     return saga;
 }
 
+Wire__Answer *saga_ask_needing(struct connection *connection, uint32_t limit)
+{
+    Wire__Query query = WIRE__QUERY__INIT;
+    query.what = WIRE__WHAT__SAGAS;
+    query.needs_operator = query.unended = query.children = true;
+    query.limit = limit;
+    return connection_query(connection, &query, NULL);
+}
+
 bool saga_is_known(struct connection *connection, const char *id)
 {
     Wire__Answer *answer = ask_page(connection, id, "", NULL);

@@ -19,6 +19,9 @@ struct connection *saga_connect(const struct options *options, struct error *err
  * what else the id may be when no saga has it. The caller frees it with
  * wire__saga_view__free_unpacked. */
 Wire__SagaView *saga_ask(struct connection *connection, const char *id, struct error *error);
+/* The sagas that need an operator, at most so many, those that are steps of others too. NULL: it
+ * can't be had. The caller frees it with wire__answer__free_unpacked. */
+Wire__Answer *saga_ask_needing(struct connection *connection, uint32_t limit);
 /* The error for an id that no saga has: it may be a transaction's. */
 void saga_not_known(struct connection *connection, const char *id, struct error *error);
 /* The other way round. False also when nobody answers. */

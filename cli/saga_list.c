@@ -11,7 +11,7 @@
 #include "core/check.h"
 #include "core/id.h"
 
-enum { LIMIT_ROWS = 10000 };
+enum { DEFAULT_ROWS = 100, LIMIT_ROWS = 10000 };
 
 /* Why it was undone, of one that has ended; else what it waits for. */
 static void add_next(struct table *table, const Wire__SagaView *saga)
@@ -31,12 +31,22 @@ static void print_empty(const Wire__Query *query)
                                : " is known");
 }
 
-static void print_list(const Wire__Answer *answer, const Wire__Query *query)
+/* needing: how many need an operator, whether they are listed or not. */
+static void print_marks(size_t marked, uint64_t needing)
+{
+    if (marked)
+        printf("! needs an operator: troth saga show ID tells what to do\n");
+    if (needing > marked)
+        printf("%" PRIu64 " not listed here need%s an operator: troth saga list --needs-operator\n",
+               needing - marked, needing - marked == 1 ? "s" : "");
+}
+
+static void print_list(const Wire__Answer *answer, const Wire__Query *query, uint64_t needing)
 {
     static const char *const headers[] = {"ID", "NAME", "STATE", "AGE", "NEXT", NULL};
     struct table table = {0};
     time_text age;
-    bool marked = false;
+    size_t marked = 0;
     if (answer->n_sagas == 0) {
         print_empty(query);
         return;
@@ -44,7 +54,7 @@ static void print_list(const Wire__Answer *answer, const Wire__Query *query)
     table_begin(&table, headers);
     for (size_t i = 0; i < answer->n_sagas; i++) {
         const Wire__SagaView *saga = answer->sagas[i];
-        marked = marked || saga->needs_operator;
+        marked += saga->needs_operator;
         table_add(&table, saga->id);
         table_add(&table, saga->name);
         table_add_format(&table, "%.40s%s", saga->state, saga->needs_operator ? " !" : "");
@@ -52,10 +62,12 @@ static void print_list(const Wire__Answer *answer, const Wire__Query *query)
         add_next(&table, saga);
     }
     table_end(&table, stdout, 0);
+    /* One answer holds some hundred rows, whatever the limit. */
+    bool at_limit = answer->n_sagas == (query->limit ? query->limit : DEFAULT_ROWS);
     if (answer->more)
-        printf("and %" PRIu64 " more; these are the newest, --limit N lists more\n", answer->more);
-    if (marked)
-        printf("! needs an operator: troth saga show ID tells what to do\n");
+        printf("and %" PRIu64 " more: --%s\n", answer->more,
+               at_limit ? "limit N lists them" : "name and --needs-operator list fewer");
+    print_marks(marked, needing);
 }
 
 static void print_list_json(const Wire__Answer *answer, const struct answerer *who)
@@ -77,6 +89,16 @@ static void print_list_json(const Wire__Answer *answer, const struct answerer *w
     print_json(&writer);
 }
 
+/* Of all that run; 0 also when that can't be had. */
+static uint64_t count_needing(struct connection *connection)
+{
+    Wire__Answer *answer = saga_ask_needing(connection, 1);
+    uint64_t count = answer ? answer->n_sagas + answer->more : 0;
+    if (answer)
+        wire__answer__free_unpacked(answer, NULL);
+    return count;
+}
+
 static int list_sagas(const struct options *options, const Wire__Query *query)
 {
     struct error error = {0};
@@ -85,6 +107,8 @@ static int list_sagas(const struct options *options, const Wire__Query *query)
         return print_failure(options, &error);
     struct answerer who = connection_answerer(connection);
     Wire__Answer *answer = connection_query(connection, query, &error);
+    bool whole = answer && !options->json && !query->needs_operator && !*query->saga;
+    uint64_t needing = whole ? count_needing(connection) : 0;
     connection_close(connection);
     if (!answer)
         return print_failure(options, &error);
@@ -94,7 +118,7 @@ static int list_sagas(const struct options *options, const Wire__Query *query)
     else if (options->json)
         print_list_json(answer, &who);
     else
-        print_list(answer, query);
+        print_list(answer, query, needing);
     wire__answer__free_unpacked(answer, NULL);
     return code;
 }
@@ -145,13 +169,13 @@ static int run_list(const struct command *self, int argc, char **argv)
 const struct command saga_list_command = {
     .name = "saga list",
     .usage = "[--needs-operator | --all] [--name NAME] [flags]",
-    .summary = "list sagas that run, newest first",
+    .summary = "list the sagas that run, newest first",
     .help = "Lists the sagas that run or are undone: for how long, and what each waits for.\n"
             "One with a ! waits for an operator.\n"
             "\n"
             "  --needs-operator     only those that an operator must look after, also where\n"
             "                       they are a step of another\n"
-            "  --all                also the newest of those that have ended\n"
+            "  --all                after them also the newest of those that have ended\n"
             "  --name NAME          only those of this definition\n"
             "  --children           also those that are a step of another\n"
             "  --limit N            at most N rows (default 100)\n"

@@ -142,12 +142,12 @@ static void print_signals(const Wire__SagaView *saga)
     }
 }
 
-static void print_saga(const Wire__SagaView *saga, const Wire__Answer *participants, bool all_items)
+static void print_saga(const Wire__SagaView *saga, const struct saga_others *others, bool all_items)
 {
     int64_t now_us = wall_now_us();
     print_head(saga, now_us);
     putchar('\n');
-    print_saga_tree(saga, participants, all_items, now_us);
+    print_saga_tree(saga, others, all_items, now_us);
     if (*saga->next) {
         putchar('\n');
         print_fact("next", saga->next);
@@ -159,6 +159,25 @@ static void print_saga(const Wire__SagaView *saga, const Wire__Answer *participa
 
 /* ---- the command -------------------------------------------------------------------------- */
 
+/* Enough that those of one saga are among them. */
+enum { NEEDING_ROWS = 1000 };
+
+static void ask_others(struct connection *connection, struct saga_others *others)
+{
+    Wire__Query query = WIRE__QUERY__INIT;
+    query.what = WIRE__WHAT__PARTICIPANTS;
+    others->participants = connection_query(connection, &query, NULL);
+    others->needing = saga_ask_needing(connection, NEEDING_ROWS);
+}
+
+static void free_others(struct saga_others *others)
+{
+    if (others->participants)
+        wire__answer__free_unpacked(others->participants, NULL);
+    if (others->needing)
+        wire__answer__free_unpacked(others->needing, NULL);
+}
+
 static int show_saga(const struct options *options, const char *id, bool all_items)
 {
     struct error error = {0};
@@ -167,11 +186,9 @@ static int show_saga(const struct options *options, const char *id, bool all_ite
         return print_failure(options, &error);
     struct answerer who = connection_answerer(connection);
     Wire__SagaView *saga = saga_ask(connection, id, &error);
-    Wire__Query query = WIRE__QUERY__INIT;
-    query.what = WIRE__WHAT__PARTICIPANTS;
-    bool ends = saga && saga->ended_us;
-    Wire__Answer *participants =
-        saga && !ends && !options->json ? connection_query(connection, &query, NULL) : NULL;
+    struct saga_others others = {0};
+    if (saga && !saga->ended_us && !options->json)
+        ask_others(connection, &others);
     connection_close(connection);
     if (!saga)
         return print_failure(options, &error);
@@ -184,10 +201,9 @@ static int show_saga(const struct options *options, const char *id, bool all_ite
         json_close(&writer, '}');
         print_json(&writer);
     } else {
-        print_saga(saga, participants, all_items);
+        print_saga(saga, &others, all_items);
     }
-    if (participants)
-        wire__answer__free_unpacked(participants, NULL);
+    free_others(&others);
     wire__saga_view__free_unpacked(saga, NULL);
     return EXIT_DONE;
 }

@@ -30,7 +30,7 @@ struct layout {
 /* What is drawn. */
 struct picture {
     const Wire__SagaView *saga;
-    const Wire__Answer *participants;
+    const struct saga_others *others;
     int64_t now_us;
     struct fold fold;
     struct layout layout;
@@ -220,13 +220,24 @@ static bool is_under_way(const Wire__SagaStepView *step)
 static void print_away(const struct picture *picture, const Wire__SagaStepView *step,
                        const struct rails *rails)
 {
-    const Wire__Answer *answer = picture->participants;
+    const Wire__Answer *answer = picture->others->participants;
     for (size_t i = 0; answer && is_under_way(step) && i < answer->n_participants; i++) {
         const Wire__ParticipantView *view = answer->participants[i];
         if ((view->connected && view->database_up) || !calls(step, view->name))
             continue;
         print_note(picture, rails, view->name,
                    view->connected ? ": its database is down" : " is not connected");
+    }
+}
+
+/* A saga that is a step has its own operator's trouble, which it goes on with by itself. */
+static void print_needing(const struct picture *picture, const Wire__SagaStepView *step,
+                          const struct rails *rails)
+{
+    const Wire__Answer *answer = picture->others->needing;
+    for (size_t i = 0; answer && *step->gtrid && i < answer->n_sagas; i++) {
+        if (strcmp(answer->sagas[i]->id, step->gtrid) == 0)
+            print_note(picture, rails, "needs an operator: troth saga show ", step->gtrid);
     }
 }
 
@@ -243,6 +254,7 @@ static void print_notes(const struct picture *picture, const Wire__SagaStepView 
         free(line);
     }
     print_away(picture, step, rails);
+    print_needing(picture, step, rails);
     bool wait = strcmp(step->type, "wait") == 0;
     bool signal = strncmp(step->what, "signal ", 7) == 0;
     if (step->next_us > picture->now_us)
@@ -279,10 +291,10 @@ static void print_line(const struct picture *picture, size_t at)
     print_notes(picture, line->step, &rails);
 }
 
-void print_saga_tree(const Wire__SagaView *saga, const Wire__Answer *participants, bool all_items,
+void print_saga_tree(const Wire__SagaView *saga, const struct saga_others *others, bool all_items,
                      int64_t now_us)
 {
-    struct picture picture = {.saga = saga, .participants = participants, .now_us = now_us};
+    struct picture picture = {.saga = saga, .others = others, .now_us = now_us};
     fold_steps(&picture.fold, saga, all_items);
     picture.layout = lay_out(saga, &picture.fold);
     if (picture.fold.count)

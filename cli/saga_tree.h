@@ -7,9 +7,14 @@
 
 #include "wire.pb-c.h"
 
-/* participants: those of the coordinator, to tell which of them is waited for; or NULL.
- * all_items: else the items of a long for_each in which nothing is to be seen are counted. */
-void print_saga_tree(const Wire__SagaView *saga, const Wire__Answer *participants, bool all_items,
+/* What is known of others than the saga, to tell which of them it waits for. NULL: nothing. */
+struct saga_others {
+    Wire__Answer *participants;
+    Wire__Answer *needing; /* sagas that need an operator */
+};
+
+/* all_items: else the items of a long for_each in which nothing is to be seen are counted. */
+void print_saga_tree(const Wire__SagaView *saga, const struct saga_others *others, bool all_items,
                      int64_t now_us);
 
 #endif

@@ -182,7 +182,7 @@ static void sagas_are_listed_in_80_columns(void **state)
     assert_string_equal(run.out,
                         "ID                     NAME         STATE           AGE  NEXT\n" ID
                         "  place-order  compensating !  12s  waits for an operator:\u2026\n"
-                        "and 12 more; these are the newest, --limit N lists more\n"
+                        "and 12 more: --limit N lists them\n"
                         "! needs an operator: troth saga show ID tells what to do\n");
     expect_narrow(&run);
     const Wire__Query *query = desk->last->query;
@@ -192,7 +192,8 @@ static void sagas_are_listed_in_80_columns(void **state)
     assert_false(query->needs_operator);
     assert_false(query->children);
     run_fini(&run);
-    run = ask(desk, WORDS("saga", "list", "--all", "--children"));
+    run = ask(desk, WORDS("saga", "list", "--all", "--children", "--name", "x"));
+    assert_out(run, "\nand 12 more: --name and --needs-operator list fewer\n");
     query = desk->last->query;
     assert_true(!query->unended && query->children && !query->needs_operator);
     run_fini(&run);
@@ -204,6 +205,28 @@ static void sagas_are_listed_in_80_columns(void **state)
     run = expect_json(desk, WORDS("saga", "list", "--json"), 0);
     assert_out(run, "\"needs_operator\":true,");
     assert_out(run, "\"more\":12,\"answered_by\":{\"role\":\"coordinator\",\"name\":\"c1\"}}\n");
+    run_fini(&run);
+}
+
+static const Wire__Answer *needing_page(struct desk *desk, const Wire__Query *query)
+{
+    return query->needs_operator ? desk->pages : NULL;
+}
+
+static void a_list_tells_of_those_that_it_does_not_show(void **state)
+{
+    struct desk *desk = *state;
+    struct world world;
+    Wire__SagaView child = WIRE__SAGA_VIEW__INIT, *list[] = {&child};
+    Wire__Answer needing = WIRE__ANSWER__INIT;
+    world_init(&world, desk);
+    needing.sagas = list;
+    needing.n_sagas = 1;
+    needing.more = 1;
+    desk->page = needing_page;
+    desk->pages = &needing;
+    struct run run = ask(desk, WORDS("saga", "list"));
+    assert_out(run, "\n2 not listed here need an operator: troth saga list --needs-operator\n");
     run_fini(&run);
 }
 
@@ -445,6 +468,7 @@ int main(int argc, char **argv)
         TEST(a_rejected_start_has_the_exit_code_of_its_problem),
         TEST(a_session_lost_after_the_start_leaves_it_unknown),
         TEST(sagas_are_listed_in_80_columns),
+        TEST(a_list_tells_of_those_that_it_does_not_show),
         TEST(an_empty_list_says_of_what),
         TEST(orders_carry_what_was_said),
         TEST(a_refused_order_has_the_exit_code_of_its_problem),

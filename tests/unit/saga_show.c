@@ -184,6 +184,33 @@ static void other_sagas_and_transactions_are_named(void **state)
     run_fini(&run);
 }
 
+/* The list of those that need an operator is asked for beside the saga. */
+static const Wire__Answer *needing_page(struct desk *desk, const Wire__Query *query)
+{
+    return query->what == WIRE__WHAT__SAGAS ? desk->pages : NULL;
+}
+
+static void a_step_that_is_a_saga_tells_that_it_needs_an_operator(void **state)
+{
+    struct desk *desk = *state;
+    struct world world;
+    Wire__SagaView child = WIRE__SAGA_VIEW__INIT, *list[] = {&child};
+    Wire__Answer needing = WIRE__ANSWER__INIT;
+    world_init(&world, desk);
+    child.id = (char *)"shop.c1.1795224000.20";
+    needing.sagas = list;
+    needing.n_sagas = 1;
+    desk->page = needing_page;
+    desk->pages = &needing;
+    add_step(&world, 1, "goods", "saga", "running", "saga order-goods")->gtrid = child.id;
+    struct run run = ask(desk, WORDS("saga", "show", ID));
+    assert_string_equal(tree_of(&run),
+                        "  STEP   STATE    TRIES   TIME  WHAT\n"
+                        "  goods  running                saga order-goods shop.c1.1795224000.20\n"
+                        "         needs an operator: troth saga show shop.c1.1795224000.20\n");
+    run_fini(&run);
+}
+
 static void a_participant_that_is_away_is_named_where_it_is_waited_for(void **state)
 {
     struct desk *desk = *state;
@@ -393,6 +420,7 @@ int main(int argc, char **argv)
         TEST(a_signal_that_is_waited_for_is_named),
         TEST(other_sagas_and_transactions_are_named),
         TEST(a_participant_that_is_away_is_named_where_it_is_waited_for),
+        TEST(a_step_that_is_a_saga_tells_that_it_needs_an_operator),
         TEST(blocks_in_blocks_are_drawn),
         TEST(items_of_several_steps_have_a_line_each),
         TEST(long_lists_of_items_are_folded),
