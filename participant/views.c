@@ -326,6 +326,8 @@ static void answer_participants(struct draft *draft, const struct status *status
     const Wire__Status *facts = &status->wire;
     if (query->participant[0] && strcmp(query->participant, agent->participant) != 0)
         return;
+    if (query->what == WIRE__WHAT__OFFERS && strcmp(query->from, agent->participant) >= 0)
+        return; /* it has been told */
     Wire__ParticipantView *view = take(draft, sizeof(*view));
     wire__participant_view__init(view);
     view->name = agent->participant;
@@ -345,6 +347,11 @@ static void answer_participants(struct draft *draft, const struct status *status
     view->listen = facts->listen;
     view->terminating = facts->terminating;
     view->minority = facts->minority;
+    view->executing = (uint32_t)agent->by_key.count;
+    if (query->what == WIRE__WHAT__OFFERS) {
+        view->offers = facts->offers;
+        view->n_offers = facts->n_offers;
+    }
     count_branches(agent, view);
     draft->answer.participants = take(draft, sizeof(void *));
     draft->answer.participants[draft->answer.n_participants++] = view;
@@ -377,9 +384,12 @@ void view_answer(struct agent *agent, struct peer *peer, const Wire__Query *quer
         answer_transaction(&draft, query);
         break;
     case WIRE__WHAT__PARTICIPANTS:
+    case WIRE__WHAT__OFFERS:
         answer_participants(&draft, &status, query);
         break;
     case WIRE__WHAT__COORDINATOR:
+    case WIRE__WHAT__SAGAS:
+    case WIRE__WHAT__SAGA:
         answer_coordinator(&draft);
         break;
     default:

@@ -107,6 +107,40 @@ static void a_minority_is_told_with_what_it_waits_for(void **state)
     assert_string_equal(only_transaction()->waits_for, "a majority: 2 of 4 sites have answered");
 }
 
+/* A step of a saga that runs here, and what sagas can call. */
+static void what_sagas_want_here_is_told(void **state)
+{
+    (void)state;
+    Wire__Task task = WIRE__TASK__INIT;
+    Wire__Call call = WIRE__CALL__INIT;
+    Wire__Execute execute = WIRE__EXECUTE__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    task.epoch = 5;
+    task.seq = 9;
+    task.step = (char *)"charge";
+    call.operation = (char *)"charge";
+    call.arguments = (char *)"{\"amount\":1}";
+    execute.task = &task;
+    execute.how = WIRE__HOW__HOW_STEP;
+    execute.call = &call;
+    execute.timeout_ms = 60000;
+    execute.since_us = (int64_t)now_us;
+    message.body_case = WIRE__MESSAGE__BODY_EXECUTE;
+    message.execute = &execute;
+    send(&message);
+    const Wire__Answer *answer = query(WIRE__WHAT__PARTICIPANTS, "", false);
+    assert_int_equal(answer->participants[0]->executing, 1);
+    assert_int_equal(answer->participants[0]->n_offers, 0);
+    worked(take_tag(WORK), DB_COMMITTED, 0);
+    answer = query(WIRE__WHAT__OFFERS, "", false);
+    assert_int_equal(answer->n_participants, 1);
+    assert_int_equal(answer->participants[0]->executing, 0);
+    assert_int_equal(answer->participants[0]->n_offers, 2);
+    assert_string_equal(answer->participants[0]->offers[0]->types[0], "numeric");
+    assert_string_equal(query(WIRE__WHAT__SAGAS, "", false)->problem->code, "participant");
+    assert_string_equal(query(WIRE__WHAT__SAGA, "", false)->problem->code, "participant");
+}
+
 static void a_two_phase_branch_is_told_too(void **state)
 {
     (void)state;
@@ -301,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_in_doubt_is_told_with_all_that_is_known),
         TEST(a_minority_is_told_with_what_it_waits_for),
+        TEST(what_sagas_want_here_is_told),
         TEST(a_two_phase_branch_is_told_too),
         TEST(what_it_does_not_know_is_a_problem_that_says_so),
         TEST(who_looks_may_only_look),
