@@ -364,11 +364,14 @@ void sagas_started(struct server *server)
         return;
     for (struct list *at = sagas->all.next; at != &sagas->all; at = at->next) {
         struct saga_run *run = CONTAINER(at, struct saga_run, all);
+        enum saga_state state = saga_state(run->machine);
+        run->ended = state == SAGA_COMPLETED || state == SAGA_COMPENSATED;
+    }
+    for (struct list *at = sagas->all.next; at != &sagas->all; at = at->next) {
+        struct saga_run *run = CONTAINER(at, struct saga_run, all);
         if (!run->recovered) /* begun just now, by one before it */
             continue;
-        enum saga_state state = saga_state(run->machine);
         run->resumed = true;
-        run->ended = state == SAGA_COMPLETED || state == SAGA_COMPENSATED;
         sagas_advance(server, run, &(struct saga_event){.type = SAGA_EVENT_RESUMED}, NULL);
         if (run->child)
             sagas_child_begun(server, run);

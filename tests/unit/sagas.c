@@ -29,8 +29,9 @@ static void who_waits_hears_the_end_when_it_is_durable(void **unused)
     struct hall *hall = hall_new();
     start_saga(hall, &(struct starting){.name = "order", .input = "{\"id\":\"o\"}", .wait = true});
     sync_journal(hall->world);
-    while (serve_one(hall, hall->orders) || serve_one(hall, hall->payments))
-        continue;
+    assert_true(serve_one(hall, hall->orders));
+    sync_journal(hall->world);
+    assert_true(serve_one(hall, hall->payments));
     assert_int_equal(remains(hall, "charge"), 1);
     hear_nothing(hall->client);
     sync_journal(hall->world);
@@ -75,8 +76,9 @@ static void nothing_is_undone_before_its_failure_is_durable(void **unused)
     struct hall *hall = hall_new();
     hall->refused = "charge";
     begin_saga(hall, "order", "{\"id\":\"o\"}");
-    while (serve_one(hall, hall->orders) || serve_one(hall, hall->payments))
-        continue;
+    assert_true(serve_one(hall, hall->orders));
+    sync_journal(hall->world);
+    assert_true(serve_one(hall, hall->payments));
     hear_nothing(hall->orders);
     sync_journal(hall->world);
     const Wire__Execute *asked = hear(hall->orders, WIRE__MESSAGE__BODY_EXECUTE)->execute;
@@ -492,6 +494,39 @@ static void a_step_that_no_saga_can_be_fails(void **unused)
     hall_free(hall);
 }
 
+/* Each runs the next; the last one would be one too deep. */
+static void sagas_lie_inside_each_other_only_so_deep(void **unused)
+{
+    (void)unused;
+    struct hall *hall = hall_new();
+    char *texts[LIMIT_SAGA_GENERATIONS + 1];
+    struct server_definition all[LIMIT_SAGA_GENERATIONS + 1];
+    for (int i = 0; i <= LIMIT_SAGA_GENERATIONS; i++) {
+        texts[i] = xasprintf("saga: s%d\nversion: 1\nsteps:\n"
+                             "  - {name: create, call: orders.create, compensate: orders.cancel}\n",
+                             i);
+        if (i < LIMIT_SAGA_GENERATIONS) {
+            char *more = xasprintf("%s  - {name: next, saga: s%d}\n", texts[i], i + 1);
+            free(texts[i]);
+            texts[i] = more;
+        }
+        all[i] = (struct server_definition){texts[i], texts[i], strlen(texts[i])};
+    }
+    assert_int_equal(server_define(hall->world->server, all, LIMIT_SAGA_GENERATIONS + 1), 0);
+    start_saga(hall, &(struct starting){.name = "s1", .wait = true});
+    finish_all(hall);
+    hear_saga(hall, WIRE__SAGA_RESULT__SAGA_COMPLETED);
+    assert_int_equal(remains(hall, "create"), LIMIT_SAGA_GENERATIONS);
+    start_saga(hall, &(struct starting){.name = "s0", .wait = true});
+    finish_all(hall);
+    const Wire__SagaOutcome *heard = hear_saga(hall, WIRE__SAGA_RESULT__SAGA_COMPENSATED);
+    assert_string_equal(heard->problem->code, "too_deep");
+    assert_int_equal(remains(hall, "create"), LIMIT_SAGA_GENERATIONS);
+    for (int i = 0; i <= LIMIT_SAGA_GENERATIONS; i++)
+        free(texts[i]);
+    hall_free(hall);
+}
+
 static void an_operator_may_undo_the_saga_of_a_step(void **unused)
 {
     (void)unused;
@@ -602,6 +637,7 @@ int main(void)
         cmocka_unit_test(a_saga_that_runs_is_undone_when_its_parent_fails),
         cmocka_unit_test(one_that_takes_too_long_is_undone_and_tried_again),
         cmocka_unit_test(a_step_that_no_saga_can_be_fails),
+        cmocka_unit_test(sagas_lie_inside_each_other_only_so_deep),
         cmocka_unit_test(an_operator_may_undo_the_saga_of_a_step),
         cmocka_unit_test(a_record_that_makes_no_sense_is_refused),
         cmocka_unit_test(a_definition_that_can_not_be_read_any_more_is_named),
