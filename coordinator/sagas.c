@@ -381,7 +381,8 @@ void sagas_started(struct server *server)
 /* ---- time ---------------------------------------------------------------------------------- */
 
 /* What waits until a time of day is woken by the other clock: when the two went apart, all of them
- * are set anew. */
+ * are set anew. In each turn: what was set between two that are far apart, by a clock that was
+ * wrong only meanwhile, would be woken by it for ever. */
 static void look_at_clocks(struct server *server)
 {
     struct sagas *sagas = &server->sagas;
@@ -412,13 +413,13 @@ void sagas_keep_house(struct server *server)
     if (retain_us < INT64_MAX)
         saga_keys_expire(&server->sagas.keys, wall_us - (int64_t)retain_us);
     tasks_forget_orphans(server, lives);
-    look_at_clocks(server);
 }
 
 void sagas_settle(struct server *server)
 {
     struct sagas *sagas = &server->sagas;
     uint64_t now_us = server->host.now_us(server->host.self);
+    look_at_clocks(server);
     for (struct timer *timer; (timer = timers_due(&sagas->wakes, now_us)) != NULL;)
         sagas_advance(server, CONTAINER(timer, struct saga_run, timer),
                       &(struct saga_event){.type = SAGA_EVENT_WOKEN}, NULL);
