@@ -71,12 +71,14 @@ temporary_folder() {
 
 # ---- processes --------------------------------------------------------------------------------
 
-# Dead, or a zombie that only waits for its parent to look.
+# Dead, or a zombie that only waits for its parent to look: with all its threads, as the last one
+# closes what they have open.
 process_gone() {
-    local stat
+    local stat threads
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
     stat=${stat##*) }
-    [[ ${stat%% *} == [ZX] ]]
+    threads=("/proc/$1/task"/*)
+    [[ ${stat%% *} == [ZX] ]] && ((${#threads[@]} <= 1))
 }
 
 # The direct children of a process, without ps, which a bare system does not have.
