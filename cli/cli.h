@@ -41,6 +41,6 @@ extern const struct command doctor_command;
 extern const struct command journal_verify_command, journal_dump_command;
 extern const struct command saga_start_command, saga_list_command, saga_show_command;
 extern const struct command saga_retry_command, saga_compensate_command, saga_signal_command;
-extern const struct command saga_lint_command, saga_graph_command;
+extern const struct command saga_lint_command, saga_simulate_command, saga_graph_command;
 
 #endif

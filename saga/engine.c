@@ -141,7 +141,7 @@ static void resume(struct turn *turn, bool began)
     saga->resumed = true;
     for (struct list *at = saga->due.next; at != &saga->due && !began; at = at->next) {
         struct task *task = CONTAINER(at, struct task, link);
-        task->unsure = !PLANTED(SAGA_GUESS_UNSURE);
+        task->unsure = task->how != SAGA_DO || !PLANTED(SAGA_GUESS_UNSURE);
     }
     if (is_over(saga)) { /* whoever waits for it may not have heard */
         action_add(turn)->type = SAGA_ACT_END;
@@ -316,6 +316,15 @@ static bool replay_event(struct saga *saga, const struct saga_event *event, stru
     return true;
 }
 
+static bool may_be_lost(const struct saga_record *record)
+{
+    bool done = record->type == SAGA_RECORD_STEP_DONE;
+    return (PLANTED(SAGA_DONE_NOT_AWAITED) && done) ||
+           (PLANTED(SAGA_SIGNAL_NOT_AWAITED) &&
+            (record->type == SAGA_RECORD_SIGNALLED || record->by_signal)) ||
+           (PLANTED(SAGA_ACT_BEFORE_FAILED_DURABLE) && record->type == SAGA_RECORD_FAILED);
+}
+
 /* A step is asked for because of the records before it, so they must not get lost: a saga that
  * knows less the next time, and then fails, would leave undone what it has forgotten. */
 static void await(struct saga_actions *actions, int first)
@@ -323,12 +332,8 @@ static void await(struct saga_actions *actions, int first)
     bool asked = false;
     for (int i = actions->count; i-- > first;) {
         struct saga_action *action = &actions->list[i];
-        bool done = action->type == SAGA_ACT_RECORD && action->record.type == SAGA_RECORD_STEP_DONE;
-        bool other =
-            action->type == SAGA_ACT_RECORD && (action->record.type == SAGA_RECORD_STEP_FENCED ||
-                                                action->record.type == SAGA_RECORD_STEP_UNDONE);
         asked = asked || action->type == SAGA_ACT_TRY;
-        if (asked && (other || (done && !PLANTED(SAGA_DONE_NOT_AWAITED))))
+        if (asked && action->type == SAGA_ACT_RECORD && !may_be_lost(&action->record))
             action->record.awaited = true;
     }
 }

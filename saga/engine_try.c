@@ -66,7 +66,7 @@ static void check_try(const struct saga *saga, const struct task *task)
         CHECK(task->node->state == NODE_OPEN);
         break;
     case SAGA_CANCEL:
-        CHECK(task->node->state == NODE_OPEN && task->unsure);
+        CHECK(task->node->state == NODE_OPEN && (task->unsure || PLANTED(SAGA_GUESS_UNSURE)));
         break;
     case SAGA_COMPENSATE:
         CHECK(saga->state == SAGA_COMPENSATING && saga->open == 0); /* E2, E4 */
