@@ -6,6 +6,7 @@
 #include "coordinator/parts.h"
 #include "core/check.h"
 #include "core/json.h"
+#include "core/planted.h"
 
 static void send(struct guest *guest, uint64_t request, const char *code, const struct error *error)
 {
@@ -126,7 +127,7 @@ static bool may_be_undone(const struct saga_run *run, struct objection *why)
         error_set(&why->error, ERROR_REFUSED, "the saga is being compensated already");
         return refuse(why, "already_compensating");
     }
-    if (saga_is_past_pivot(run->machine)) {
+    if (saga_is_past_pivot(run->machine) && !PLANTED(SAGA_UNDO_AFTER_PIVOT)) {
         error_set(&why->error, ERROR_REFUSED, "the saga is past its pivot");
         error_detail(&why->error, "from there on nothing of it is undone");
         error_hint(&why->error, "it goes on until it is completed");

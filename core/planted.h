@@ -75,7 +75,6 @@
     /* participant */ \
     BUG(BARRIER_IGNORED)            /* a duplicate runs the work again */ \
     BUG(SAGA_LATE_STEP_RUNS)        /* a cancel leaves no row: a late step is done all the same */ \
-    BUG(SAGA_EMPTY_UNDO_RUNS)       /* what never was done is undone */ \
     BUG(SAGA_REFUSAL_NOT_FENCED)    /* a step that was refused for good can be done later */
 /* clang-format on */
 

@@ -188,8 +188,7 @@ static void checked(struct task *task, enum db_found found, struct task_actions 
 {
     if (found == DB_FOUND_ERROR) {
         end(task, WIRE__EXECUTION__NOT_DONE, TASK_CAUSE_DATABASE_DOWN, actions);
-    } else if (found == DB_FOUND || PLANTED(SAGA_EMPTY_UNDO_RUNS) ||
-               (found == DB_NOT_FOUND && task->step_old)) {
+    } else if (found == DB_FOUND || (found == DB_NOT_FOUND && task->step_old)) {
         approach(task, actions);
     } else if (found == DB_NOT_FOUND) {
         check(task, true, actions);

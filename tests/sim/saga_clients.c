@@ -353,7 +353,8 @@ static const struct saga_entry *any_saga(struct node *node, bool signal, int *na
         const struct saga_entry *entry =
             saga_book_at(book, between(clients, 0, saga_book_count(book) - 1));
         const struct saga_tree *tree = &entry->definition->tree;
-        if (entry->coordinator != coordinator_of(node))
+        bool over = entry->completed || entry->compensated;
+        if (entry->coordinator != coordinator_of(node) || (over && signal && i < 6))
             continue;
         if (!signal)
             return entry;

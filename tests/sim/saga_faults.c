@@ -30,13 +30,31 @@ static void arm(struct saga_faults *faults, struct world *world)
     node->absence_us = absence_us;
 }
 
+/* Somebody believes that a participant is dead, and starts another: what the first was asked for it
+ * may still do, later. */
+static void replace(struct saga_faults *faults, struct world *world)
+{
+    struct rng *rng = &faults->rng;
+    uint64_t which = rng_below(rng, (uint64_t)world->participant_count);
+    uint64_t length_us = rng_between(rng, 1, 5 * SECOND_US);
+    struct node *agent = world->agents[which], *second = world->rivals[which];
+    if (!node_up(agent) || node_up(second))
+        return;
+    world_note(world, length_us, "fault: %s stops, and another is started", agent->name);
+    node_pause(agent, length_us);
+    node_start(second);
+}
+
 static void strike(struct world *world, void *subject, uint64_t number, void *data)
 {
     (void)number, (void)data;
     struct saga_faults *faults = subject;
     if (world->healed)
         return;
-    arm(faults, world);
+    if (rng_below(&faults->rng, 3))
+        arm(faults, world);
+    else
+        replace(faults, world);
     world_after(world, rng_between(&faults->rng, 1, faults->pace_us), strike, faults, 0, NULL);
 }
 

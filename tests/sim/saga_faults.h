@@ -1,5 +1,6 @@
-/* Deaths at the crash points of sagas: of coordinators and participants, in some of the worlds that
- * have sagas. Their chance comes from a stream of its own. */
+/* Deaths at the crash points of sagas, of coordinators and participants, and participants that stop
+ * and are replaced while they have something to do: in some of the worlds that have sagas. Their
+ * chance comes from a stream of its own. */
 #ifndef TROTH_TESTS_SIM_SAGA_FAULTS_H
 #define TROTH_TESTS_SIM_SAGA_FAULTS_H
 

@@ -25,7 +25,8 @@ static void make(void)
     struct rng rng = {20261121};
     made = true;
     for (int i = 0; i < POOL_FAMILIES; i++)
-        families[i] = (struct tree_family){.has_pivot = rng_chance(&rng, PPM * 3 / 5),
+        families[i] = (struct tree_family){.has_pivot = i < LEAVES ? i % 2 == 0
+                                                                   : rng_chance(&rng, PPM * 3 / 5),
                                            .three_phase = i % 2 == 1,
                                            .participants = i % 3 == 0   ? 2
                                                            : i % 3 == 1 ? 3

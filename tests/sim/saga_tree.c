@@ -167,8 +167,11 @@ static void give_undo(struct maker *maker, int index)
 static void give_sight(struct maker *maker, int index)
 {
     struct tree_node *node = node_at(maker, index);
+    int last = maker->visible_count ? maker->visible[maker->visible_count - 1] : TREE_NONE;
     if (node->condition.when == WHEN_ODD && chance(maker, 80))
         node->seen = node->condition.of;
+    else if (last != TREE_NONE && node_at(maker, last)->type == TREE_SIGNAL)
+        node->seen = last;
     else if (chance(maker, 60))
         node->seen = any_visible(maker);
 }
@@ -227,13 +230,25 @@ static void make_transaction(struct maker *maker, int parent, bool pivot)
     show(maker, index);
 }
 
+/* A family that may be a step here, or TREE_NONE. */
+static int any_other(struct maker *maker, bool pivot)
+{
+    const struct tree_family *own = &maker->families[maker->tree->family];
+    int first = maker->usable ? between(maker, 0, maker->usable - 1) : 0;
+    for (int i = 0; i < maker->usable; i++) {
+        int family = (first + i) % maker->usable;
+        const struct tree_family *other = &maker->families[family];
+        if (other->has_pivot == pivot && (own->three_phase || !other->three_phase) &&
+            other->participants <= own->participants)
+            return family;
+    }
+    return TREE_NONE;
+}
+
 static bool make_sub_saga(struct maker *maker, int parent, bool pivot)
 {
-    int family = maker->usable ? between(maker, 0, maker->usable - 1) : 0;
-    if (!maker->usable || maker->subs >= 2 || maker->families[family].has_pivot != pivot ||
-        (maker->families[family].three_phase &&
-         !maker->families[maker->tree->family].three_phase) ||
-        maker->families[family].participants > maker->tree->participants)
+    int family = any_other(maker, pivot);
+    if (family == TREE_NONE || maker->subs >= 2)
         return false;
     int index = add(maker, TREE_SAGA, parent);
     struct tree_node *node = node_at(maker, index);
@@ -249,7 +264,7 @@ static bool make_sub_saga(struct maker *maker, int parent, bool pivot)
 
 static void make_wait(struct maker *maker, int parent)
 {
-    bool signal = chance(maker, 60) && maker->signals < TREE_SIGNALS && maker->loops == 0;
+    bool signal = chance(maker, 75) && maker->signals < TREE_SIGNALS && maker->loops == 0;
     int index = add(maker, signal ? TREE_SIGNAL : TREE_PAUSE, parent);
     struct tree_node *node = node_at(maker, index);
     give_name(maker, index);
@@ -344,11 +359,11 @@ static void make_step(struct maker *maker, int parent)
         make_choose(maker, parent);
     else if (which < 27 && maker->depth < 3 && may_loop(maker) && room(maker, 8))
         make_for_each(maker, parent);
-    else if (which < 37)
+    else if (which < 41)
         make_wait(maker, parent);
-    else if (which < 50)
+    else if (which < 54)
         make_transaction(maker, parent, false);
-    else if (which >= 62 || maker->after || maker->loops > 0 ||
+    else if (which >= 70 || maker->after || maker->loops > 1 ||
              !make_sub_saga(maker, parent, false))
         make_call(maker, parent, false);
 }

@@ -104,22 +104,20 @@ static struct walked walk_entry(struct saga_book *book, struct world *world,
     return walk_node(&walk, 0, no_items);
 }
 
-/* The sagas that were this step: all but the last were compensated. */
-static struct walked walk_children(const struct walk *walk, int index)
+/* The last saga that was this step: those before it took too long, and were compensated. */
+static struct walked walk_child(const struct walk *walk, int index, const uint32_t *items)
 {
     const struct tree_node *node = &walk->entry->definition->tree.nodes[index];
-    struct walked walked = nothing;
-    bool completed = false;
+    const struct saga_entry *last = NULL;
     for (int i = 0; i < saga_book_count(walk->book); i++) {
         const struct saga_entry *child = saga_book_at(walk->book, i);
-        if (child->parent < 0 || saga_book_at(walk->book, child->parent) != walk->entry ||
-            child->parent_place.node != index)
-            continue;
-        struct walked one = walk_entry(walk->book, walk->world, child);
-        completed |= child->completed;
-        merge(&walked, &one);
+        if (child->parent >= 0 && saga_book_at(walk->book, child->parent) == walk->entry &&
+            child->parent_place.node == index &&
+            memcmp(child->parent_place.items, items, (size_t)node->depth * sizeof(*items)) == 0)
+            last = child;
     }
-    walked.whole = completed ? SAGA_TRUE : SAGA_FALSE;
+    struct walked walked = last ? walk_entry(walk->book, walk->world, last) : nothing;
+    walked.whole = last && last->completed ? SAGA_TRUE : SAGA_FALSE;
     walked.lacking = node->name;
     return walked;
 }
@@ -197,7 +195,7 @@ static struct walked walk_doing(const struct walk *walk, int index, const uint32
     case TREE_TRANSACTION:
         return walk_marks(walk, index, items);
     case TREE_SAGA:
-        return walk_children(walk, index);
+        return walk_child(walk, index, items);
     case TREE_SEQUENCE:
         return walk_sequence(walk, index, items);
     case TREE_PARALLEL:
@@ -245,7 +243,7 @@ static void check_child(struct saga_book *book, struct world *world, const struc
 {
     const struct saga_entry *parent = saga_book_at(book, child->parent);
     const struct tree_node *node = &parent->definition->tree.nodes[child->parent_place.node];
-    if (parent->completed && !parent->compensated && !child->completed)
+    if (parent->completed && !parent->compensated && !child->completed && !child->compensated)
         world_violation(world, "saga %s is completed, and its step %s (%s) is not", parent->id,
                         node->name, child->id);
     if (parent->compensated && !child->compensated)

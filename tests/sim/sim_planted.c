@@ -16,7 +16,7 @@ enum { MOST_SEEDS = 2000 };
 static bool only_hinders(enum planted_bug bug)
 {
     return bug == PLANTED_NO_AND_STAY_PREPARED || bug == PLANTED_PREPARE_AFTER_ABORT ||
-           bug == PLANTED_CHECKPOINT_DROPS_EPOCHS;
+           bug == PLANTED_CHECKPOINT_DROPS_EPOCHS || bug == PLANTED_SAGA_NO_RESUME;
 }
 
 static void is_caught(void **state)

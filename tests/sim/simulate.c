@@ -130,8 +130,9 @@ static void run(struct world *world)
     workload_ask_again(workload);
     come_to_rest(world, 10 * SECOND_US, "what was unknown");
     workload_probe(workload);
-    saga_clients_probe(world);
     come_to_rest(world, 15 * SECOND_US, "the probes");
+    saga_clients_probe(world);
+    come_to_rest(world, 40 * SECOND_US, "the sagas that were begun last");
     /* A sweep later every participant has told how things are. */
     world_run(world, world->now_us + 5 * SECOND_US);
     workload->resting = !world->broken && !cluster_cleans();
