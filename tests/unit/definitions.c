@@ -149,5 +149,5 @@ int main(void)
         cmocka_unit_test(one_that_needs_a_refused_one_is_refused_too),
         cmocka_unit_test(a_definition_is_journaled_once_and_in_each_checkpoint),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, hall_clear_shelf);
 }

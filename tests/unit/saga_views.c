@@ -301,5 +301,5 @@ int main(void)
         cmocka_unit_test(offers_come_by_name_in_slices),
         cmocka_unit_test(many_that_wait_are_small_and_start_soon),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, hall_clear_shelf);
 }

@@ -642,5 +642,5 @@ int main(void)
         cmocka_unit_test(a_record_that_makes_no_sense_is_refused),
         cmocka_unit_test(a_definition_that_can_not_be_read_any_more_is_named),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, hall_clear_shelf);
 }

@@ -61,17 +61,43 @@ static const char outer_saga[] = "saga: outer\n"
 
 /* ---- a hall ---- */
 
+/* To compile a definition takes much longer than to run it, and here it is done at each start: so
+ * plans are kept for the next hall. */
+static struct {
+    struct saga_plan *plans[32];
+    int count;
+} hall_shelf;
+
 static inline struct saga_plan *hall_load(void *self, const char *file, const char *text,
                                           size_t size, struct error *error)
 {
     (void)self;
-    return saga_definition_load(file, text, size, error);
+    for (int i = 0; i < hall_shelf.count; i++) {
+        struct saga_plan *plan = hall_shelf.plans[i];
+        if (strcmp(plan->file, file) == 0 && plan->size == size &&
+            memcmp(plan->text, text, size) == 0)
+            return plan;
+    }
+    struct saga_plan *plan = saga_definition_load(file, text, size, error);
+    assert_true(hall_shelf.count < 32);
+    if (plan)
+        hall_shelf.plans[hall_shelf.count++] = plan;
+    return plan;
 }
 
 static inline void hall_free_plan(void *self, struct saga_plan *plan)
 {
     (void)self;
-    saga_plan_free(plan);
+    (void)plan;
+}
+
+/* For the end of a test program. */
+static inline int hall_clear_shelf(void **unused)
+{
+    (void)unused;
+    while (hall_shelf.count > 0)
+        saga_plan_free(hall_shelf.plans[--hall_shelf.count]);
+    return 0;
 }
 
 /* The hall of the present test, for the world's `prepare`. */
