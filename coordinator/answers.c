@@ -197,14 +197,11 @@ static void make_draft(const struct server *server, const struct tx *tx, enum an
 }
 
 /* Each waits for what it asked for, within its own time: a client that joins with its key later
- * neither ends the waiting of those before it nor makes it longer. A saga's step waits for the
- * decision in any case: nobody else would tell it. */
+ * neither ends the waiting of those before it nor makes it longer. */
 static bool answers_waiter(enum answer answer, const struct waiter *waiter, uint64_t now_us)
 {
     if (answer == ANSWER_DECIDED)
         return waiter->decided_is_enough;
-    if (answer == ANSWER_UNKNOWN && waiter->task)
-        return false;
     if (answer == ANSWER_UNAPPLIED || answer == ANSWER_UNKNOWN)
         return waiter->due_us <= now_us || PLANTED(ANSWER_BEFORE_DURABLE);
     return true;
@@ -215,8 +212,9 @@ void server_arm_waiters(struct server *server, struct tx *tx)
     uint64_t due_us = UINT64_MAX;
     for (const struct list *at = tx->waiters.next; at != &tx->waiters; at = at->next) {
         const struct waiter *waiter = CONTAINER(at, struct waiter, in_tx);
+        /* A saga's step is told nothing before the decision: nobody else would tell it later. */
         if (waiter->task && tx->machine.state == TRANSACTION_PROPOSED)
-            continue; /* it has nothing to hear before the decision */
+            continue;
         due_us = waiter->due_us < due_us ? waiter->due_us : due_us;
     }
     if (due_us == UINT64_MAX)
