@@ -528,6 +528,10 @@ static void answer_one(struct world *world)
     int at = (int)pick((unsigned)kit->try_count);
     struct kit_try *try = &kit->tries[at];
     struct name *name = name_of(world, try->label);
+    if (world->badness < 100 && one_in(60)) { /* an operator looks, see take_step */
+        answer(world, at, SAGA_UNPROVABLE, NULL, true);
+        return;
+    }
     name->kept = type_of(world, try) != SAGA_CALL || pick(8) != 0;
     if (try->action.how == SAGA_DO)
         answer_do(world, at, name);
@@ -575,12 +579,23 @@ static void take_step(struct world *world)
                                  .type = SAGA_EVENT_SIGNALLED, .name = "go", .value = "{\"n\":1}"});
     else if (one_in(400))
         (void)advance(world, &(struct saga_event){.type = SAGA_EVENT_COMPENSATE});
-    else if (one_in(200))
+    else if (one_in(200) || (saga_needs_operator(kit->saga) && kit->try_count == 0))
         (void)advance(world, &(struct saga_event){.type = SAGA_EVENT_RETRY});
     else if (kit->try_count && !one_in(8))
         answer_one(world);
     else
         wake(world);
+}
+
+/* As the saga of which it is a step orders: what is completed is undone after all. */
+static void undo_completed(struct world *world)
+{
+    struct kit *kit = &world->kit;
+    if (saga_state(kit->saga) != SAGA_COMPLETED || one_in(2))
+        return;
+    bool past = saga_is_past_pivot(kit->saga);
+    bool good = advance(world, &(struct saga_event){.type = SAGA_EVENT_COMPENSATE});
+    assert_int_equal(good, !past);
 }
 
 static void check_end(struct world *world)
@@ -643,6 +658,8 @@ static void walk(struct saga_plan *plan, unsigned badness, bool crashes)
             fail_msg("it does not end: %s, %s", saga_state_words[saga_state(kit->saga)],
                      saga_next(kit->saga, &kit->time, next, sizeof(next)));
         }
+        if (over(kit->saga))
+            undo_completed(world);
     }
     check_replay(world);
     if (over(kit->saga))
