@@ -92,7 +92,7 @@ static void an_unknown_command_names_the_nearest(void **state)
 static void commands_that_do_not_exist_are_not_accepted(void **state)
 {
     (void)state;
-    expect(2, NULL, "unknown command", WORDS("saga", "list"));
+    expect(2, NULL, "unknown command", WORDS("saga", "explain"));
     expect(2, NULL, "unknown command", WORDS("tx", "resolve", "shop.c1.1.1", "--commit"));
     expect(2, NULL, "unknown command", WORDS("tx", "explain", "shop.c1.1.1"));
     expect(2, NULL, "unknown command", WORDS("keygen"));
