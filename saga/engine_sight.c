@@ -60,8 +60,11 @@ static void write_block(struct saga *saga, struct node *node, struct json_writer
 
 /* ---- outputs ------------------------------------------------------------------------------- */
 
-static bool has_output(const struct node *node)
+/* A block may be undone that was never done: not all in it had begun. */
+static bool has_output(const struct saga *saga, const struct node *node)
 {
+    if (type_is_block(step_of(saga, node)->type) && node->state == NODE_UNDONE)
+        return node->ended_us > 0;
     return node->state == NODE_DONE || node->state == NODE_UNDOING || node->state == NODE_UNDONE;
 }
 
@@ -75,7 +78,7 @@ static struct saga_text output_seen(void *self, int step)
     while (!saga_step_within(saga->plan, step, top->step))
         top = top->parent;
     struct node *node = node_below(saga, top, step, NULL);
-    if (!node || !has_output(node))
+    if (!node || !has_output(saga, node))
         return (struct saga_text){0};
     if (!type_is_block(step_of(saga, node)->type))
         return text_of(node->output);
@@ -97,7 +100,7 @@ static bool is_complete(const struct node *block)
 
 char *sight_output(struct saga *saga, struct node *node)
 {
-    if (!has_output(node))
+    if (!has_output(saga, node))
         return NULL;
     if (!type_is_block(step_of(saga, node)->type))
         return node->output ? xstrdup(node->output) : NULL;

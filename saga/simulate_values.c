@@ -270,6 +270,24 @@ static const struct saga_input *input_of(const struct saga_plan *plan, const str
     return NULL;
 }
 
+/* The path into the result that a member of `output` hands on as it is, or NULL. */
+static const struct saga_reference *path_of_output(const struct saga_plan *plan,
+                                                   const struct saga_step *step,
+                                                   const struct saga_reference *path)
+{
+    const char *name = path->member_count == 1 ? member_of(plan, path, 0)->name : NULL;
+    for (int i = 0; name && i < step->output_count; i++) {
+        const struct saga_argument *member = &plan->arguments[step->first_output + i];
+        if (strcmp(member->name, name) != 0 || member->expression == SAGA_NONE ||
+            !plan->expressions[member->expression].is_path)
+            continue;
+        const struct saga_reference *found =
+            &plan->references[plan->expressions[member->expression].first_reference];
+        return found->root == SAGA_ROOT_RESULT ? found : NULL;
+    }
+    return NULL;
+}
+
 /* Whether the value that a condition looks at is one that was made up. */
 static bool is_made_up(const struct saga_simulation *simulation, const struct saga_reference *path,
                        struct leaf *leaf)
@@ -289,7 +307,9 @@ static bool is_made_up(const struct saga_simulation *simulation, const struct sa
                      (step->type == SAGA_WAIT && step->wait == SAGA_WAIT_SIGNAL);
     bool given = simulation->results && json_member(simulation->results, step->name);
     leaf->step = path->step;
-    return leaf_type && !given && step->output == SAGA_NONE;
+    if (step->output != SAGA_NONE)
+        leaf->path = path_of_output(plan, step, path);
+    return leaf_type && !given && leaf->path;
 }
 
 struct leaf *leaves_find(const struct saga_simulation *simulation, int *count)

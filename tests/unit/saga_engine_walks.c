@@ -459,8 +459,28 @@ static void check_same(const struct kit *kit, const char *asked)
     }
 }
 
+static bool count_view(void *self, const struct saga_view *view)
+{
+    (void)view;
+    ++*(int *)self;
+    return true;
+}
+
+/* Whatever state it is in, it can be looked at. */
+static void check_views(const struct world *world)
+{
+    const struct kit *kit = &world->kit;
+    char next[100];
+    int count = 0;
+    saga_visit_all(kit->saga, &kit->time, count_view, &count);
+    assert_true(count > 0);
+    assert_true(strlen(saga_next(kit->saga, &kit->time, next, sizeof(next))) > 0);
+    assert_true(saga_bytes(kit->saga) > 200);
+}
+
 static void check_replay(struct world *world)
 {
+    check_views(world);
     struct kit *kit = &world->kit;
     struct saga *whole = replayed(kit, &kit->journal);
     struct saga_actions checkpoint = {0}, again = {0};

@@ -78,7 +78,8 @@ static void test_conditions_come_out_both_ways(void **state)
     (void)state;
     static const char text[] =
         HEAD "input: {a: number, kind: string}\nsteps:\n"
-             "  - {name: one, call: p.one, compensate: none}\n"
+             "  - {name: one, call: p.one, output: {vip: \"${ .result.is.vip }\"}, compensate: "
+             "none}\n"
              "  - {name: big, call: p.big, when: \"${ .input.a > 700 }\", compensate: none}\n"
              "  - {name: fast, call: p.f, when: \"${ .input.kind == \\\"express\\\" }\", "
              "compensate: none}\n"
@@ -95,7 +96,7 @@ static void test_conditions_come_out_both_ways(void **state)
     assert_string_equal(paths.one_way[0], "line 9: ${ false } was never true");
     saga_paths_fini(&paths);
     /* What is given is not tried otherwise. */
-    paths = simulate(text, "{\"a\":1000,\"kind\":\"slow\"}", "{\"one\":{\"vip\":true}}");
+    paths = simulate(text, "{\"a\":1000,\"kind\":\"slow\"}", "{\"one\":{\"is\":{\"vip\":true}}}");
     assert_int_equal(paths.case_count, 1);
     assert_int_equal(paths.one_way_count, 4);
     expect(&paths, 0, "nothing fails", "one, big, vip", "completed");
