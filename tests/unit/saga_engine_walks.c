@@ -274,22 +274,32 @@ static void check_asked(struct world *world, const struct saga_action *action)
     }
 }
 
-/* E2 over one event's actions, and what is journaled from now on. */
+static void check_record(struct world *world, const struct saga_record *record, bool asked)
+{
+    bool step = record->type == SAGA_RECORD_STEP_DONE || record->type == SAGA_RECORD_STEP_FENCED ||
+                record->type == SAGA_RECORD_STEP_UNDONE;
+    assert_true(record->awaited || (step && !asked && !record->by_signal));
+    if (record->type == SAGA_RECORD_FAILED)
+        assert_false(saga_is_past_pivot(world->kit.saga)); /* E3 */
+    if (record->type != SAGA_RECORD_STEP_DONE)
+        return;
+    saga_label label;
+    name_of(world, saga_label_format(label, world->kit.plan, &record->instance))->journaled = true;
+}
+
+/* What is asked for comes after records that are awaited (E1, E2). */
 static void check_actions(struct world *world, const struct saga_actions *actions)
 {
-    for (int i = 0; i < actions->count; i++) {
+    bool asked = false;
+    for (int i = actions->count; i-- > 0;) {
         const struct saga_action *action = &actions->list[i];
-        if (action->type == SAGA_ACT_TRY) {
-            check_asked(world, action);
-        } else if (action->type == SAGA_ACT_RECORD &&
-                   action->record.type == SAGA_RECORD_STEP_DONE) {
-            saga_label label;
-            name_of(world, saga_label_format(label, world->kit.plan, &action->record.instance))
-                ->journaled = true;
-        } else if (action->type == SAGA_ACT_RECORD && action->record.type == SAGA_RECORD_FAILED) {
-            assert_true(action->record.awaited);
-            assert_false(saga_is_past_pivot(world->kit.saga));
-        }
+        asked = asked || action->type == SAGA_ACT_TRY;
+        if (action->type == SAGA_ACT_RECORD)
+            check_record(world, &action->record, asked);
+    }
+    for (int i = 0; i < actions->count; i++) {
+        if (actions->list[i].type == SAGA_ACT_TRY)
+            check_asked(world, &actions->list[i]);
     }
 }
 
