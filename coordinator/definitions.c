@@ -48,12 +48,14 @@ void definition_use(struct definition *definition)
 void definitions_release(struct definitions *definitions, struct definition *definition)
 {
     CHECK(definition->users > 0);
-    if (--definition->users == 0)
+    /* What the journal has the text of once may be needed by a saga that is read later. */
+    if (--definition->users == 0 && !definitions->recovering)
         forget(definitions, definition);
 }
 
 void definitions_sweep(struct definitions *definitions)
 {
+    definitions->recovering = false;
     for (struct map_node *node = map_next(&definitions->map, NULL), *next; node; node = next) {
         struct definition *definition = CONTAINER(node, struct definition, node);
         next = map_next(&definitions->map, node);
@@ -125,6 +127,7 @@ bool definitions_recover(struct definitions *definitions, const char *file, cons
         definition = add(definitions, plan);
     }
     definition->journaled = true;
+    definitions->recovering = true;
     return true;
 }
 

@@ -24,6 +24,7 @@ struct definitions {
     struct map map;              /* by digest */
     struct definition **current; /* by name, sorted */
     int current_count;
+    bool recovering; /* the journal is read: none is forgotten before definitions_sweep */
 };
 
 void definitions_fini(struct definitions *definitions);

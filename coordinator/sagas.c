@@ -489,6 +489,7 @@ static void leave_history(struct server *server, struct saga_run *run)
 static void enter_history(struct server *server, struct saga_run *run)
 {
     struct sagas *sagas = &server->sagas;
+    run->ended = true; /* of one that was replayed nobody has said so */
     list_append(&sagas->history, &run->all);
     map_insert(&sagas->ended, &run->node, txid_hash(run->id));
     sagas->history_bytes += bytes_of(run);

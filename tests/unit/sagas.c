@@ -548,6 +548,78 @@ static void an_operator_may_undo_the_saga_of_a_step(void **unused)
     hall_free(hall);
 }
 
+/* ---- definitions of the past ---- */
+
+static const char hasty_saga[] =
+    "saga: hasty\nversion: 1\nsteps:\n"
+    "  - {name: short, saga: patient, timeout: 5s, retry: {attempts: 2}}\n";
+
+/* Of two sagas by one definition the first is forgotten before the second is read. */
+static void the_definition_of_a_step_tried_again_is_found_after_a_restart(void **unused)
+{
+    (void)unused;
+    struct hall *hall = hall_new();
+    hall->texts[3] = hasty_saga;
+    hall->texts[4] = patient_saga;
+    assert_int_equal(hall_define(hall), 0);
+    begin_saga(hall, "hasty", NULL);
+    for (int i = 0; i < 8; i++) {
+        settle_all(hall);
+        pass(hall->world, SECOND_US);
+    }
+    settle_all(hall);
+    assert_int_equal(running(hall), 2);
+    hall_crash(hall);
+    assert_int_equal(running(hall), 2);
+    finish_all(hall);
+    assert_int_equal(remains(hall, "create"), 0);
+    hall_free(hall);
+}
+
+static const char brief_saga[] = "saga: brief\nversion: 1\nsteps:\n"
+                                 "  - {name: never, when: \"${ false }\", wait: {for: 1s}}\n";
+
+/* The history, which alone knew it, has let it go by then. */
+static void a_definition_outlives_the_history_while_the_journal_is_read(void **unused)
+{
+    (void)unused;
+    struct hall *hall = hall_new();
+    hall->texts[3] = brief_saga;
+    assert_int_equal(hall_define(hall), 0);
+    begin_saga(hall, "order", "{\"id\":\"o\"}");
+    finish_all(hall);
+    for (int i = 0; i < LIMIT_SAGA_HISTORY + 1; i++)
+        begin_saga(hall, "brief", NULL);
+    begin_saga(hall, "order", "{\"id\":\"p\"}");
+    hall_crash(hall);
+    finish_all(hall);
+    assert_int_equal(remains(hall, "charge"), 2);
+    hall_free(hall);
+}
+
+static void what_has_ended_is_shown_so_after_a_restart(void **unused)
+{
+    (void)unused;
+    struct hall *hall = hall_new();
+    Wire__Query one = WIRE__QUERY__INIT;
+    gtrid_text id;
+    snprintf(id, sizeof(id), "%s", begin_saga(hall, "outer", NULL));
+    finish_all(hall);
+    hall_crash(hall);
+    one.what = WIRE__WHAT__SAGA;
+    one.saga = id;
+    const Wire__SagaView *view = query(hall, &one)->sagas[0];
+    assert_string_equal(view->state, "completed");
+    assert_true(view->ended_us > 0);
+    for (size_t i = 0; i < view->n_steps; i++) {
+        if (strcmp(view->steps[i]->path, "inner") == 0)
+            snprintf(id, sizeof(id), "%s", view->steps[i]->gtrid);
+    }
+    assert_string_equal(query(hall, &one)->sagas[0]->name, "order");
+    assert_string_equal(query(hall, &one)->sagas[0]->state, "completed");
+    hall_free(hall);
+}
+
 /* ---- journals that can't be ---- */
 
 static bool replays(struct hall *hall, struct error *error)
@@ -639,6 +711,9 @@ int main(void)
         cmocka_unit_test(a_step_that_no_saga_can_be_fails),
         cmocka_unit_test(sagas_lie_inside_each_other_only_so_deep),
         cmocka_unit_test(an_operator_may_undo_the_saga_of_a_step),
+        cmocka_unit_test(the_definition_of_a_step_tried_again_is_found_after_a_restart),
+        cmocka_unit_test(a_definition_outlives_the_history_while_the_journal_is_read),
+        cmocka_unit_test(what_has_ended_is_shown_so_after_a_restart),
         cmocka_unit_test(a_record_that_makes_no_sense_is_refused),
         cmocka_unit_test(a_definition_that_can_not_be_read_any_more_is_named),
     };
