@@ -43,7 +43,6 @@ void saga_free(struct saga *saga)
         free(saga->failure->problem);
     free(saga->failure);
     free(saga->output);
-    free(saga->retried);
     free(saga);
 }
 
@@ -229,6 +228,28 @@ static void try_anew(struct turn *turn, struct task *task)
     task_turn(turn, task, (enum saga_how)task->how);
 }
 
+/* He vouches for what could not be proved, and for nothing else: what only waits for a participant
+ * may have been done long ago, and must still be known as that old. */
+static void record_retried(struct turn *turn, const struct list *waiting)
+{
+    struct saga_record looked = {.type = SAGA_RECORD_RETRIED,
+                                 .awaited = true,
+                                 .instance.step = SAGA_NONE,
+                                 .at_us = turn->at_us};
+    bool any = false;
+    for (struct list *at = waiting->next; at != waiting; at = at->next) {
+        struct task *task = CONTAINER(at, struct task, link);
+        if (!task->unproved)
+            continue;
+        struct saga_record made = record_of(turn, SAGA_RECORD_RETRIED, task->node);
+        made.awaited = any = true;
+        record(turn, &made);
+        apply_retried(turn, task);
+    }
+    if (!any)
+        record(turn, &looked);
+}
+
 static bool retry(struct turn *turn, struct error *error)
 {
     struct saga *saga = turn->saga;
@@ -245,10 +266,7 @@ static bool retry(struct turn *turn, struct error *error)
     if (list_empty(&waiting))
         return error_set(error, ERROR_REFUSED, "nothing of the saga %s waits to be tried again",
                          saga->texts);
-    record(turn, &(struct saga_record){.type = SAGA_RECORD_RETRIED,
-                                       .awaited = true,
-                                       .instance.step = SAGA_NONE,
-                                       .at_us = turn->at_us});
+    record_retried(turn, &waiting);
     while (!list_empty(&waiting)) {
         struct task *task = task_first(&waiting);
         task_move(task, &saga->resting);
@@ -260,7 +278,6 @@ static bool retry(struct turn *turn, struct error *error)
         if (task->trying)
             task_attention(saga, task, false);
     }
-    apply_retried(turn);
     return true;
 }
 

@@ -88,7 +88,8 @@ enum saga_record_type {
     SAGA_RECORD_STEP_UNDONE,   /* its compensation is done, or there was nothing to undo */
     SAGA_RECORD_SIGNALLED,     /* name, value */
     SAGA_RECORD_FAILED,    /* from here on backward. instance.step: why, or SAGA_NONE; problem */
-    SAGA_RECORD_RETRIED,   /* an operator has looked: all tries begin anew, from at_us on */
+    SAGA_RECORD_RETRIED,   /* an operator has looked. instance.step: this one was UNPROVABLE and is
+                              tried as if for the first time, at at_us; or SAGA_NONE */
     SAGA_RECORD_COMPLETED, /* value: the saga's output */
     SAGA_RECORD_COMPENSATED,
 };
@@ -187,8 +188,8 @@ struct saga_action {
     char **arguments; /* JSON objects */
     int argument_count;
     uint64_t timeout_us;   /* of this try */
-    int64_t since_us;      /* wall clock: no try of (instance, how) was made before */
-    int64_t step_since_us; /* COMPENSATE: the same of the step */
+    int64_t since_us;      /* wall clock: no try of (instance, how) that counts was made before */
+    int64_t step_since_us; /* COMPENSATE: no try at all of the step was made before */
     bool final;            /* DO of a CALL: a refusal must make it impossible for ever */
 };
 

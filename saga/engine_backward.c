@@ -130,22 +130,10 @@ void apply_fenced(struct turn *turn, struct node *node)
     resolved(turn);
 }
 
-void apply_retried(struct turn *turn)
+void apply_retried(struct turn *turn, struct task *task)
 {
-    struct saga *saga = turn->saga;
-    struct list *const lists[] = {&saga->due, &saga->paused, &saga->resting};
-    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        for (struct list *at = lists[i]->next; at != lists[i]; at = at->next) {
-            struct task *task = CONTAINER(at, struct task, link);
-            if (task->how == SAGA_COMPENSATE)
-                task->since_us = turn->at_us;
-            else
-                task->node->since_us = turn->at_us;
-        }
-    }
-    saga->retried =
-        xrealloc(saga->retried, ((size_t)saga->retried_count + 1) * sizeof(*saga->retried));
-    saga->retried[saga->retried_count++] = turn->at_us;
+    task->since_us = turn->at_us;
+    task->retried = true;
 }
 
 /* ---- undoing ------------------------------------------------------------------------------- */

@@ -65,7 +65,7 @@ static void begin_step(struct turn *turn, struct node *node)
 {
     struct saga *saga = turn->saga;
     CHECK(saga->state == SAGA_RUNNING); /* E2 */
-    task_add(saga, node, SAGA_DO);
+    task_add(saga, node, SAGA_DO)->since_us = node->since_us;
     saga->open++;
     if (step_of(saga, node)->kind == SAGA_PIVOT)
         saga->pivot = node;

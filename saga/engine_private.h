@@ -62,13 +62,15 @@ struct task {
     struct saga_problem *problem; /* of the last try */
     char *result;                 /* it is done, but its output failed: recorded after FAILED */
     uint64_t pause_us;            /* counting clock: when the next try is due */
-    int64_t since_us;             /* COMPENSATE */
+    int64_t since_us;             /* no try that counts was made before */
     unsigned try;                 /* the number of the last try; none is used twice */
     unsigned tried;               /* in a row, with this `how` */
     uint8_t how;
     bool trying;    /* a try is under way */
     bool unsure;    /* some try of it may have done it, or may do it yet */
     bool stuck;     /* not tried again before an operator says so */
+    bool unproved;  /* that is: before he has looked what it has done */
+    bool retried;   /* he has, at since_us */
     bool attention; /* it needs an operator */
     bool gave_up;   /* it has failed, for certain */
     bool done;      /* with result */
@@ -97,15 +99,13 @@ struct saga {
     struct failure *failure;
     char *output;
     struct signal *signals;
-    int64_t *retried;    /* when operators let it try again */
     struct node *pivot;  /* the one that was enabled last, or NULL */
     struct node *waits;  /* those that are open, by next_wait */
     struct list due;     /* tasks to be tried now */
     struct list paused;  /* tasks that wait for their pause_us */
     struct list resting; /* tasks that are tried, or wait for something else */
-    uint32_t retried_count;
-    uint32_t open;      /* steps that are OPEN and are tried: known to be neither done nor not */
-    uint32_t attention; /* tasks that need an operator */
+    uint32_t open;       /* steps that are OPEN and are tried: known to be neither done nor not */
+    uint32_t attention;  /* tasks that need an operator */
     uint8_t state;
     bool begun; /* the tree is */
     bool resumed;
@@ -219,8 +219,8 @@ void fail(struct turn *turn, struct node *node, const struct saga_problem *probl
 /* The pivot is known not to be done, and never will be by a try under way. Asks, if need be. */
 bool pivot_is_out(struct turn *turn);
 void go_backward(struct turn *turn);
-/* An operator has looked: the tries of what is under way count from here on. */
-void apply_retried(struct turn *turn);
+/* An operator has looked what it has done: its tries count from here on. */
+void apply_retried(struct turn *turn, struct task *task);
 /* In what FAILED, STEP_FENCED and STEP_UNDONE mean; live, they were just recorded. */
 void apply_failed(struct turn *turn);
 void apply_fenced(struct turn *turn, struct node *node);

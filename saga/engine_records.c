@@ -143,11 +143,16 @@ static bool replay_failed(struct turn *turn, const struct saga_record *record)
     return true;
 }
 
-static bool replay_retried(struct turn *turn)
+static bool replay_retried(struct turn *turn, const struct saga_record *record)
 {
     if (turn->saga->state != SAGA_RUNNING && turn->saga->state != SAGA_COMPENSATING)
         return false;
-    apply_retried(turn);
+    if (record->instance.step == SAGA_NONE)
+        return true;
+    struct node *node = node_find(turn->saga, &record->instance);
+    if (!node || !node->task)
+        return false;
+    apply_retried(turn, node->task);
     return true;
 }
 
@@ -187,7 +192,7 @@ static bool replay_one(struct turn *turn, const struct saga_record *record)
     case SAGA_RECORD_FAILED:
         return replay_failed(turn, record);
     case SAGA_RECORD_RETRIED:
-        return replay_retried(turn);
+        return replay_retried(turn, record);
     case SAGA_RECORD_COMPLETED:
         return replay_completed(turn, record);
     case SAGA_RECORD_COMPENSATED:
@@ -268,25 +273,29 @@ struct emitter {
     const struct saga *saga;
     saga_emit *emit;
     void *self;
-    uint32_t retried; /* that were emitted */
 };
 
-static void emit_retried(struct emitter *emitter, int64_t before_us)
+static void emit_one(const struct emitter *emitter, const struct saga_record *made)
 {
-    const struct saga *saga = emitter->saga;
-    for (; emitter->retried < saga->retried_count && saga->retried[emitter->retried] < before_us;
-         emitter->retried++)
-        emitter->emit(emitter->self,
-                      &(struct saga_record){.type = SAGA_RECORD_RETRIED,
-                                            .awaited = true,
-                                            .instance.step = SAGA_NONE,
-                                            .at_us = saga->retried[emitter->retried]});
+    emitter->emit(emitter->self, made);
 }
 
-static void emit_one(struct emitter *emitter, const struct saga_record *made)
+/* Of what is still under way. */
+static void emit_retried(struct emitter *emitter)
 {
-    emit_retried(emitter, made->at_us);
-    emitter->emit(emitter->self, made);
+    const struct saga *saga = emitter->saga;
+    const struct list *const lists[] = {&saga->due, &saga->paused, &saga->resting};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        for (const struct list *at = lists[i]->next; at != lists[i]; at = at->next) {
+            const struct task *task = CONTAINER(at, struct task, link);
+            if (!task->retried)
+                continue;
+            struct saga_record made = {
+                .type = SAGA_RECORD_RETRIED, .awaited = true, .at_us = task->since_us};
+            node_instance(saga, task->node, &made.instance);
+            emit_one(emitter, &made);
+        }
+    }
 }
 
 static void emit_failed(struct emitter *emitter)
@@ -326,7 +335,7 @@ static void emit_end(struct emitter *emitter)
 {
     const struct saga *saga = emitter->saga;
     bool completed = saga->state == SAGA_COMPLETED;
-    emit_retried(emitter, INT64_MAX);
+    emit_retried(emitter);
     if (completed || saga->state == SAGA_COMPENSATED)
         emitter->emit(emitter->self,
                       &(struct saga_record){.type = completed ? SAGA_RECORD_COMPLETED

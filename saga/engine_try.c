@@ -20,7 +20,7 @@ void task_turn(struct turn *turn, struct task *task, enum saga_how how)
     CHECK(!task->trying);
     task->how = (uint8_t)how;
     task->tried = 0;
-    task->stuck = false;
+    task->stuck = task->unproved = false;
     task_attention(turn->saga, task, false);
     task_move(task, &turn->saga->due);
 }
@@ -94,7 +94,7 @@ void task_try(struct turn *turn, struct task *task)
     action.how = task->how;
     action.try = ++task->try;
     action.timeout_us = step->timeout_us;
-    action.since_us = task->how == SAGA_COMPENSATE ? task->since_us : node->since_us;
+    action.since_us = task->since_us;
     action.step_since_us = task->how == SAGA_COMPENSATE ? node->since_us : 0;
     action.final = step->type == SAGA_CALL && !task_is_tried_forever(turn, task);
     task->tried++;
@@ -115,6 +115,13 @@ void task_stick(struct turn *turn, struct task *task, const struct saga_problem 
         fail(turn, task->node == &saga->root ? NULL : task->node, problem);
     else
         task_attention(saga, task, true);
+}
+
+/* What it has done may be forgotten: only who looks can tell. */
+static void task_unproved(struct turn *turn, struct task *task, const struct saga_problem *problem)
+{
+    task->unproved = true;
+    task_stick(turn, task, problem);
 }
 
 /* By chance, but always the same for the same try. */
@@ -211,7 +218,7 @@ static void do_answered(struct turn *turn, struct task *task, const struct saga_
     if (is_failing(turn->saga))
         done_or_not(turn, task);
     else if (event->outcome == SAGA_UNPROVABLE)
-        task_stick(turn, task, &event->problem);
+        task_unproved(turn, task, &event->problem);
     else if (forever || !last)
         try_later(turn, task);
     else if (task->unsure)
@@ -223,7 +230,7 @@ static void do_answered(struct turn *turn, struct task *task, const struct saga_
 static void cancel_answered(struct turn *turn, struct task *task, const struct saga_event *event)
 {
     if (event->outcome == SAGA_UNPROVABLE) {
-        task_stick(turn, task, &event->problem);
+        task_unproved(turn, task, &event->problem);
     } else if (event->outcome != SAGA_REFUSED) {
         try_later(turn, task);
     } else {
@@ -243,7 +250,7 @@ static void undo_answered(struct turn *turn, struct task *task, const struct sag
         record(turn, &made);
         apply_undone(turn, task->node);
     } else if (event->outcome == SAGA_UNPROVABLE) {
-        task_stick(turn, task, &event->problem);
+        task_unproved(turn, task, &event->problem);
     } else {
         try_later(turn, task);
     }

@@ -254,8 +254,6 @@ size_t saga_bytes(const struct saga *saga)
     size += text_bytes(saga->output);
     if (saga->failure)
         size += chunk(sizeof(*saga->failure)) + problem_bytes(saga->failure->problem);
-    if (saga->retried)
-        size += chunk(saga->retried_count * sizeof(*saga->retried));
     for (const struct signal *at = saga->signals; at; at = at->next)
         size += chunk(sizeof(*at) + strlen(at->name) + 1) + text_bytes(at->value);
     return saga->begun ? size + node_bytes(saga, &saga->root) : size;

@@ -346,6 +346,33 @@ static void test_unprovable_waits_for_an_operator(void **state)
     kit_fini(&kit);
 }
 
+/* What was not proved away is as old as it is: whether its row may be gone depends on that. */
+static void test_retry_vouches_for_nothing_that_only_waits(void **state)
+{
+    (void)state;
+    struct kit kit;
+    kit_init(&kit, three, "{\"a\":1}");
+    kit_begin(&kit);
+    kit_miss(&kit, "one", SAGA_UNSURE);
+    kit.time.wall_us += 5 * SECOND;
+    assert_true(kit_order(&kit, SAGA_EVENT_RETRY));
+    EXPECT(&kit, "!retried; do one {\"a\":1}");
+    assert_int_equal(kit.last.since_us, KIT_BEGUN);
+    kit_restart(&kit, kit.journal.count);
+    EXPECT(&kit, "do one {\"a\":1}");
+    assert_int_equal(kit.last.since_us, KIT_BEGUN);
+    kit_miss(&kit, "one", SAGA_UNPROVABLE);
+    kit.time.wall_us += 5 * SECOND;
+    assert_true(kit_order(&kit, SAGA_EVENT_RETRY));
+    assert_int_equal(kit.last.since_us, KIT_BEGUN + 10 * SECOND);
+    kit.trace[0] = '\0';
+    kit_succeed(&kit, "one", "{}");
+    kit_miss(&kit, "two", SAGA_REFUSED);
+    assert_int_equal(kit.last.how, SAGA_COMPENSATE);
+    assert_int_equal(kit.last.step_since_us, KIT_BEGUN);
+    kit_fini(&kit);
+}
+
 static void test_retry_ends_pauses(void **state)
 {
     (void)state;
@@ -766,6 +793,7 @@ int main(void)
         cmocka_unit_test(test_tries_for_ever_after_the_pivot),
         cmocka_unit_test(test_answers_that_fit_nothing_are_ignored),
         cmocka_unit_test(test_unprovable_waits_for_an_operator),
+        cmocka_unit_test(test_retry_vouches_for_nothing_that_only_waits),
         cmocka_unit_test(test_retry_ends_pauses),
         cmocka_unit_test(test_undoes_in_reverse_order),
         cmocka_unit_test(test_awaits_and_cancels_what_is_under_way),
