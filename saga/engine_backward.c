@@ -69,6 +69,16 @@ static void take_all(struct list *from, struct list *to)
     }
 }
 
+static void drop_broken(struct saga *saga, struct list *tasks)
+{
+    for (struct list *at = tasks->next, *next; at != tasks; at = next) {
+        struct task *task = CONTAINER(at, struct task, link);
+        next = at->next;
+        if (task->node->state == NODE_BROKEN)
+            task_drop(saga, task->node);
+    }
+}
+
 void apply_failed(struct turn *turn)
 {
     struct saga *saga = turn->saga;
@@ -83,13 +93,12 @@ void apply_failed(struct turn *turn)
     take_all(&saga->due, &all);
     take_all(&saga->paused, &all);
     take_all(&saga->resting, &all);
+    drop_broken(saga, &all); /* before what they are of is undone, and so not broken any more */
     if (saga->open == 0)
         resolved(turn);
     for (struct task *task = task_first(&all); task; task = task_first(&all)) {
         task_move(task, &saga->resting);
-        if (task->node->state == NODE_BROKEN)
-            task_drop(saga, task->node);
-        else if (!task->trying)
+        if (!task->trying)
             task_resolve(turn, task);
     }
 }

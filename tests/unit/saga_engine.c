@@ -664,6 +664,26 @@ static void test_arguments_that_fail(void **state)
     kit_fini(&kit);
 }
 
+static void test_an_output_that_fails_with_nothing_to_undo(void **state)
+{
+    (void)state;
+    struct kit kit;
+    kit_init(&kit,
+             HEAD "steps:\n  - {name: one, call: p.one, compensate: none}\n"
+                  "output: {x: \"${ .steps.one.a + 1 }\"}\n",
+             "{\"a\":1}");
+    kit_begin(&kit);
+    kit_succeed(&kit, "one", "{\"a\":\"text\"}");
+    assert_non_null(strstr(kit.trace, "(expression); !compensated; end"));
+    kit.trace[0] = '\0';
+    kit_restart(&kit, 1); /* and when a crash comes before it has failed, or after */
+    assert_non_null(strstr(kit.trace, "(expression); !compensated; end"));
+    kit.trace[0] = '\0';
+    kit_restart(&kit, 2);
+    EXPECT(&kit, "!compensated; end");
+    kit_fini(&kit);
+}
+
 static void test_a_condition_that_fails(void **state)
 {
     (void)state;
@@ -806,6 +826,7 @@ int main(void)
         cmocka_unit_test(test_compensate_cancels_the_pivot_first),
         cmocka_unit_test(test_a_completed_saga_without_a_pivot_can_be_undone),
         cmocka_unit_test(test_arguments_that_fail),
+        cmocka_unit_test(test_an_output_that_fails_with_nothing_to_undo),
         cmocka_unit_test(test_a_condition_that_fails),
         cmocka_unit_test(test_an_output_that_fails_is_undone),
         cmocka_unit_test(test_the_output_of_a_pivot_that_fails),
