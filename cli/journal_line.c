@@ -330,6 +330,10 @@ static void put_kept(struct line *line, const Journal__SagaKept *kept)
     put_time(line, "begun", kept->begun_us);
     put_time(line, "at", kept->at_us);
     put_json(line, "output", kept->output);
+    put_given(line, "participant", kept->participant);
+    put_given(line, "operation", kept->operation);
+    put_given(line, "code", kept->code);
+    put_given(line, "message", kept->message);
 }
 
 /* ---- any ---------------------------------------------------------------------------------- */
