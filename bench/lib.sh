@@ -44,6 +44,7 @@ start_process() { # NAME COMMAND...
     shift
     "$@" >"$folder/$name.log" 2>&1 </dev/null &
     pids[$name]=$!
+    disown # whoever kills it says so
 }
 
 coordinator_configure() {
