@@ -234,7 +234,8 @@ void sagas_child_ended(struct server *server, struct saga_run *run)
         tell_parent(server, run);
 }
 
-/* From its pivot on it refuses, and what it comes to is waited for. */
+/* From its pivot on it refuses, and what it comes to is waited for: also when it has completed and
+ * only its record is not durable yet, which is no end that a parent may be told. */
 static void undo(struct server *server, struct saga_run *run)
 {
     static const struct saga_problem late = {
@@ -248,7 +249,8 @@ static void undo(struct server *server, struct saga_run *run)
         run->child->undo_when_begun = true;
         return;
     }
-    if (state == SAGA_COMPENSATING || state == SAGA_COMPENSATED)
+    bool completing = state == SAGA_COMPLETED && !run->ended && run->child->how != SAGA_COMPENSATE;
+    if (completing || state == SAGA_COMPENSATING || state == SAGA_COMPENSATED)
         return;
     event.problem = run->child->late ? late : unwanted;
     bool was_ended = run->ended;

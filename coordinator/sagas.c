@@ -174,7 +174,9 @@ static void free_held(struct saga_held *held)
 
 static void ended(struct server *server, struct saga_run *run)
 {
-    if (run->ended)
+    /* What has completed may have been told to undo it all before that was durable: another end
+     * comes. */
+    if (run->ended || saga_state(run->machine) == SAGA_COMPENSATING)
         return;
     /* A crash here: the end stands, and nobody was told. A client that wants to know asks with its
      * key; a saga of which this is a step asks again. */

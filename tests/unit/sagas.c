@@ -455,6 +455,40 @@ static void a_saga_that_runs_is_undone_when_its_parent_fails(void **unused)
     hall_free(hall);
 }
 
+static const char racing_saga[] =
+    "saga: racing\n"
+    "version: 1\n"
+    "steps:\n"
+    "  - parallel:\n"
+    "      - {name: quick, saga: quick}\n"
+    "      - {name: charge, call: payments.charge, compensate: payments.refund}\n";
+
+static const char quick_saga[] =
+    "saga: quick\n"
+    "version: 1\n"
+    "steps: [{name: create, call: orders.create, compensate: orders.cancel}]\n";
+
+/* Both become durable at once: the failure of the parent, and the end of a step's saga. */
+static void a_saga_that_completes_while_its_parent_fails_is_undone(void **unused)
+{
+    (void)unused;
+    struct hall *hall = hall_new();
+    hall->texts[3] = racing_saga;
+    hall->texts[4] = quick_saga;
+    assert_int_equal(hall_define(hall), 0);
+    hall->refused = "charge";
+    start_saga(hall, &(struct starting){.name = "racing", .wait = true});
+    sync_journal(hall->world);
+    sync_journal(hall->world);
+    assert_true(serve_one(hall, hall->payments));
+    assert_true(serve_one(hall, hall->orders));
+    assert_int_equal(remains(hall, "create"), 1);
+    finish_all(hall);
+    (void)hear_saga(hall, WIRE__SAGA_RESULT__SAGA_COMPENSATED);
+    assert_int_equal(remains(hall, "create"), 0);
+    hall_free(hall);
+}
+
 static void one_that_takes_too_long_is_undone_and_tried_again(void **unused)
 {
     (void)unused;
@@ -707,6 +741,7 @@ int main(void)
         cmocka_unit_test(a_crash_anywhere_loses_no_signal),
         cmocka_unit_test(a_crash_anywhere_finds_the_sagas_that_are_steps),
         cmocka_unit_test(a_saga_that_runs_is_undone_when_its_parent_fails),
+        cmocka_unit_test(a_saga_that_completes_while_its_parent_fails_is_undone),
         cmocka_unit_test(one_that_takes_too_long_is_undone_and_tried_again),
         cmocka_unit_test(a_step_that_no_saga_can_be_fails),
         cmocka_unit_test(sagas_lie_inside_each_other_only_so_deep),
