@@ -156,17 +156,50 @@ static int generations(const struct saga_run *run)
     return count;
 }
 
+static bool has_pivot(const struct saga_plan *plan)
+{
+    for (int i = 0; i < plan->step_count; i++) {
+        if (plan->steps[i].kind == SAGA_PIVOT)
+            return true;
+    }
+    return false;
+}
+
+/* Lint has seen to it for the definitions of the day; the parent may run by an older one. */
+static bool can_be_undone(const struct saga_step *step, const struct saga_plan *other)
+{
+    return step->kind != SAGA_COMPENSATABLE || step->reason || !has_pivot(other);
+}
+
+static void refuse_undoable(struct server *server, const struct saga_run *parent,
+                            const struct saga_action *action, const struct saga_plan *other)
+{
+    char message[160];
+    snprintf(message, sizeof(message), "the saga %.64s has a pivot now: it can't be undone",
+             other->name);
+    refuse(server, parent, action, SAGA_REFUSED,
+           &(struct saga_problem){.code = "has_pivot",
+                                  .message = message,
+                                  .detail = "this step must be undone when a later one fails",
+                                  .hint = "its definition has changed since this saga began"});
+}
+
 /* NULL: the try is answered already. */
 static struct saga_run *begin(struct server *server, struct saga_run *parent,
                               struct saga_action *action)
 {
-    const char *name = saga_plan_of(parent->machine)->steps[action->instance.step].saga;
+    const struct saga_step *step = &saga_plan_of(parent->machine)->steps[action->instance.step];
+    const char *name = step->saga;
     const char *given = action->argument_count ? action->arguments[0] : "{}";
     struct saga_begin_how how = {.parent = parent, .instance = &action->instance};
     struct error error = {0};
     how.definition = definitions_current(&server->sagas.definitions, name);
     if (!how.definition) {
         refuse_unknown(server, parent, action, name);
+        return NULL;
+    }
+    if (!can_be_undone(step, how.definition->plan)) {
+        refuse_undoable(server, parent, action, how.definition->plan);
         return NULL;
     }
     if (generations(parent) >= LIMIT_SAGA_GENERATIONS) {

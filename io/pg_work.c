@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "core/json.h"
 #include "core/limits.h"
 #include "io/pg_json.h"
 #include "io/pg_private.h"
@@ -326,14 +327,23 @@ static void run_begin(struct pg_worker *worker)
         working_begin(worker);
 }
 
-/* What nobody could be answered with a second time is not done. */
+/* What nobody could be answered with a second time, or could use, is not done. */
 static void result_check(struct pg_worker *worker)
 {
     const char *result = worker->results ? worker->results[0] : NULL;
-    if (worker->reason || !result || strlen(result) <= LIMIT_RESULT_BYTES)
+    struct error error = {0};
+    if (worker->reason || !result)
         return;
-    worker->too_large = true;
-    failure_set(worker, -1, "", "the result is too large", "");
+    if (strlen(result) > LIMIT_RESULT_BYTES) {
+        worker->too_large = true;
+        failure_set(worker, -1, "", "the result is too large", "");
+        return;
+    }
+    struct json *json = json_parse(result, strlen(result), &error);
+    if (!json) /* invalid_json_text: of a json column, in which PostgreSQL allows more */
+        failure_set(worker, -1, "22032", "the result is no JSON that a saga can use",
+                    error.message);
+    json_free(json);
 }
 
 /* A Sync came back: everything before it has its result. */

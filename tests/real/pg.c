@@ -365,6 +365,32 @@ static void work_that_keeps_its_result_is_found_with_it(void **state)
     assert_string_equal(rig_balance(rig), "101");
 }
 
+/* What a saga can't go on from is rolled back: as done it could be neither used nor undone. */
+static void work_whose_result_is_no_json_is_not_done(void **state)
+{
+    static const char *const values[] = {
+        "'{\"a\": 1, \"a\": 2}'::json",
+        "'\"\\u0000\"'::json",
+        "(repeat('[', 70) || repeat(']', 70))::jsonb",
+    };
+    struct rig *rig = *state;
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        struct rig_answer answer = {.result_count = 1};
+        char sql[160];
+        snprintf(sql, sizeof(sql), "update rig set n = n + 1 where id = 'a' returning %s as j",
+                 values[i]);
+        struct db_statement statement = rig_plain(sql, sql);
+        statement.shape = DB_ROW;
+        struct db_work work = keeping(&statement);
+        rig_work(rig, &work, &answer);
+        assert_int_equal(answer.outcome, DB_FAILED);
+        assert_string_equal(answer.sqlstate, "22032");
+        assert_string_equal(rig_balance(rig), "100");
+        assert_int_equal(rig_lookup(rig, key), DB_FENCED);
+        rig_sql(rig, "delete from troth.barrier");
+    }
+}
+
 /* Another unique key that fails is no duplicate. */
 static void only_its_own_row_makes_work_a_duplicate(void **state)
 {
@@ -515,6 +541,7 @@ int main(void)
         WITH_RIG(a_commit_that_comes_after_its_lookup_said_no_fails),
         WITH_RIG(read_only_work_can_read_and_not_write),
         WITH_RIG(work_that_keeps_its_result_is_found_with_it),
+        WITH_RIG(work_whose_result_is_no_json_is_not_done),
         WITH_RIG(only_its_own_row_makes_work_a_duplicate),
         WITH_RIG(work_without_a_result_or_an_expectation_takes_one_round_trip),
         WITH_RIG(a_fence_waits_for_the_disk_whatever_the_default_of_the_database),

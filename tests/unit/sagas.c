@@ -561,6 +561,28 @@ static void sagas_lie_inside_each_other_only_so_deep(void **unused)
     hall_free(hall);
 }
 
+/* The parent runs by the definition of its beginning, and its step by the one of today. */
+static void one_that_has_got_a_pivot_is_no_step_that_must_be_undone(void **unused)
+{
+    (void)unused;
+    struct hall *hall = hall_new();
+    hall->away = "open";
+    start_saga(hall, &(struct starting){.name = "outer", .wait = true});
+    settle_all(hall);
+    hall->texts[0] = "saga: order\nversion: 2\ninput: {id: string}\nsteps:\n"
+                     "  - {name: charge, call: payments.charge, kind: pivot}\n"
+                     "output: {charged: \"${ .input.id }\"}\n";
+    hall->texts[2] = NULL;
+    assert_int_equal(hall_define(hall), 0);
+    hall->away = NULL;
+    finish_all(hall);
+    const Wire__SagaOutcome *heard = hear_saga(hall, WIRE__SAGA_RESULT__SAGA_COMPENSATED);
+    assert_string_equal(heard->problem->code, "has_pivot");
+    assert_int_equal(remains(hall, "open"), 0);
+    assert_int_equal(remains(hall, "charge"), 0);
+    hall_free(hall);
+}
+
 static void an_operator_may_undo_the_saga_of_a_step(void **unused)
 {
     (void)unused;
@@ -745,6 +767,7 @@ int main(void)
         cmocka_unit_test(one_that_takes_too_long_is_undone_and_tried_again),
         cmocka_unit_test(a_step_that_no_saga_can_be_fails),
         cmocka_unit_test(sagas_lie_inside_each_other_only_so_deep),
+        cmocka_unit_test(one_that_has_got_a_pivot_is_no_step_that_must_be_undone),
         cmocka_unit_test(an_operator_may_undo_the_saga_of_a_step),
         cmocka_unit_test(the_definition_of_a_step_tried_again_is_found_after_a_restart),
         cmocka_unit_test(a_definition_outlives_the_history_while_the_journal_is_read),
