@@ -197,8 +197,8 @@ static void check_child(struct saga_book *book, const struct saga_entry *child)
     if (child->facts.amount != parent->facts.amount + node->amount_more)
         world_violation(book->world, "saga %s was not given what step %s of %s gives", child->id,
                         node->name, parent->id);
-    if (parent->failed)
-        world_violation(book->world, "saga %s began, and %s had failed", child->id, parent->id);
+    if (parent->completed || parent->compensated)
+        world_violation(book->world, "saga %s began, and %s had ended", child->id, parent->id);
     for (int i = 0; i < book->count; i++) {
         const struct saga_entry *other = book->entries[i];
         if (other->parent == child->parent && !other->compensated &&

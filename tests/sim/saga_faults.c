@@ -1,5 +1,6 @@
 #include "tests/sim/saga_faults.h"
 
+#include "tests/sim/network.h"
 #include "tests/sim/node.h"
 
 static const char *const at_coordinator[] = {
@@ -30,8 +31,42 @@ static void arm(struct saga_faults *faults, struct world *world)
     node->absence_us = absence_us;
 }
 
+static void change_cuts(struct world *world, struct node *agent,
+                        void (*change)(struct network *, const struct node *, const struct node *))
+{
+    for (int i = 0; i < world->coordinator_count; i++) {
+        change(world->network, agent, world->coordinators[i]);
+        change(world->network, world->coordinators[i], agent);
+    }
+}
+
+static void join(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    if (!world->healed)
+        change_cuts(world, subject, network_join);
+}
+
+static void speed_up(struct world *world, void *subject, uint64_t stalled, void *data)
+{
+    (void)subject, (void)data;
+    if (!world->healed)
+        world->weather.frame_stalled = (uint32_t)stalled;
+}
+
+/* What was asked of one may come when another has been asked meanwhile, and has answered. */
+static void stall(struct world *world, uint64_t length_us)
+{
+    enum { STALLED = PPM / 4 };
+    if (world->weather.frame_stalled == STALLED)
+        return;
+    world_after(world, length_us, speed_up, NULL, world->weather.frame_stalled, NULL);
+    world->weather.frame_stalled = STALLED;
+}
+
 /* Somebody believes that a participant is dead, and starts another: what the first was asked for it
- * may still do, later. */
+ * may still do, later. It has stopped, or no coordinator can tell it that it is replaced, or all is
+ * slow. */
 static void replace(struct saga_faults *faults, struct world *world)
 {
     struct rng *rng = &faults->rng;
@@ -40,8 +75,17 @@ static void replace(struct saga_faults *faults, struct world *world)
     struct node *agent = world->agents[which], *second = world->rivals[which];
     if (!node_up(agent) || node_up(second))
         return;
-    world_note(world, length_us, "fault: %s stops, and another is started", agent->name);
-    node_pause(agent, length_us);
+    static const char *const words[] = {"is cut off", "stops", "is slow", "is slow"};
+    uint64_t how = rng_below(rng, 4);
+    world_note(world, length_us, "fault: %s %s, and another is started", agent->name, words[how]);
+    if (how == 0) {
+        change_cuts(world, agent, network_cut);
+        world_after(world, length_us, join, agent, 0, NULL);
+    } else if (how == 1) {
+        node_pause(agent, length_us);
+    } else {
+        stall(world, length_us);
+    }
     node_start(second);
 }
 
@@ -51,7 +95,7 @@ static void strike(struct world *world, void *subject, uint64_t number, void *da
     struct saga_faults *faults = subject;
     if (world->healed)
         return;
-    if (rng_below(&faults->rng, 3))
+    if (rng_below(&faults->rng, 2))
         arm(faults, world);
     else
         replace(faults, world);

@@ -147,7 +147,9 @@ static enum tree_act any_act(struct maker *maker, enum tree_kind kind)
         return ACT_REFUSE;
     if (which < 18 && kind == TREE_COMPENSATABLE)
         return ACT_LOOK;
-    return which < 60 ? ACT_WITHDRAW : ACT_DEPOSIT;
+    if (which < 26)
+        return ACT_HESITATE;
+    return which < 62 ? ACT_WITHDRAW : ACT_DEPOSIT;
 }
 
 static void give_undo(struct maker *maker, int index)
