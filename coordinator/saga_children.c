@@ -325,6 +325,13 @@ void sagas_pass_limits(struct server *server, uint64_t now_us)
     }
 }
 
+static void limit(struct server *server, struct saga_child *child, uint64_t timeout_us)
+{
+    if (timeout_us)
+        timers_set(&server->sagas.limits, &child->timer,
+                   server->host.now_us(server->host.self) + timeout_us);
+}
+
 /* One that was compensated, and told so, leaves nothing: another try begins a new one. */
 static bool is_spent(const struct saga_run *run)
 {
@@ -358,8 +365,7 @@ void sagas_try_child(struct server *server, struct saga_run *parent, struct saga
     child->how = action->how;
     child->try = action->try;
     if (action->how == SAGA_DO)
-        timers_set(&server->sagas.limits, &child->timer,
-                   server->host.now_us(server->host.self) + action->timeout_us);
+        limit(server, child, action->timeout_us);
     else if (action->how == SAGA_COMPENSATE || !run->ended)
         undo(server, run);
     if (run->ended && child->waits)

@@ -190,7 +190,7 @@ struct saga_step {
     int output;                     /* template, or SAGA_NONE: the result */
     int first_output, output_count; /* the members of `output`, in arguments */
     const char *reason;
-    uint64_t timeout_us; /* of a try; CALL, TRANSACTION, SAGA */
+    uint64_t timeout_us; /* of a try; CALL, TRANSACTION; SAGA, where 0 is none */
     bool timeout_given, retry_given;
     struct saga_retry retry; /* delays are those of its compensation, too */
 

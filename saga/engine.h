@@ -187,7 +187,7 @@ struct saga_action {
     unsigned try;
     char **arguments; /* JSON objects */
     int argument_count;
-    uint64_t timeout_us;   /* of this try */
+    uint64_t timeout_us;   /* of this try; of a SAGA perhaps 0: none */
     int64_t since_us;      /* wall clock: no try of (instance, how) that counts was made before */
     int64_t step_since_us; /* COMPENSATE: no try at all of the step was made before */
     bool final;            /* DO of a CALL: a refusal must make it impossible for ever */

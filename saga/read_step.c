@@ -251,7 +251,9 @@ void read_step(struct reader *reader, const struct yaml_node *node, int parent)
                                                        saga_kind_words, SAGA_COMPENSATABLE);
     const struct yaml_node *timeout = yaml_get(node, "timeout");
     plan->steps[step].timeout_given = timeout != NULL;
-    plan->steps[step].timeout_us = read_duration(reader, timeout, SAGA_TIMEOUT_US);
+    /* Another saga may wait for days: its own timeout is its limit. */
+    plan->steps[step].timeout_us =
+        read_duration(reader, timeout, type == SAGA_SAGA ? 0 : SAGA_TIMEOUT_US);
     plan->steps[step].reason = read_text(reader, yaml_get(node, "reason"));
     read_retry(reader, yaml_get(node, "retry"), step);
     read_doing(reader, node, step);

@@ -604,6 +604,28 @@ static void an_operator_may_undo_the_saga_of_a_step(void **unused)
     hall_free(hall);
 }
 
+static const char calm_saga[] = "saga: calm\nversion: 1\nsteps:\n  - {name: long, saga: patient}\n";
+
+/* What it waits for may take days: only a timeout that somebody has given undoes it. */
+static void the_saga_of_a_step_may_take_its_time(void **unused)
+{
+    (void)unused;
+    struct hall *hall = hall_new();
+    hall->texts[3] = calm_saga;
+    hall->texts[4] = patient_saga;
+    assert_int_equal(hall_define(hall), 0);
+    begin_saga(hall, "calm", NULL);
+    settle_all(hall);
+    pass(hall->world, UINT64_C(3600) * SECOND_US);
+    Wire__Query all = WIRE__QUERY__INIT;
+    all.what = WIRE__WHAT__SAGAS;
+    all.saga = (char *)"patient";
+    all.children = true;
+    assert_string_equal(query(hall, &all)->sagas[0]->state, "running");
+    assert_int_equal(remains(hall, "create"), 1);
+    hall_free(hall);
+}
+
 /* ---- definitions of the past ---- */
 
 static const char hasty_saga[] =
@@ -769,6 +791,7 @@ int main(void)
         cmocka_unit_test(sagas_lie_inside_each_other_only_so_deep),
         cmocka_unit_test(one_that_has_got_a_pivot_is_no_step_that_must_be_undone),
         cmocka_unit_test(an_operator_may_undo_the_saga_of_a_step),
+        cmocka_unit_test(the_saga_of_a_step_may_take_its_time),
         cmocka_unit_test(the_definition_of_a_step_tried_again_is_found_after_a_restart),
         cmocka_unit_test(a_definition_outlives_the_history_while_the_journal_is_read),
         cmocka_unit_test(what_has_ended_is_shown_so_after_a_restart),
