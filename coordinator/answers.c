@@ -212,9 +212,6 @@ void server_arm_waiters(struct server *server, struct tx *tx)
     uint64_t due_us = UINT64_MAX;
     for (const struct list *at = tx->waiters.next; at != &tx->waiters; at = at->next) {
         const struct waiter *waiter = CONTAINER(at, struct waiter, in_tx);
-        /* A saga's step is told nothing before the decision: nobody else would tell it later. */
-        if (waiter->task && tx->machine.state == TRANSACTION_PROPOSED)
-            continue;
         due_us = waiter->due_us < due_us ? waiter->due_us : due_us;
     }
     if (due_us == UINT64_MAX)

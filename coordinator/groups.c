@@ -98,8 +98,12 @@ void group_told(struct server *server, struct task *task, const Wire__Outcome *o
         return;
     }
     /* A hazard here is that of an abort: what was decided stands. */
-    CHECK(outcome->result != WIRE__RESULT__UNKNOWN);
     struct saga_problem problem = problem_from(outcome->problem);
+    if (outcome->result == WIRE__RESULT__UNKNOWN) {
+        /* No majority of the sites: it is asked for again, and a person hears of it. */
+        task_answer(server, task, SAGA_UNSURE, NULL, &problem);
+        return;
+    }
     task_answer(server, task, is_passing(problem.code) ? SAGA_NOT_DONE : SAGA_REFUSED, NULL,
                 &problem);
 }

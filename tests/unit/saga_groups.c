@@ -239,27 +239,35 @@ static void three_phases_wait_for_the_first_report(void **state)
     close_shop(&s);
 }
 
-/* What was proposed will be decided: until then the saga hears nothing, and hears the decision. */
-static void without_a_majority_nothing_is_told(void **state)
+/* What was proposed will be decided: the saga asks again, and so calls an operator in the end. */
+static void without_a_majority_it_is_not_known(void **state)
 {
     (void)state;
     struct shop s;
-    struct register_state one = {0}, two = {0};
+    struct register_state one = {0};
     open_shop(&s);
     listen_at(s.orders, "127.0.0.1:1");
     listen_at(s.payments, "127.0.0.1:2");
     try_step(s.world, s.kit, "all", 1);
     both_agree(&s);
     sync_journal(s.world);
-    pass(s.world, 15 * SECOND_US);
+    pass(s.world, 9 * SECOND_US);
     assert_int_equal(last.count, 0);
-    assert_int_equal(server_undecided(s.world->server), 1);
-    (void)one;
-    (void)two;
+    pass(s.world, 2 * SECOND_US);
+    heard(0, SAGA_UNSURE, "no_majority");
+    for (unsigned try = 2; try < 4; try++) {
+        cancel(&s, "all", try);
+        assert_int_equal(server_undecided(s.world->server), 1);
+        pass(s.world, 11 * SECOND_US);
+        heard((int)try - 1, SAGA_UNSURE, "no_majority");
+    }
+    try_step(s.world, s.kit, "all", 4);
     granted(s.orders, &one);
     sync_journal(s.world);
-    /* Its time is long over. */
-    heard(0, SAGA_UNSURE, "unapplied");
+    assert_int_equal(server_undecided(s.world->server), 0);
+    assert_int_equal(last.count, 3);
+    pass(s.world, 11 * SECOND_US);
+    heard(3, SAGA_UNSURE, "unapplied");
     close_shop(&s);
 }
 
@@ -539,7 +547,7 @@ int main(void)
         cmocka_unit_test(a_stranger_may_come_yet),
         cmocka_unit_test(an_unknown_operation_is_refused),
         cmocka_unit_test(three_phases_wait_for_the_first_report),
-        cmocka_unit_test(without_a_majority_nothing_is_told),
+        cmocka_unit_test(without_a_majority_it_is_not_known),
         cmocka_unit_test(a_restart_finds_the_same_transaction),
         cmocka_unit_test(a_checkpoint_keeps_it),
         cmocka_unit_test(what_was_not_decided_is_forgotten),
