@@ -177,12 +177,11 @@ static void answer(struct run *run, struct bytes *bytes)
     advance(run, &event);
 }
 
-static bool count_view(void *self, const struct saga_view *view)
+static bool check_view(void *self, const struct saga_view *view)
 {
-    saga_label label;
-    (void)self;
-    CHECK(view->instance.step >= 0 && view->state <= SAGA_VIEW_UNDONE);
-    (void)label;
+    const struct run *run = self;
+    CHECK(view->instance.step >= 0 && view->instance.step < run->plan->step_count);
+    CHECK(view->state <= SAGA_VIEW_CANCELLED && saga_view_words[view->state][0]);
     return true;
 }
 
@@ -190,7 +189,7 @@ static void look(const struct run *run)
 {
     char text[200];
     saga_next(run->saga, &run->time, text, sizeof(text));
-    saga_visit_all(run->saga, &run->time, count_view, NULL);
+    saga_visit_all(run->saga, &run->time, check_view, (void *)run);
     CHECK(saga_bytes(run->saga) > 0);
     CHECK(saga_state(run->saga) >= SAGA_RUNNING && saga_state(run->saga) <= SAGA_COMPENSATED);
 }
