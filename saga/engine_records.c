@@ -92,8 +92,11 @@ void record(struct turn *turn, const struct saga_record *made)
 static bool replay_done(struct turn *turn, const struct saga_record *record, struct node *node)
 {
     enum saga_type type = step_of(turn->saga, node)->type;
+    bool pivot = step_of(turn->saga, node)->kind == SAGA_PIVOT;
     if (node->state != NODE_OPEN || type_is_block(type))
         return false;
+    if (pivot && turn->saga->state != SAGA_RUNNING && !PLANTED(SAGA_GUESS_UNSURE))
+        return false; /* E3 */
     struct signal *taken;
     if (record->by_signal && type == SAGA_WAIT &&
         signal_take(turn->saga, step_of(turn->saga, node)->signal, &taken)) {

@@ -9,6 +9,7 @@
 #include "core/map.h"
 #include "journal.pb-c.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/database.h"
 #include "tests/sim/node.h"
 
 enum { MOODS = 1024 };
@@ -361,6 +362,26 @@ static const char *point_of_no_return(const struct saga_book *book, const struct
     return NULL;
 }
 
+/* What was refused for good left a row, so that nothing that is still under way can do it. */
+static void check_refusal(struct saga_book *book, const struct saga_entry *entry,
+                          const struct saga_place_in *place, const char *code)
+{
+    static const char *const refusals[] = {"insufficient_funds", "not_today", "never"};
+    const struct tree_node *node = &entry->definition->tree.nodes[place->node];
+    barrier_key key;
+    bool refused = false;
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+        refused |= strcmp(code, refusals[i]) == 0;
+    if (!refused || node->type != TREE_CALL)
+        return;
+    int size = snprintf(key, sizeof(key), "%s/%s", entry->id, node->name);
+    for (int i = 0; i < node->depth; i++)
+        size += snprintf(key + size, sizeof(key) - (size_t)size, "[%u]", place->items[i]);
+    const struct database *database = book->world->databases[node->calls[0].participant];
+    if (!barrier_table_find(&database->barriers, key))
+        world_violation(book->world, "%s was refused for good, and could still be done", key);
+}
+
 static void failed(struct saga_book *book, struct saga_entry *entry)
 {
     const char *pivot = point_of_no_return(book, entry);
@@ -407,6 +428,8 @@ static void happened(struct saga_book *book, int coordinator, const Journal__Sag
             step_undone(book, entry, &place);
         break;
     case JOURNAL__SAGA_EVENT_TYPE__SAGA_FAILED:
+        if (known && !entry->failed)
+            check_refusal(book, entry, &place, event->code);
         failed(book, entry);
         entry->state = (int)event->type;
         break;
