@@ -178,8 +178,28 @@ static void output_failed(struct turn *turn, struct task *task, const struct sag
     task_stick(turn, task, &problem);
 }
 
+/* FAILED is recorded because the pivot was proved not to be done, and now it is: a database has
+ * forgotten what it had told. Neither way is right by itself (E3): an operator. */
+static bool contradicts(struct turn *turn, struct task *task)
+{
+    static const struct saga_problem problem = {
+        .code = "contradiction",
+        .message = "the pivot is done, after it had been proved that it never would be",
+        .detail = "the steps before it wait to be undone: the participant's database does not hold "
+                  "what it has told",
+        .hint = "was it restored? When the pivot's work is taken back there by hand, let the saga "
+                "try again"};
+    bool pivot = step_of(turn->saga, task->node)->kind == SAGA_PIVOT;
+    if (!pivot || turn->saga->state == SAGA_RUNNING || PLANTED(SAGA_GUESS_UNSURE))
+        return false;
+    task_stick(turn, task, &problem);
+    return true;
+}
+
 static void succeeded(struct turn *turn, struct task *task, const struct saga_event *event)
 {
+    if (contradicts(turn, task))
+        return;
     struct node *node = task->node;
     int template = step_of(turn->saga, node)->output;
     struct error error = {0};

@@ -171,11 +171,6 @@ static void answer(struct run *run, struct bytes *bytes)
     event.try = run->tries[which].try;
     run->tries[which] = run->tries[--run->try_count];
     event.outcome = (enum saga_outcome)(1 + next(bytes, 5));
-    /* FAILED was recorded, so the pivot is not done: no participant says otherwise (E3). */
-    bool pivot =
-        event.instance.step >= 0 && run->plan->steps[event.instance.step].kind == SAGA_PIVOT;
-    if (pivot && saga_state(run->saga) == SAGA_COMPENSATING && event.outcome == SAGA_SUCCEEDED)
-        event.outcome = SAGA_REFUSED;
     event.result = values[next(bytes, 5)];
     event.kept = next(bytes, 2);
     event.problem = (struct saga_problem){.code = "c", .message = "m"};

@@ -548,6 +548,30 @@ static void test_timeout_when_the_pivot_is_done_all_the_same(void **state)
     kit_fini(&kit);
 }
 
+/* A database that was restored may deny what it had proved. */
+static void test_a_pivot_that_is_done_after_all_calls_an_operator(void **state)
+{
+    (void)state;
+    struct kit kit;
+    kit_init(&kit, limited, "{\"a\":1}");
+    kit_begin(&kit);
+    kit_succeed(&kit, "one", "0");
+    kit_miss(&kit, "book", SAGA_REFUSED);
+    EXPECT(&kit, "!failed book(why); !fenced book; undo one {}");
+    kit_restart(&kit, 2); /* with the failure, and without the fence */
+    EXPECT(&kit, "cancel book");
+    kit_succeed(&kit, "book", "1");
+    EXPECT(&kit, "");
+    assert_true(saga_needs_operator(kit.saga));
+    assert_string_equal(saga_problem(kit.saga)->code, "contradiction");
+    assert_true(kit_order(&kit, SAGA_EVENT_RETRY));
+    EXPECT(&kit, "!retried; cancel book");
+    kit_miss(&kit, "book", SAGA_REFUSED);
+    EXPECT(&kit, "!fenced book; undo one {}");
+    assert_false(saga_needs_operator(kit.saga));
+    kit_fini(&kit);
+}
+
 static void test_timeout_after_a_restart(void **state)
 {
     (void)state;
@@ -821,6 +845,7 @@ int main(void)
         cmocka_unit_test(test_timeout_undoes),
         cmocka_unit_test(test_timeout_cancels_the_pivot_first),
         cmocka_unit_test(test_timeout_when_the_pivot_is_done_all_the_same),
+        cmocka_unit_test(test_a_pivot_that_is_done_after_all_calls_an_operator),
         cmocka_unit_test(test_timeout_after_a_restart),
         cmocka_unit_test(test_compensate),
         cmocka_unit_test(test_compensate_cancels_the_pivot_first),
