@@ -126,7 +126,7 @@ void saga_clients_define(struct node *node)
 {
     struct saga_clients *clients = of(node->world);
     struct server_definition definitions[POOL_FAMILIES];
-    char broken[POOL_FAMILIES][64], files[POOL_FAMILIES][16];
+    char broken[POOL_FAMILIES][64], files[POOL_FAMILIES][24];
     int count = 0, wrong = 0;
     if (!clients->active)
         return;

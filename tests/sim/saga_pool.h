@@ -13,7 +13,7 @@ struct pool_entry {
     struct saga_tree tree;
     char *text;
     size_t size;
-    char file[16];
+    char file[24];
     struct saga_plan *plan; /* NULL: nobody needed it yet */
 };
 
