@@ -13,7 +13,7 @@
 #include "tests/real/support/saga_shop.h"
 #include "tests/real/support/wait.h"
 
-enum { SECONDS = 50, STEP_SECONDS = 1, STEP_ENDS = 5 };
+enum { SECONDS = 25, STEP_SECONDS = 1, STEP_ENDS = 5 };
 
 struct chaos {
     struct shop *shop;
