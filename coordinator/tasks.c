@@ -9,7 +9,6 @@
 #include "coordinator/parts.h"
 #include "coordinator/sagas.h"
 #include "core/check.h"
-#include "core/crash.h"
 #include "core/json.h"
 #include "core/planted.h"
 
@@ -161,8 +160,6 @@ static void tell(struct server *server, struct task *task, struct saga_event *ev
     event->instance = task->instance;
     event->how = task->how;
     event->try = task->try;
-    /* A crash here forgets how the try went: it is made again, and comes to the same. */
-    CRASH_POINT("coordinator.saga-answered");
     task_leave(server, task);
     list_remove(&task->in_run);
     sagas_answered(server, run, event);
@@ -234,7 +231,6 @@ static struct saga_problem problem_of(const struct task *task, const char *code,
  * is a turn. */
 static void pump(struct server *server, struct participant *participant)
 {
-    bool any = false;
     while (participant->peer && !list_empty(&participant->tries_owed) &&
            participant->tries_sent < LIMIT_EXECUTING) {
         struct task *task = CONTAINER(participant->tries_owed.next, struct task, waits);
@@ -242,16 +238,12 @@ static void pump(struct server *server, struct participant *participant)
             make_room(server, participant);
             break;
         }
-        any = task->sent = true;
+        task->sent = true;
         task->place = TASK_OUTSTANDING;
         list_remove(&task->waits);
         list_append(&participant->tries_outstanding, &task->waits);
         participant->tries_sent++;
     }
-    if (any)
-        /* A crash here loses what was queued, or it was done and nobody hears the answer: the
-         * restart asks again, and is answered from troth.barrier. */
-        CRASH_POINT("coordinator.saga-sent");
 }
 
 /* ---- beginnings ---- */
