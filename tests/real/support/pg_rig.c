@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "core/check.h"
+#include "tests/real/support/cluster.h"
 
 enum { LIMIT_S = 20 };
 
@@ -178,6 +179,34 @@ void rig_stop(struct rig *rig)
 {
     pg_free(rig->pg);
     loop_free(rig->loop);
+}
+
+void rig_start_again(struct rig *rig)
+{
+    rig->ups = 0;
+    rig_start(rig, 2);
+    rig_until_count(rig, &rig->ups, 1, "the port is up again");
+}
+
+void rig_lose_power(struct rig *rig)
+{
+    int ups = rig->ups;
+    PQfinish(rig->side);
+    cluster_call("cluster_kill", "payments");
+    cluster_call("cluster_start", "payments");
+    rig->side = PQconnectdb(rig->conninfo);
+    assert_int_equal(PQstatus(rig->side), CONNECTION_OK);
+    rig_until_count(rig, &rig->ups, ups + 1, "the port is up again");
+}
+
+void rig_turn_until_sql(struct rig *rig, const char *sql, const char *value)
+{
+    time_t limit = time(NULL) + 20;
+    while (strcmp(rig_sql(rig, sql), value) != 0) {
+        if (time(NULL) > limit)
+            fail_msg("not within 20 s: %s gives %s", sql, value);
+        uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);
+    }
 }
 
 static void end_prepared(struct rig *rig)

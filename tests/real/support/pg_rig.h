@@ -65,11 +65,17 @@ void rig_open(struct rig *rig, int connections);
 /* Without the side's preparations and without waiting. */
 void rig_start(struct rig *rig, int connections);
 void rig_stop(struct rig *rig);
+/* Once more, with two work connections; waits until it is up. */
+void rig_start_again(struct rig *rig);
+/* The server dies as if the power went, and comes back; so do the side and the port. */
+void rig_lose_power(struct rig *rig);
 void rig_close(struct rig *rig);
 
 /* Turns the loop until *done; fails the test after 20 s. */
 void rig_until(struct rig *rig, const bool *done, const char *what);
 void rig_until_count(struct rig *rig, const int *count, int least, const char *what);
+/* Turns the loop until the server says so. */
+void rig_turn_until_sql(struct rig *rig, const char *sql, const char *value);
 
 void rig_work(struct rig *rig, const struct db_work *work, struct rig_answer *answer);
 void rig_work_begin(struct rig *rig, const struct db_work *work, struct rig_answer *answer);
