@@ -160,9 +160,9 @@ static int run_compensate(const struct command *self, int argc, char **argv)
     if (arguments.word_count > 1)
         return arguments_refuse(self, "\"%.60s\": a reason of several words stands in quotes",
                                 arguments.words[1]);
-    if (strlen(reason) > LIMIT_SAGA_REASON_BYTES)
+    if (strlen(reason) > LIMIT_REASON_BYTES)
         return arguments_refuse(self, "--reason: has %zu bytes; %d are allowed", strlen(reason),
-                                LIMIT_SAGA_REASON_BYTES);
+                                LIMIT_REASON_BYTES);
     Wire__SagaOrder order = WIRE__SAGA_ORDER__INIT;
     order.saga = (char *)id; /* only packed, both */
     order.reason = (char *)reason;

@@ -86,6 +86,14 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
  * few. */
 #define LIMIT_UNTOLD_HAZARDS 1000
 
+/* Heuristic outcomes that a coordinator lists, and those that a participant tells: some 500 bytes
+ * each. An operator makes few; beyond it orders are refused until some are forgotten. */
+#define LIMIT_HEURISTICS 1000
+/* Why an operator orders something: it lies in records, rows and the audit log. And who: a name
+ * and a host. */
+#define LIMIT_REASON_BYTES 200
+#define LIMIT_BY_BYTES     100
+
 /* COMMIT and LOOKUP sent again to a participant that came back, and not yet answered: more would
  * only wait in the participant's queue, in front of its new work. */
 #define LIMIT_OUTSTANDING 1024
@@ -145,8 +153,6 @@ _Static_assert(2 * LIMIT_SAGA_VALUE_BYTES + 4096 <= LIMIT_RECORD_BYTES,
 #define LIMIT_EXECUTING 256
 /* Signals that one saga keeps until a wait takes them. */
 #define LIMIT_SAGA_SIGNALS 16
-/* Why a person has a saga undone: it lies in its record and is shown as its problem. */
-#define LIMIT_SAGA_REASON_BYTES 200
 /* Mistakes and warnings that one run tells: more than a person reads. */
 #define LIMIT_SAGA_FINDINGS 1000
 

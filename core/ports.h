@@ -28,6 +28,43 @@ struct host_port {
 void host_log(const struct host_port *host, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* ---- audit: what people ordered ----------------------------------------------------------- */
+
+/* One line of the audit log. Texts live for the call only; NULL is left out. */
+struct audit_entry {
+    const char *action;  /* "tx resolve --abort", "saga retry" */
+    const char *subject; /* the gtrid or the saga's id */
+    const char *by;      /* who says so: "ada@host" */
+    const char *session; /* the name and role of the session that it came in */
+    const char *reason;
+    const char *stage;  /* "ordered" before anything is done, "done", "refused" */
+    const char *before; /* the state then: "held; prepared at payments" */
+    const char *after;  /* done, refused: what came of it */
+};
+
+/* Durable when it returns: it blocks for a flush, as orders are rare. A port that can't write ends
+ * the process. NULL where there is none. */
+struct audit_port {
+    void *self;
+    void (*append)(void *self, const struct audit_entry *entry);
+};
+
+/* ---- alert: something is parked for an operator --------------------------------------------- */
+
+struct alert {
+    const char *kind;    /* hazard, mixed, held, saga, majority */
+    const char *subject; /* the gtrid, gid or saga's id */
+    const char *text;    /* one line */
+    const char *command; /* what to look at: "troth tx explain ..." */
+};
+
+/* Starts the hook of the configuration and forgets it; told once while it stays parked. NULL: none.
+ */
+struct alert_port {
+    void *self;
+    void (*raise)(void *self, const struct alert *alert);
+};
+
 /* ---- journal ------------------------------------------------------------------------------ */
 
 /* An append-only log with group commit. Records come back in order at the next start, through the
@@ -184,6 +221,49 @@ struct db_prepared {
     int64_t prepared_at_us; /* wall clock of the database */
 };
 
+/* A row of troth.heuristic: what an operator made of a branch here. */
+struct db_heuristic {
+    const char *gid;
+    bool commit;
+    uint64_t xid; /* 0: not known */
+    const char *reason, *by;
+    int64_t at_us; /* wall clock */
+};
+
+enum db_look { DB_LOOK_TRANSACTION, DB_LOOK_PREPARED, DB_LOOK_SERVER };
+
+/* What the database is asked about. Lives for the call only. */
+struct db_inspection {
+    enum db_look look;
+    const char *gtrid; /* TRANSACTION */
+    uint64_t xid;      /* TRANSACTION: of the branch here; 0: that of a prepared one, if any */
+};
+
+/* A prepared transaction as its server lists it. */
+struct db_held {
+    const char *gid, *owner, *database;
+    bool here; /* in this database */
+    uint64_t xid, age_xids;
+    int64_t prepared_at_us;
+};
+
+struct db_inspected {
+    bool ok;
+    const char *problem; /* !ok: why it could not be asked */
+    int64_t now_us;      /* the database's wall clock */
+    /* TRANSACTION: its prepared branches here. PREPARED: all of the server. */
+    const struct db_held *held;
+    int held_count;
+    /* TRANSACTION: */
+    uint64_t xid;          /* that was asked about; 0: none */
+    enum db_status status; /* of xid; DB_STATUS_ERROR: there was none to ask about */
+    bool registered;
+    struct register_state state; /* registered */
+    const char *barrier;         /* the kind of its row; "": none */
+    /* TRANSACTION, SERVER: JSON for a person; io/pg_inspect.h says of what. "": none. */
+    const char *report;
+};
+
 struct db_port {
     void *self;
     /* Each is answered exactly once through the handler below, with the same tag, also when the
@@ -214,6 +294,16 @@ struct db_port {
      * answered by nothing. */
     void (*register_settle)(void *self, const char *coordinator, uint64_t epoch,
                             const uint64_t *seqs, size_t count);
+
+    /* Looks, and changes nothing. Bounded in time by the port (2 s); what could not be found out
+     * within it is left out of the report. */
+    void (*inspect)(void *self, const struct db_inspection *inspection, void *tag);
+    /* Makes the row durable. One of that gid that is there already stays as it is: DB_CHANGED. */
+    void (*heuristic_store)(void *self, const struct db_heuristic *row, void *tag);
+    /* All rows that are not forgotten, at most LIMIT_HEURISTICS, newest first. */
+    void (*heuristics_load)(void *self, void *tag);
+    /* Durably: those of this transaction are forgotten (marked, not deleted). */
+    void (*heuristics_forget)(void *self, const char *gtrid, void *tag);
 };
 
 /* What the port calls, from the host's loop. Pointers in arguments live for the call only. */
@@ -234,6 +324,11 @@ struct db_events {
     void (*register_loaded)(void *self, void *tag, enum db_found found,
                             const struct db_register *row);
     void (*register_stored)(void *self, void *tag, enum db_stored stored);
+    void (*inspected)(void *self, void *tag, const struct db_inspected *inspected);
+    /* Of heuristic_store and heuristics_forget. */
+    void (*heuristic_stored)(void *self, void *tag, enum db_stored stored);
+    void (*heuristics_loaded)(void *self, void *tag, bool ok, const struct db_heuristic *rows,
+                              int count);
     /* ok false: could not ask (prepared is NULL). slots: max_prepared_transactions. */
     void (*scanned)(void *self, void *tag, bool ok, const struct db_prepared *prepared, int count,
                     int slots);

@@ -67,4 +67,19 @@ comment on table troth.settled is
     'Three-phase commit: transactions that are committed and applied everywhere, a bit each';
 comment on column troth.settled.block is 'the transaction''s seq / 4096; its bit is seq % 4096';
 
-insert into troth.installed (version) values (1), (2), (3) on conflict do nothing;
+-- What an operator made of a branch that nobody could decide. Durable before the branch is ended; kept
+-- until somebody deletes it, as it is the only trace of what was done.
+create table if not exists troth.heuristic (
+    gid text collate "C" primary key,
+    gtrid text collate "C" not null,
+    commit boolean not null,
+    xid bigint,
+    reason text not null,
+    by text not null,
+    at_us bigint not null,
+    forgotten_at timestamptz
+);
+comment on table troth.heuristic is
+    'Outcomes that an operator forced on branches in doubt, a row a branch';
+
+insert into troth.installed (version) values (1), (2), (3), (4) on conflict do nothing;

@@ -1,0 +1,58 @@
+/* Heuristic outcomes: what operators forced, of this coordinator's transactions and of others', and
+ * whether it agrees with what is known otherwise. Each is in the journal until it is forgotten.
+ *
+ * H1  what is ordered here is durable before any participant is told;
+ * H2  a transaction is `mixed` as soon as two of these are known and differ: an outcome forced at a
+ *     participant, the decision, a branch that was found otherwise;
+ * H3  it leaves the list by Forgotten alone. */
+#ifndef TROTH_COORDINATOR_HEURISTICS_H
+#define TROTH_COORDINATOR_HEURISTICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/id.h"
+#include "core/list.h"
+#include "core/map.h"
+#include "journal.pb-c.h"
+#include "wire.pb-c.h"
+
+struct server;
+struct guest;
+
+/* All that was forced in one transaction. */
+struct heuristic {
+    struct map_node node; /* heuristics.map, by gtrid */
+    struct list all;      /* heuristics.all, oldest first */
+    gtrid_text gtrid;
+    struct gid id;
+    bool ordered, commit; /* ordered here for all that are in doubt: so */
+    struct list parts;    /* struct heuristic_part: the order, and one a participant that told */
+};
+
+struct heuristics {
+    struct map map;
+    struct list all;
+    size_t count, parts;
+};
+
+void heuristics_init(struct server *server);
+void heuristics_fini(struct server *server);
+struct heuristic *heuristics_find(const struct server *server, const char *gtrid);
+/* H2, with the decision that is known now: "commit", "abort", "mixed". */
+const char *heuristic_word(const struct server *server, const struct heuristic *heuristic);
+
+/* orders.c: RESOLVE and FORGET of a client. */
+void server_tx_order(struct server *server, struct guest *guest, const Wire__TxOrder *order);
+/* A participant tells what was forced at it. */
+void heuristics_told(struct server *server, struct guest *guest, const Wire__Heuristics *told);
+/* A participant asks about a branch that would be held: what was ordered is relayed to it instead.
+ * False: nothing was. */
+bool heuristics_relay(struct server *server, struct guest *guest, struct txid id);
+
+/* records and replay */
+void heuristics_checkpoint(struct server *server);
+void heuristics_replayed(struct server *server, const Journal__Heuristic *record);
+void heuristics_forgotten(struct server *server, const Journal__Forgotten *record);
+
+#endif
