@@ -33,6 +33,8 @@ struct server_config {
     uint64_t heartbeat_us;           /* 500 ms */
     uint64_t retain_us;              /* how long ended commits and keys are kept: 7 days */
     struct saga_loader loader;       /* zeros: there are no sagas */
+    const struct audit_port *audit;  /* what operators order; NULL: nowhere */
+    const struct alert_port *alerts; /* what is parked for an operator; NULL: nobody hears */
 };
 
 /* What only the host can know, for Query COORDINATOR. */

@@ -423,43 +423,54 @@ static void answer_coordinator(struct draft *draft)
     draft->answer.coordinator = view;
 }
 
-void server_query(struct server *server, struct guest *guest, const Wire__Query *query)
+void server_answer_query(struct server *server, const Wire__Query *query, struct draft *draft)
 {
-    struct draft draft = {.server = server, .bytes = ANSWER_OVERHEAD_BYTES};
-    Wire__Message message = WIRE__MESSAGE__INIT;
-    wire__answer__init(&draft.answer);
-    arena_init(&draft.arena, ARENA_BYTES);
-    draft.answer.request = query->request;
+    *draft = (struct draft){.server = server, .bytes = ANSWER_OVERHEAD_BYTES};
+    wire__answer__init(&draft->answer);
+    arena_init(&draft->arena, ARENA_BYTES);
+    draft->answer.request = query->request;
     switch (query->what) {
     case WIRE__WHAT__TRANSACTIONS:
-        answer_transactions(&draft, query);
+        answer_transactions(draft, query);
         break;
     case WIRE__WHAT__TRANSACTION:
-        answer_transaction(&draft, query);
+        answer_transaction(draft, query);
         break;
     case WIRE__WHAT__PARTICIPANTS:
-        answer_participants(&draft, query);
+        answer_participants(draft, query);
         break;
     case WIRE__WHAT__COORDINATOR:
-        answer_coordinator(&draft);
+        answer_coordinator(draft);
         break;
     case WIRE__WHAT__SAGAS:
-        sagas_view_list(&draft, query);
+        sagas_view_list(draft, query);
         break;
     case WIRE__WHAT__SAGA:
-        sagas_view_one(&draft, query);
+        sagas_view_one(draft, query);
         break;
     case WIRE__WHAT__OFFERS:
-        sagas_view_offers(&draft, query);
+        sagas_view_offers(draft, query);
         break;
     default:
-        draft_fail(&draft, "bad_request", "this version does not know the question", "");
+        draft_fail(draft, "bad_request", "this version does not know the question", "");
         break;
     }
+}
+
+void draft_fini(struct draft *draft)
+{
+    arena_fini(&draft->arena);
+}
+
+void server_query(struct server *server, struct guest *guest, const Wire__Query *query)
+{
+    struct draft draft;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    server_answer_query(server, query, &draft);
     message.body_case = WIRE__MESSAGE__BODY_ANSWER;
     message.answer = &draft.answer;
     /* Refused when too much waits for this client already: it does not read its answers. */
     if (!peer_send(guest->peer, &message, false))
         host_log(&server->host, LOG_WARNING, "an answer to %s was dropped", peer_name(guest->peer));
-    arena_fini(&draft.arena);
+    draft_fini(&draft);
 }

@@ -13,6 +13,12 @@ struct draft {
     size_t room;  /* rows that the arrays hold */
 };
 
+/* Answers from what the server itself knows: it asks no participant, sends nothing and needs no
+ * session, so it serves a server that only replayed a journal, too. The draft is written over;
+ * answer points into it and into the server until draft_fini, or until the server's next event. */
+void server_answer_query(struct server *server, const Wire__Query *query, struct draft *draft);
+void draft_fini(struct draft *draft);
+
 /* Of the arena; not zeroed. */
 void *draft_take(struct draft *draft, size_t size);
 /* The answer is this problem. */
