@@ -143,6 +143,14 @@ bool client_order(struct client *client, const Wire__SagaOrder *order)
     return send_message(client, &message);
 }
 
+bool client_tx_order(struct client *client, const Wire__TxOrder *order)
+{
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    message.body_case = WIRE__MESSAGE__BODY_TX_ORDER;
+    message.tx_order = (Wire__TxOrder *)order; /* only packed, never changed */
+    return send_message(client, &message);
+}
+
 void client_leave(struct client *client)
 {
     struct peer *peer = transport_peer(client->transport);

@@ -48,6 +48,8 @@ bool client_query(struct client *client, const Wire__Query *query);
 /* Answered through saga_outcome; an order through answer. */
 bool client_start_saga(struct client *client, const Wire__StartSaga *start);
 bool client_order(struct client *client, const Wire__SagaOrder *order);
+/* RESOLVE and FORGET of a transaction; answered through answer. */
+bool client_tx_order(struct client *client, const Wire__TxOrder *order);
 /* Ends the session politely, so that the coordinator need not miss our beats: call it last, when no
  * answer is awaited, then client_free. */
 void client_leave(struct client *client);
