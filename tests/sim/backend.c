@@ -473,5 +473,9 @@ struct db_port backend_port(struct backend *backend)
                             .clean = backend_clean,
                             .register_load = backend_register_load,
                             .register_store = backend_register_store,
-                            .register_settle = backend_register_settle};
+                            .register_settle = backend_register_settle,
+                            .inspect = backend_inspect,
+                            .heuristic_store = backend_heuristic_store,
+                            .heuristics_load = backend_heuristics_load,
+                            .heuristics_forget = backend_heuristics_forget};
 }

@@ -13,6 +13,7 @@ struct question {
     bool commit, fence;
     char kept[RESULT_BYTES]; /* of a row that was found; "": none */
     uint64_t xid;
+    enum db_look look;
     int result;
 };
 
@@ -34,5 +35,12 @@ void backend_register_store(void *self, const struct db_register *row,
 void backend_register_settle(void *self, const char *coordinator, uint64_t epoch,
                              const uint64_t *seqs, size_t count);
 void backend_clean(void *self, uint64_t age_us);
+
+/* ---- its part for operators (backend_inspect.c) ---- */
+
+void backend_inspect(void *self, const struct db_inspection *inspection, void *tag);
+void backend_heuristic_store(void *self, const struct db_heuristic *row, void *tag);
+void backend_heuristics_load(void *self, void *tag);
+void backend_heuristics_forget(void *self, const char *gtrid, void *tag);
 
 #endif

@@ -26,6 +26,7 @@ struct database *database_new(struct world *world, int index, int connections,
     list_init(&database->prepared);
     list_init(&database->tail);
     list_init(&database->stores);
+    list_init(&database->heuristic_stores);
     register_table_init(&database->registers);
     for (int i = 0; i < BACKENDS; i++)
         database->backends[i].database = database;
@@ -52,6 +53,8 @@ void database_free(struct database *database)
     free_all(&database->prepared);
     free_all(&database->tail);
     backend_stores_free(database);
+    backend_heuristics_free(database);
+    heuristic_table_fini(&database->heuristics);
     register_table_fini(&database->registers);
     free(database->xids);
     barrier_table_fini(&database->barriers);
@@ -79,6 +82,16 @@ enum db_status database_xid_status(const struct database *database, uint64_t xid
     if (xid < FIRST_XID || xid - FIRST_XID >= database->xid_count)
         return DB_STATUS_UNKNOWN;
     return (enum db_status)database->xids[xid - FIRST_XID];
+}
+
+uint64_t database_next_xid(const struct database *database)
+{
+    return FIRST_XID + database->xid_count;
+}
+
+int64_t database_wall_us(const struct database *database)
+{
+    return INT64_C(1700000000000000) + (int64_t)database->world->now_us;
 }
 
 void database_add_foreign(struct database *database, const char *gid)
@@ -399,7 +412,7 @@ static void end_prepare(struct database *database, struct local *local)
     if (local->three_phase)
         registers_prepared(world->registers, database->index, local->gtrid);
     local->stage = STAGE_PREPARED;
-    local->prepared_at_us = INT64_C(1700000000000000) + (int64_t)world->now_us;
+    local->prepared_at_us = database_wall_us(database);
     list_remove(&local->node);
     list_append(&database->prepared, &local->node);
     bool lost = world_chance(world, world->weather.work_lost);

@@ -1,6 +1,6 @@
 /* The model of one participant's PostgreSQL: accounts with row locks, transactions at work,
- * prepared ones, transaction ids and their fate, barrier rows, registers. It outlives the agent
- * that uses it. */
+ * prepared ones, transaction ids and their fate, barrier rows, registers, heuristics. It outlives
+ * the agent that uses it. */
 #ifndef TROTH_TESTS_SIM_DATABASE_H
 #define TROTH_TESTS_SIM_DATABASE_H
 
@@ -13,6 +13,7 @@
 #include "core/ports.h"
 #include "tests/sim/bank.h"
 #include "tests/sim/barrier_table.h"
+#include "tests/sim/heuristic_table.h"
 #include "tests/sim/node.h"
 #include "tests/sim/register_table.h"
 
@@ -90,7 +91,9 @@ struct database {
     size_t xid_count, xid_room;
     struct barrier_table barriers;
     struct register_table registers;
-    struct list stores; /* changes of registers that are on their way to the disk */
+    struct heuristic_table heuristics;
+    struct list stores;           /* changes of registers that are on their way to the disk */
+    struct list heuristic_stores; /* likewise of heuristics */
 };
 
 struct database *database_new(struct world *world, int index, int connections,
@@ -151,6 +154,8 @@ void database_finish(struct database *database, struct local *local, bool commit
  * now on it can't be. */
 const struct barrier *database_look_up(struct database *database, const char *key, bool fence);
 enum db_status database_xid_status(const struct database *database, uint64_t xid);
+uint64_t database_next_xid(const struct database *database);
+int64_t database_wall_us(const struct database *database);
 /* What was written to the log before now is durable, and no failover loses it. */
 void database_flushed(struct database *database);
 /* Ends the work of that key whose connection is gone. */
@@ -164,6 +169,9 @@ void backend_down(struct backend *backend, const char *reason);
 /* Changes of registers that were on their way when the server died: some are there. */
 void backend_stores_crash(struct database *database);
 void backend_stores_free(struct database *database);
+/* Likewise of heuristics. */
+void backend_heuristics_crash(struct database *database);
+void backend_heuristics_free(struct database *database);
 /* The outcome of a piece of work is told, unless nobody waits for it. */
 void backend_worked(struct local *local, enum db_outcome outcome, const char *sqlstate,
                     const char *reason);

@@ -121,6 +121,7 @@ void database_crash(struct database *database, uint64_t length_us)
     world_note(world, length_us, "db%d dies", database->index);
     orphan_all(database, NULL, true);
     backend_stores_crash(database);
+    backend_heuristics_crash(database);
     register_table_crash(&database->registers, world);
     database->up = false;
     database->generation++;

@@ -96,7 +96,7 @@ static void redial(void *self)
 
 /* ---- the database: keeps what it was asked for --------------------------------------------- */
 
-enum asked { WORK, CANCEL, FINISH, STATUS, LOOKUP, SCAN, LOAD, STORE };
+enum asked { WORK, CANCEL, FINISH, STATUS, LOOKUP, SCAN, LOAD, STORE, INSPECT, FORCE, FORGET };
 
 static struct {
     struct {
@@ -110,9 +110,17 @@ static struct {
         char sites[256];
         struct register_state before;
         bool insert; /* no row was there */
+        enum db_look look;
+        struct db_heuristic forced; /* of FORCE: its texts as `text`, `reason` and `by` */
+        char reason[256], by[128];
     } requests[64];
     int count, cleaned;
     uint64_t settled_epoch, settled;
+    /* What troth.heuristic holds. It is told as soon as it is asked for, unless `mute`. */
+    const struct db_heuristic *heuristics;
+    int heuristic_count, loads;
+    bool mute, loading;
+    void *load_tag;
 } database;
 
 static int ask(enum asked kind, void *tag)
@@ -207,6 +215,45 @@ static void db_register_settle(void *self, const char *coordinator, uint64_t epo
     database.settled = seqs[0];
 }
 
+static void db_inspect(void *self, const struct db_inspection *inspection, void *tag)
+{
+    (void)self;
+    int index = ask(INSPECT, tag);
+    database.requests[index].look = inspection->look;
+    database.requests[index].xid = inspection->xid;
+    snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s",
+             inspection->look == DB_LOOK_TRANSACTION ? inspection->gtrid : "");
+}
+
+static void db_heuristic_store(void *self, const struct db_heuristic *row, void *tag)
+{
+    (void)self;
+    int index = ask(FORCE, tag);
+    database.requests[index].forced = *row;
+    snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s", row->gid);
+    snprintf(database.requests[index].reason, sizeof(database.requests[index].reason), "%s",
+             row->reason);
+    snprintf(database.requests[index].by, sizeof(database.requests[index].by), "%s", row->by);
+    database.requests[index].forced.gid = database.requests[index].forced.reason =
+        database.requests[index].forced.by = NULL;
+}
+
+static void db_heuristics_load(void *self, void *tag)
+{
+    (void)self;
+    assert_false(database.loading);
+    database.loading = true;
+    database.load_tag = tag;
+    database.loads++;
+}
+
+static void db_heuristics_forget(void *self, const char *gtrid, void *tag)
+{
+    (void)self;
+    int index = ask(FORGET, tag);
+    snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s", gtrid);
+}
+
 static const struct db_port db = {.work = db_work,
                                   .cancel = db_cancel,
                                   .finish = db_finish,
@@ -216,7 +263,11 @@ static const struct db_port db = {.work = db_work,
                                   .clean = db_clean,
                                   .register_load = db_register_load,
                                   .register_store = db_register_store,
-                                  .register_settle = db_register_settle};
+                                  .register_settle = db_register_settle,
+                                  .inspect = db_inspect,
+                                  .heuristic_store = db_heuristic_store,
+                                  .heuristics_load = db_heuristics_load,
+                                  .heuristics_forget = db_heuristics_forget};
 
 /* ---- the coordinator: keeps what it is told ------------------------------------------------ */
 
@@ -268,6 +319,14 @@ static void deliver(struct frame_queue *queue, bool agents)
     queue->count = 0;
 }
 
+static void tell_heuristics(bool ok)
+{
+    assert_true(database.loading);
+    database.loading = false;
+    events->heuristics_loaded(events->self, database.load_tag, ok, database.heuristics,
+                              ok ? database.heuristic_count : 0);
+}
+
 /* Of tests that have other participants: what they do in one turn. */
 static void (*neighbours_turn)(void);
 
@@ -276,6 +335,8 @@ static void settle(void)
 {
     for (int i = 0; i < 8; i++) {
         now_us += 1000;
+        if (database.loading && !database.mute)
+            tell_heuristics(true);
         agent_settle(agent);
         transport_settle(coordinator);
         deliver(&to_coordinator, false);
