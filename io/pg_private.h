@@ -1,6 +1,7 @@
-/* What the files of the database port share: pg.c (what is up, and what is not), pg_work.c (running
- * a branch's work), pg_finish.c (ending prepared branches), pg_register.c (registers of three-phase
- * transactions), pg_control.c (asking and fencing), pg_upkeep.c (what is folded and deleted).
+/* What the files of the database port share: pg.c (what is up, and what is not), pg_work.c (who
+ * does which work), pg_run.c (doing it), pg_finish.c (ending prepared branches), pg_register.c
+ * (registers of three-phase transactions), pg_control.c (asking and fencing), pg_upkeep.c (what is
+ * folded and deleted).
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each
@@ -163,6 +164,16 @@ void pg_work_dispatch(struct pg *pg);
 void pg_work_refuse_queued(struct pg *pg);
 /* The server has dealt with the cancel of the backend of this serial. */
 void pg_work_cancel_done(struct pg *pg, uint64_t serial);
+
+/* An idle worker takes other work. Harmless while it can't. */
+void pg_worker_idle(struct pg *pg, struct pg_worker *worker);
+
+/* ---- pg_run.c -------------------------------------------------------------------------------- */
+
+void pg_run_init(struct pg *pg, struct pg_worker *worker);
+void pg_run_fini(struct pg_worker *worker);
+/* On a worker that is ready and idle. */
+void pg_run_begin(struct pg_worker *worker, const struct db_work *work, void *tag);
 
 /* ---- pg_finish.c ----------------------------------------------------------------------------- */
 

@@ -1,0 +1,522 @@
+/* Running a branch's work: one pipeline from BEGIN to PREPARE TRANSACTION, one round trip.
+ *
+ *   resolving   select $1::regtype ... Sync         only for type names that were never asked
+ *   working     BEGIN, (Parse) statement ..., then
+ *                 DB_PREPARE    the xid, PREPARE TRANSACTION, Sync
+ *                 DB_READ_ONLY  COMMIT, Sync
+ *                 DB_ONE_PHASE  the barrier row, COMMIT, Sync; but when a number of rows must be
+ *                               looked at first, or a result goes into that row: Sync, and then
+ *   committing    the barrier row, COMMIT, Sync
+ *   cleaning    ROLLBACK, Sync                      when the session was left in a transaction
+ *
+ * The server skips everything after a command that failed, up to the Sync: so what stands before
+ * PREPARE or COMMIT either succeeded or kept it from being carried out. Once one of these was
+ * handed to libpq and the connection is lost, the outcome is not known (DB_LOST), unless the server
+ * had refused a command before it.
+ *
+ * statement_timeout stays off here, as setting it for each branch would cost a message each; the
+ * runner cancels at its deadline, and a backend whose client is gone notices it itself
+ * (client_connection_check_interval). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/json.h"
+#include "core/limits.h"
+#include "io/pg_json.h"
+#include "io/pg_private.h"
+
+enum step_kind {
+    STEP_RESOLVE,
+    STEP_BEGIN,
+    STEP_PARSE,
+    STEP_STATEMENT,
+    STEP_XID,
+    STEP_BARRIER,
+    STEP_END, /* PREPARE TRANSACTION or COMMIT */
+    STEP_ROLLBACK,
+    STEP_SYNC,
+};
+
+struct pg_step {
+    enum step_kind kind;
+    int statement; /* index in the work; -1 */
+    struct pg_statement *prepared;
+    struct pg_type *type; /* STEP_RESOLVE */
+};
+
+/* The statements that every branch uses, as if they were the runner's. */
+static const struct db_statement begin_statement = {.name = "begin", .sql = "begin"};
+static const struct db_statement begin_read_only_statement = {.name = "begin read only",
+                                                              .sql = "begin read only"};
+static const struct db_statement commit_statement = {.name = "commit", .sql = "commit"};
+static const struct db_statement xid_statement = {.name = "xid",
+                                                  .sql = "select pg_current_xact_id()::text"};
+static const char *const barrier_types[] = {"text", "text"};
+static const struct db_statement barrier_statement = {
+    .name = "barrier",
+    .sql = "insert into troth.barrier (gtrid) values ($1)",
+    .parameter_count = 1,
+    .types = barrier_types};
+static const struct db_statement done_statement = {
+    .name = "done",
+    .sql = "insert into troth.barrier (gtrid, kind, result) values ($1, 'done', $2)",
+    .parameter_count = 2,
+    .types = barrier_types};
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static struct pg_step *step_add(struct pg_worker *worker, enum step_kind kind, int statement)
+{
+    if (worker->step_count == worker->step_room) {
+        worker->step_room = worker->step_room ? worker->step_room * 2 : 16;
+        worker->steps = xrealloc(worker->steps, (size_t)worker->step_room * sizeof(*worker->steps));
+    }
+    struct pg_step *step = &worker->steps[worker->step_count++];
+    *step = (struct pg_step){.kind = kind, .statement = statement};
+    return step;
+}
+
+static bool is_prepared(const struct pg_worker *worker, int id)
+{
+    return id < worker->prepared_room && worker->prepared[id];
+}
+
+static void set_prepared(struct pg_worker *worker, int id, bool prepared)
+{
+    if (id >= worker->prepared_room) {
+        int room = id + 64;
+        worker->prepared = xrealloc(worker->prepared, (size_t)room);
+        memset(worker->prepared + worker->prepared_room, 0, (size_t)(room - worker->prepared_room));
+        worker->prepared_room = room;
+    }
+    worker->prepared[id] = prepared;
+}
+
+/* Its Parse stands earlier in the same pipeline: a branch may call an operation twice. */
+static bool is_being_prepared(const struct pg_worker *worker, const struct pg_statement *statement)
+{
+    for (int i = 0; i < worker->step_count; i++)
+        if (worker->steps[i].kind == STEP_PARSE && worker->steps[i].prepared == statement)
+            return true;
+    return false;
+}
+
+/* Sends one statement, after its Parse where this session does not know it yet. */
+static void statement_send(struct pg_worker *worker, enum step_kind kind,
+                           const struct db_statement *statement, int index,
+                           const char *const *values)
+{
+    struct pg *pg = worker->connection.self;
+    struct pg_statement *known = pg_statement_get(&pg->statements, statement);
+    if (!is_prepared(worker, known->id) && !is_being_prepared(worker, known)) {
+        Oid few[16], *oids = known->parameter_count <= 16
+                                 ? few
+                                 : xmalloc((size_t)known->parameter_count * sizeof(Oid));
+        for (int i = 0; i < known->parameter_count; i++)
+            oids[i] = known->types[i]->oid;
+        step_add(worker, STEP_PARSE, index)->prepared = known;
+        pg_connection_prepare(&worker->connection, known->server_name, known->sql,
+                              known->parameter_count, oids);
+        if (oids != few)
+            free(oids);
+    }
+    step_add(worker, kind, index)->prepared = known;
+    pg_connection_execute(&worker->connection, known->server_name, known->parameter_count, values);
+}
+
+static void sync_send(struct pg_worker *worker)
+{
+    step_add(worker, STEP_SYNC, -1);
+    pg_connection_sync(&worker->connection);
+}
+
+static void steps_begin(struct pg_worker *worker, enum pg_run_stage stage)
+{
+    worker->stage = stage;
+    worker->step_count = worker->step_next = 0;
+}
+
+/* ---- the outcome ----------------------------------------------------------------------------- */
+
+static void failure_set(struct pg_worker *worker, int statement, const char *sqlstate,
+                        const char *reason, const char *detail)
+{
+    if (worker->reason)
+        return; /* the first one counts */
+    worker->failed_statement = statement;
+    snprintf(worker->sqlstate, sizeof(worker->sqlstate), "%s", sqlstate);
+    worker->reason = xstrdup(reason);
+    worker->detail = xstrdup(detail);
+}
+
+static void failure_set_sql(struct pg_worker *worker, int statement, const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+    char *both = xasprintf("%s%s%s", detail ? detail : "", detail && hint ? "; hint: " : "",
+                           hint ? hint : "");
+    failure_set(worker, statement, sqlstate ? sqlstate : "", message ? message : "unknown", both);
+    free(both);
+}
+
+static void reset(struct pg_worker *worker)
+{
+    worker->work = NULL;
+    worker->tag = NULL;
+    worker->decisive = worker->sql_failed = worker->ended = worker->cancel = false;
+    worker->duplicate = worker->too_large = worker->stale = false;
+    worker->xid = 0;
+    worker->failed_statement = -1;
+    worker->sqlstate[0] = '\0';
+    worker->reason = worker->detail = NULL;
+    worker->results = NULL;
+    worker->result_count = 0;
+}
+
+/* Tells the runner, which may call in from here and put new work on this very worker: so all that
+ * the answer points at is taken off it before. */
+static void answer(struct pg *pg, struct pg_worker *worker, enum db_outcome outcome)
+{
+    static const char *const no_results[LIMIT_CALLS];
+    struct db_worked worked = {
+        .outcome = outcome,
+        .duplicate = worker->duplicate,
+        .too_large = worker->too_large,
+        .stale = worker->stale,
+        .xid = worker->xid,
+        .failed_statement = worker->failed_statement,
+        .reason = worker->reason ? worker->reason : "",
+        .detail = worker->detail ? worker->detail : "",
+        .results = worker->results ? (const char *const *)worker->results : no_results,
+    };
+    char sqlstate[sizeof(worker->sqlstate)];
+    memcpy(sqlstate, worker->sqlstate, sizeof(sqlstate));
+    worked.sqlstate = sqlstate;
+    int result_count = worker->result_count;
+    char **results = worker->results, *reason = worker->reason, *detail = worker->detail;
+    void *tag = worker->tag;
+    reset(worker);
+    pg->events.worked(pg->events.self, tag, &worked);
+    for (int i = 0; results && i < result_count; i++)
+        free(results[i]);
+    free(results);
+    free(reason);
+    free(detail);
+}
+
+/* Answers, after the session was made ready for the next branch or a ROLLBACK was sent for that. */
+static void run_finish(struct pg *pg, struct pg_worker *worker, enum db_outcome outcome)
+{
+    if (PQtransactionStatus(worker->connection.handle) == PQTRANS_IDLE) {
+        steps_begin(worker, PG_RUN_NONE);
+        pg_worker_idle(pg, worker);
+    } else {
+        steps_begin(worker, PG_RUN_CLEANING);
+        step_add(worker, STEP_ROLLBACK, -1);
+        pg_connection_query(&worker->connection, "rollback", 0, NULL);
+        sync_send(worker);
+    }
+    answer(pg, worker, outcome);
+    pg_work_dispatch(pg);
+}
+
+/* ---- stages ---------------------------------------------------------------------------------- */
+
+/* Its COMMIT depends on what the statements came to. */
+static bool must_be_looked_at(const struct db_work *work)
+{
+    for (int i = 0; i < work->statement_count; i++) {
+        const struct db_statement *statement = &work->statements[i];
+        if (statement->expect_rows >= 0 || (work->keeps_result && statement->shape != DB_NO_RESULT))
+            return true;
+    }
+    return false;
+}
+
+/* The row is last, so that it can hold the result; work that was done before fails on its key, and
+ * all of it is rolled back. */
+static void commit_send(struct pg_worker *worker)
+{
+    const struct db_work *work = worker->work;
+    const char *done[] = {work->gtrid, worker->results ? worker->results[0] : NULL};
+    if (work->keeps_result)
+        statement_send(worker, STEP_BARRIER, &done_statement, -1, done);
+    else
+        statement_send(worker, STEP_BARRIER, &barrier_statement, -1, &work->gtrid);
+    statement_send(worker, STEP_END, &commit_statement, -1, NULL);
+    worker->decisive = true;
+}
+
+static void prepare_send(struct pg_worker *worker)
+{
+    char sql[LIMIT_GID_BYTES + 32];
+    statement_send(worker, STEP_XID, &xid_statement, -1, NULL);
+    snprintf(sql, sizeof(sql), "PREPARE TRANSACTION '%s'", worker->work->gid);
+    step_add(worker, STEP_END, -1);
+    pg_connection_query(&worker->connection, sql, 0, NULL);
+    worker->decisive = true;
+}
+
+static void working_begin(struct pg_worker *worker)
+{
+    const struct db_work *work = worker->work;
+    steps_begin(worker, PG_RUN_WORKING);
+    statement_send(worker, STEP_BEGIN,
+                   work->mode == DB_READ_ONLY ? &begin_read_only_statement : &begin_statement, -1,
+                   NULL);
+    for (int i = 0; i < work->statement_count; i++)
+        statement_send(worker, STEP_STATEMENT, &work->statements[i], i, work->statements[i].values);
+    if (work->mode == DB_PREPARE)
+        prepare_send(worker);
+    else if (work->mode == DB_READ_ONLY)
+        statement_send(worker, STEP_END, &commit_statement, -1, NULL);
+    else if (!must_be_looked_at(work))
+        commit_send(worker);
+    sync_send(worker);
+}
+
+static void resolve_send(struct pg_worker *worker, const struct db_statement *statement, int index)
+{
+    struct pg *pg = worker->connection.self;
+    struct pg_statement *known = pg_statement_get(&pg->statements, statement);
+    for (int i = 0; i < known->parameter_count; i++) {
+        if (known->types[i]->oid)
+            continue;
+        const char *name = known->types[i]->name;
+        step_add(worker, STEP_RESOLVE, index)->type = known->types[i];
+        pg_connection_query(&worker->connection, "select $1::text::regtype::oid", 1, &name);
+    }
+}
+
+/* Asks the server for the OIDs of type names that it was never asked for; mostly there are none. */
+void pg_run_begin(struct pg_worker *worker, const struct db_work *work, void *tag)
+{
+    worker->work = work;
+    worker->tag = tag;
+    steps_begin(worker, PG_RUN_RESOLVING);
+    worker->connection.standby_doubt = false;
+    if (work->mode == DB_ONE_PHASE)
+        resolve_send(worker, work->keeps_result ? &done_statement : &barrier_statement, -1);
+    for (int i = 0; i < work->statement_count; i++)
+        resolve_send(worker, &work->statements[i], i);
+    if (worker->step_count > 0)
+        sync_send(worker);
+    else
+        working_begin(worker);
+}
+
+/* What nobody could be answered with a second time, or could use, is not done. */
+static void result_check(struct pg_worker *worker)
+{
+    const char *result = worker->results ? worker->results[0] : NULL;
+    struct error error = {0};
+    if (worker->reason || !result)
+        return;
+    if (strlen(result) > LIMIT_RESULT_BYTES) {
+        worker->too_large = true;
+        failure_set(worker, -1, "", "the result is too large", "");
+        return;
+    }
+    struct json *json = json_parse(result, strlen(result), &error);
+    if (!json) /* invalid_json_text: of a json column, in which PostgreSQL allows more */
+        failure_set(worker, -1, "22032", "the result is no JSON that a saga can use",
+                    error.message);
+    json_free(json);
+}
+
+/* A Sync came back: everything before it has its result. */
+static void stage_ended(struct pg *pg, struct pg_worker *worker)
+{
+    const struct db_work *work = worker->work;
+    enum pg_run_stage stage = worker->stage;
+    if (stage == PG_RUN_CLEANING) {
+        if (PQtransactionStatus(worker->connection.handle) != PQTRANS_IDLE) {
+            pg_connection_fail(&worker->connection, "the session does not leave its transaction");
+            return;
+        }
+        steps_begin(worker, PG_RUN_NONE);
+        pg_worker_idle(pg, worker);
+        pg_work_dispatch(pg);
+        return;
+    }
+    if (worker->cancel && !worker->decisive)
+        failure_set(worker, -1, "57014", "cancelled", "");
+    if (stage == PG_RUN_WORKING && !worker->decisive && work->keeps_result)
+        result_check(worker);
+    bool failed = worker->sql_failed || (worker->reason && !worker->decisive);
+    if (failed) {
+        run_finish(pg, worker, DB_FAILED);
+    } else if (stage == PG_RUN_RESOLVING) {
+        working_begin(worker);
+    } else if (work->mode == DB_ONE_PHASE && !worker->decisive) {
+        steps_begin(worker, PG_RUN_COMMITTING);
+        commit_send(worker);
+        sync_send(worker);
+    } else if (!worker->ended) {
+        failure_set(worker, -1, "", "the database rolled the work back", "");
+        run_finish(pg, worker, DB_FAILED);
+    } else if (worker->connection.standby_doubt && work->mode != DB_READ_ONLY) {
+        failure_set(worker, -1, "", "the wait for the synchronous standby was cancelled", "");
+        run_finish(pg, worker, DB_LOST);
+    } else {
+        run_finish(pg, worker, work->mode == DB_PREPARE ? DB_PREPARED : DB_COMMITTED);
+    }
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static void statement_result(struct pg_worker *worker, int index, const PGresult *result)
+{
+    const struct db_work *work = worker->work;
+    const struct db_statement *statement = &work->statements[index];
+    if (statement->expect_rows >= 0 &&
+        strtoll(PQcmdTuples((PGresult *)result), NULL, 10) != statement->expect_rows)
+        failure_set(worker, index, "", statement->otherwise ? statement->otherwise : "", "");
+    if (statement->shape == DB_NO_RESULT || worker->reason)
+        return;
+    CHECK(statement->call >= 0 && statement->call < work->call_count);
+    if (!worker->results) {
+        worker->results = xcalloc((size_t)work->call_count, sizeof(char *));
+        worker->result_count = work->call_count;
+    }
+    free(worker->results[statement->call]);
+    worker->results[statement->call] = pg_json(result, statement->shape);
+}
+
+static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg_step *step,
+                        const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+    if (worker->stage == PG_RUN_CLEANING)
+        return;
+    worker->sql_failed = true;
+    worker->duplicate = step->kind == STEP_BARRIER && sqlstate && strcmp(sqlstate, "23505") == 0;
+    failure_set_sql(worker, step->statement, result);
+    if (!step->prepared)
+        return;
+    if (step->kind == STEP_PARSE) {
+        pg_statement_forget_types(step->prepared);
+    } else if (sqlstate && strcmp(sqlstate, "26000") == 0) { /* somebody deallocated it */
+        set_prepared(worker, step->prepared->id, false);
+        worker->stale = true;
+    } else if (function && strcmp(function, "RevalidateCachedQuery") == 0) {
+        /* The type of its result changed. */
+        pg_statement_retire(&pg->statements, step->prepared);
+        worker->stale = true;
+    }
+}
+
+static void step_done(struct pg_worker *worker, const struct pg_step *step, PGresult *result)
+{
+    switch (step->kind) {
+    case STEP_RESOLVE:
+        step->type->oid = (Oid)strtoul(PQgetvalue(result, 0, 0), NULL, 10);
+        break;
+    case STEP_PARSE:
+        set_prepared(worker, step->prepared->id, true);
+        break;
+    case STEP_STATEMENT:
+        statement_result(worker, step->statement, result);
+        break;
+    case STEP_XID:
+        worker->xid = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+        break;
+    case STEP_END:
+        /* A transaction that had failed ends "successfully" with the tag ROLLBACK. */
+        worker->ended =
+            strcmp(PQcmdStatus(result),
+                   worker->work->mode == DB_PREPARE ? "PREPARE TRANSACTION" : "COMMIT") == 0;
+        break;
+    case STEP_BEGIN:
+    case STEP_BARRIER:
+    case STEP_ROLLBACK:
+    case STEP_SYNC:
+        break;
+    }
+}
+
+static void on_result(struct pg_connection *connection, PGresult *result)
+{
+    struct pg *pg = connection->self;
+    struct pg_worker *worker = CONTAINER(connection, struct pg_worker, connection);
+    ExecStatusType status = PQresultStatus(result);
+    bool sync = status == PGRES_PIPELINE_SYNC;
+    if (worker->step_next >= worker->step_count ||
+        sync != (worker->steps[worker->step_next].kind == STEP_SYNC)) {
+        pg_connection_fail(connection, "the server sent a result that nobody asked for");
+        return;
+    }
+    const struct pg_step *step = &worker->steps[worker->step_next++];
+    if (sync)
+        stage_ended(pg, worker);
+    else if (status == PGRES_FATAL_ERROR)
+        step_failed(pg, worker, step, result);
+    else if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
+        step_done(worker, step, result);
+    else if (status != PGRES_PIPELINE_ABORTED)
+        pg_connection_fail(connection, "a statement began a COPY, which no operation may");
+}
+
+/* ---- the connection ------------------------------------------------------------------------- */
+
+static void on_ready(struct pg_connection *connection)
+{
+    struct pg *pg = connection->self;
+    pg_worker_idle(pg, CONTAINER(connection, struct pg_worker, connection));
+    pg_review(pg);
+    pg_work_dispatch(pg);
+}
+
+static void on_closed(struct pg_connection *connection, bool was_ready, const char *reason)
+{
+    struct pg *pg = connection->self;
+    struct pg_worker *worker = CONTAINER(connection, struct pg_worker, connection);
+    list_remove(&worker->idle);
+    worker->cancels_pending = 0;
+    if (worker->prepared_room > 0)
+        memset(worker->prepared, 0, (size_t)worker->prepared_room);
+    bool running = worker->work != NULL;
+    if (worker->stage != PG_RUN_NONE)
+        pg_control_ghost(pg, connection->serial);
+    steps_begin(worker, PG_RUN_NONE);
+    if (running) {
+        /* Read only: nothing can remain of it, whatever became of its COMMIT. */
+        bool lost = worker->decisive && !worker->sql_failed;
+        if (lost || !worker->reason) {
+            free(worker->reason);
+            free(worker->detail);
+            worker->reason = worker->detail = NULL;
+            failure_set(worker, -1, "", "database connection lost", reason);
+        }
+        answer(pg, worker, lost ? DB_LOST : DB_FAILED);
+    }
+    pg_not_opened(pg, was_ready, reason);
+    pg_review(pg);
+}
+
+static const struct pg_connection_owner owner = {on_ready, on_result, on_closed};
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+void pg_run_init(struct pg *pg, struct pg_worker *worker)
+{
+    reset(worker);
+    pg_connection_init(&worker->connection, &pg->shared, &owner, pg, pg->worker_settings);
+}
+
+void pg_run_fini(struct pg_worker *worker)
+{
+    pg_connection_fini(&worker->connection);
+    for (int i = 0; i < worker->result_count; i++)
+        free(worker->results[i]);
+    free(worker->results);
+    free(worker->reason);
+    free(worker->detail);
+    free(worker->steps);
+    free(worker->prepared);
+}
