@@ -70,10 +70,18 @@ static void read_sagas(struct yaml *yaml, const struct yaml_node *node, struct c
         config->sagas = xstrdup(folder);
 }
 
+/* Beside the segments, which leave it alone: what people ordered goes with the journal. */
+static void read_audit(struct yaml *yaml, const struct yaml_node *node, struct config *config)
+{
+    config->audit = settings_file(yaml, node, "audit");
+    if (!config->audit && config->journal_directory)
+        config->audit = xasprintf("%s/audit.log", config->journal_directory);
+}
+
 static void read_all(struct yaml *yaml, struct config *config)
 {
     static const char *const keys[] = {"cluster",  "coordinator", "listen",   "journal", "sagas",
-                                       "timeouts", "log",         "security", NULL};
+                                       "timeouts", "log",         "security", "audit",   NULL};
     const struct yaml_node *root = yaml_root(yaml);
     if (!yaml_map(yaml, root, keys))
         return;
@@ -83,6 +91,7 @@ static void read_all(struct yaml *yaml, struct config *config)
     if (listen)
         config->listen = xstrdup(listen);
     read_journal(yaml, yaml_need(yaml, root, "journal"), config);
+    read_audit(yaml, yaml_get(root, "audit"), config);
     read_sagas(yaml, yaml_get(root, "sagas"), config);
     read_timeouts(yaml, yaml_get(root, "timeouts"), config);
     config->log = settings_log(yaml, yaml_get(root, "log"));
@@ -109,6 +118,7 @@ void config_fini(struct config *config)
     free(config->coordinator);
     free(config->listen);
     free(config->journal_directory);
+    free(config->audit);
     free(config->sagas);
     *config = (struct config){0};
 }

@@ -12,6 +12,7 @@ struct config {
     char *cluster, *coordinator;
     char *listen;
     char *journal_directory;
+    char *audit; /* a file */
     char *sagas; /* the folder of their definitions; NULL: there are none */
     uint64_t retain_us;
     uint64_t transaction_timeout_us, heartbeat_us;

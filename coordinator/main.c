@@ -7,7 +7,9 @@
 #include "coordinator/config.h"
 #include "coordinator/definition_files.h"
 #include "coordinator/server.h"
+#include "core/check.h"
 #include "core/limits.h"
+#include "io/audit.h"
 #include "io/crash.h"
 #include "io/file_journal.h"
 #include "io/log.h"
@@ -24,6 +26,10 @@ struct daemon {
     struct loop *loop;
     struct nano *nano;
     struct file_journal *journal;
+    struct audit *audit;
+    /* What the server is told of the audit log, which opens later: its file may lie in the
+     * journal's directory, which is made and locked first. */
+    struct audit_port orders;
     struct server *server;
     struct folder *sagas;
     uint64_t replayed;
@@ -125,6 +131,21 @@ static bool replay(void *self, const void *record, size_t size, struct error *er
     return server_replay(daemon->server, record, size, error);
 }
 
+static void record_order(void *self, const struct audit_entry *entry)
+{
+    const struct audit_port *port = audit_port(((struct daemon *)self)->audit);
+    port->append(port->self, entry);
+}
+
+static bool open_audit(struct daemon *daemon, struct error *error)
+{
+    const struct config *config = &daemon->config;
+    char *process = xasprintf("trothd %s", config->coordinator);
+    daemon->audit = audit_open(config->audit, process, loop_host(daemon->loop), error);
+    free(process);
+    return daemon->audit != NULL;
+}
+
 static bool open_all(struct daemon *daemon, struct error *error)
 {
     const struct config *config = &daemon->config;
@@ -137,7 +158,9 @@ static bool open_all(struct daemon *daemon, struct error *error)
                                    .transaction_timeout_us = config->transaction_timeout_us,
                                    .heartbeat_us = config->heartbeat_us,
                                    .retain_us = config->retain_us,
-                                   .loader = definition_files_loader()};
+                                   .loader = definition_files_loader(),
+                                   .audit = &daemon->orders};
+    daemon->orders = (struct audit_port){daemon, record_order};
     daemon->loop = loop_new();
     daemon->nano =
         nano_listen(daemon->loop, config->listen, LIMIT_AGENT_FRAME_BYTES, &nano_events, error);
@@ -145,7 +168,7 @@ static bool open_all(struct daemon *daemon, struct error *error)
         return false;
     daemon->server = server_new(&server, loop_host(daemon->loop), nano_link(daemon->nano));
     daemon->journal = file_journal_open(daemon->loop, &options, &journal_events, error);
-    if (!daemon->journal)
+    if (!daemon->journal || !open_audit(daemon, error))
         return false;
     log_write(LOG_INFO, "journal %s: %" PRIu64 " records read", config->journal_directory,
               daemon->replayed);
@@ -167,6 +190,7 @@ static void close_all(struct daemon *daemon)
         file_journal_close(daemon->journal);
     if (daemon->server)
         server_free(daemon->server);
+    audit_close(daemon->audit);
     loop_free(daemon->loop);
 }
 

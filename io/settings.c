@@ -30,6 +30,14 @@ const char *settings_address(struct yaml *yaml, const struct yaml_node *node)
     return address;
 }
 
+char *settings_file(struct yaml *yaml, const struct yaml_node *node, const char *key)
+{
+    const char *path = yaml_string(yaml, node, NULL);
+    if (path && !path[0])
+        yaml_mistake(yaml, node, "%s: empty; name a file", key);
+    return path ? xstrdup(path) : NULL;
+}
+
 struct settings_log settings_log(struct yaml *yaml, const struct yaml_node *node)
 {
     static const char *const keys[] = {"format", "level", NULL};

@@ -16,6 +16,8 @@ char *settings_name(struct yaml *yaml, const struct yaml_node *map, const char *
 /* An address this process may use, at a node that may be missing: NULL then, else its text, alive
  * as long as the yaml. With security none it must be a loopback address. */
 const char *settings_address(struct yaml *yaml, const struct yaml_node *node);
+/* The path of a file, at a node that may be missing: NULL then. The caller frees it. */
+char *settings_file(struct yaml *yaml, const struct yaml_node *node, const char *key);
 /* log: {format: text|json, level: debug|info|warning|error}; the node may be missing. */
 struct settings_log settings_log(struct yaml *yaml, const struct yaml_node *node);
 /* security: must be there, and `none` is all that this version knows. */

@@ -24,6 +24,7 @@ struct agent_config {
     uint64_t barrier_keep_us;               /* age at which barrier and register rows go: 7 days */
     const char *listen;   /* where other participants reach this one; NULL: no three-phase commit */
     uint64_t patience_us; /* without its coordinator before a branch in doubt acts: 1 s */
+    const struct audit_port *audit; /* what operators order; NULL: nowhere */
 };
 
 /* links: one a coordinator, in the order of the configuration. door: the acceptor's link at

@@ -230,7 +230,7 @@ static void read_operations(struct yaml *yaml, const struct yaml_node *root, str
 static void read_all(struct yaml *yaml, struct config *config)
 {
     static const char *const keys[] = {"cluster",  "participant", "coordinators", "listen", "log",
-                                       "postgres", "operations",  "security",     NULL};
+                                       "postgres", "operations",  "security",     "audit",  NULL};
     const struct yaml_node *root = yaml_root(yaml);
     if (!yaml_map(yaml, root, keys))
         return;
@@ -240,6 +240,7 @@ static void read_all(struct yaml *yaml, struct config *config)
     read_listen(yaml, root, config);
     read_postgres(yaml, root, config);
     read_operations(yaml, root, config);
+    config->audit = settings_file(yaml, yaml_get(root, "audit"), "audit");
     config->log = settings_log(yaml, yaml_get(root, "log"));
     settings_security(yaml, root);
 }
@@ -266,6 +267,7 @@ void config_fini(struct config *config)
     free(config->cluster);
     free(config->participant);
     free(config->listen);
+    free(config->audit);
     free(config->conninfo);
     operation_set_fini(&config->operations);
     *config = (struct config){0};

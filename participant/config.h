@@ -15,6 +15,7 @@ struct config {
     char **coordinators; /* addresses */
     int coordinator_count;
     char *listen; /* NULL: no three-phase commit */
+    char *audit;  /* a file; NULL: none */
     char *conninfo;
     int connections;
     uint64_t lock_timeout_us;

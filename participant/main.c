@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/limits.h"
+#include "io/audit.h"
 #include "io/crash.h"
 #include "io/log.h"
 #include "io/loop.h"
@@ -43,6 +44,7 @@ struct line {
 struct daemon {
     struct config config;
     struct loop *loop;
+    struct audit *audit; /* NULL: the configuration names none */
     struct pg *pg;
     struct agent *agent;
     struct coordinator_link *links;
@@ -204,6 +206,18 @@ static bool open_door(struct daemon *daemon, struct error *error)
     return daemon->door != NULL;
 }
 
+/* True without `audit`, too: what operators force is kept in the database in any case. */
+static bool open_audit(struct daemon *daemon, struct error *error)
+{
+    const struct config *config = &daemon->config;
+    if (!config->audit)
+        return true;
+    char *process = xasprintf("troth-participant %s", config->participant);
+    daemon->audit = audit_open(config->audit, process, loop_host(daemon->loop), error);
+    free(process);
+    return daemon->audit != NULL;
+}
+
 static bool open_all(struct daemon *daemon, struct error *error)
 {
     const struct config *config = &daemon->config;
@@ -212,7 +226,8 @@ static bool open_all(struct daemon *daemon, struct error *error)
     struct link_port *ports = xcalloc(count, sizeof(*ports));
     daemon->links = xcalloc(count, sizeof(*daemon->links));
     daemon->loop = loop_new();
-    bool opened = open_door(daemon, error) && connect_links(daemon, ports, error);
+    bool opened = open_audit(daemon, error) && open_door(daemon, error) &&
+                  connect_links(daemon, ports, error);
     if (opened) {
         struct pg_config database = pg_config(config);
         struct agent_config agent = {.cluster = config->cluster,
@@ -223,7 +238,8 @@ static bool open_all(struct daemon *daemon, struct error *error)
                                      .sweep_us = sweep_us,
                                      .barrier_keep_us = barrier_keep_us,
                                      .listen = config->listen,
-                                     .patience_us = patience_us};
+                                     .patience_us = patience_us,
+                                     .audit = daemon->audit ? audit_port(daemon->audit) : NULL};
         daemon->pg = pg_new(daemon->loop, &database);
         daemon->agent = agent_new(
             &agent, loop_host(daemon->loop), pg_port(daemon->pg), ports, config->coordinator_count,
@@ -251,6 +267,7 @@ static void close_all(struct daemon *daemon)
     if (daemon->pg)
         pg_free(daemon->pg);
     agent_free(daemon->agent);
+    audit_close(daemon->audit);
     loop_free(daemon->loop);
     free(daemon->links);
 }
