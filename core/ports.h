@@ -221,7 +221,8 @@ struct db_prepared {
     int64_t prepared_at_us; /* wall clock of the database */
 };
 
-/* A row of troth.heuristic: what an operator made of a branch here. */
+/* A row of troth.heuristic: what an operator made of a branch of this participant. The port keeps
+ * its rows apart from those of another participant in the same database. */
 struct db_heuristic {
     const char *gid;
     bool commit;
@@ -300,9 +301,9 @@ struct db_port {
     void (*inspect)(void *self, const struct db_inspection *inspection, void *tag);
     /* Makes the row durable. One of that gid that is there already stays as it is: DB_CHANGED. */
     void (*heuristic_store)(void *self, const struct db_heuristic *row, void *tag);
-    /* All rows that are not forgotten, at most LIMIT_HEURISTICS, newest first. */
+    /* This participant's rows that are not forgotten, at most LIMIT_HEURISTICS, newest first. */
     void (*heuristics_load)(void *self, void *tag);
-    /* Durably: those of this transaction are forgotten (marked, not deleted). */
+    /* Durably: its rows of this transaction are forgotten (marked, not deleted). */
     void (*heuristics_forget)(void *self, const char *gtrid, void *tag);
 };
 

@@ -68,9 +68,11 @@ comment on table troth.settled is
 comment on column troth.settled.block is 'the transaction''s seq / 4096; its bit is seq % 4096';
 
 -- What an operator made of a branch that nobody could decide. Durable before the branch is ended; kept
--- until somebody deletes it, as it is the only trace of what was done.
+-- until somebody deletes it, as it is the only trace of what was done. The participant tells whose
+-- branch it is, as two of them may share a database.
 create table if not exists troth.heuristic (
     gid text collate "C" primary key,
+    participant text collate "C" not null,
     gtrid text collate "C" not null,
     commit boolean not null,
     xid bigint,
