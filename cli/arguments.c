@@ -85,6 +85,11 @@ static bool unknown_flag(const struct command *command, const struct flag *own, 
     return false;
 }
 
+static bool begins_with_digit(const char *word)
+{
+    return *word >= '0' && *word <= '9';
+}
+
 /* Takes the flag at argv[*at], and moves *at to its last word. */
 static bool take_flag(const struct command *command, const struct flag *own, int argc, char **argv,
                       int *at)
@@ -103,6 +108,11 @@ static bool take_flag(const struct command *command, const struct flag *own, int
         *flag->given = true;
         return true;
     }
+    bool optional = flag->given != NULL;
+    if (optional)
+        *flag->given = true;
+    if (optional && !equals && !(*at + 1 < argc && begins_with_digit(argv[*at + 1])))
+        return true;
     if (!equals && ++*at == argc)
         return arguments_refuse(command, "%s needs a value", flag->name) == EXIT_DONE;
     *flag->value = equals ? equals + 1 : argv[*at];

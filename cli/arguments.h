@@ -10,6 +10,8 @@ struct flag {
     const char *name;   /* "--key" */
     const char *letter; /* "-f", or NULL */
     const char **value; /* where its value goes; NULL: it takes none, and `given` is set */
+    /* With `value` too, the value may be left out: the next word is it when it begins with a digit.
+     */
     bool *given;
 };
 

@@ -13,10 +13,12 @@
 #include "io/nano.h"
 
 #define ANSWER_TIMEOUT_US (5 * 1000 * 1000ull)
+/* An order about a transaction: all participants are asked, up to 3 s, then told, likewise. */
+#define ORDER_TIMEOUT_US (20 * 1000 * 1000ull)
 
 struct connection {
     const char *address;
-    uint64_t timeout_us;
+    uint64_t timeout_us, order_timeout_us;
     struct loop *loop;
     struct nano *nano;
     struct client *client;
@@ -162,6 +164,7 @@ struct connection *connection_open(const struct options *options, struct error *
     struct connection *connection = xcalloc(1, sizeof(*connection));
     connection->address = options->coordinator;
     connection->timeout_us = options->timeout_us ? options->timeout_us : ANSWER_TIMEOUT_US;
+    connection->order_timeout_us = options->timeout_us ? options->timeout_us : ORDER_TIMEOUT_US;
     log_setup("troth", LOG_TEXT, LOG_ERROR);
     connection->loop = loop_new();
     struct nano_events link_events = {connection, on_frame, on_broken};
@@ -315,6 +318,32 @@ Wire__Answer *connection_order_saga(struct connection *connection, const Wire__S
     *sent = client_order(connection->client, &numbered);
     await_answer(connection, *sent, connection->timeout_us, error);
     return take_answer(connection);
+}
+
+Wire__Answer *connection_order_tx(struct connection *connection, const Wire__TxOrder *order,
+                                  bool *sent, struct error *error)
+{
+    Wire__TxOrder numbered = *order;
+    numbered.request = ++connection->request;
+    *sent = client_tx_order(connection->client, &numbered);
+    await_answer(connection, *sent, connection->order_timeout_us, error);
+    return take_answer(connection);
+}
+
+bool connection_pause(struct connection *connection, uint64_t pause_us)
+{
+    const struct host_port *host = loop_host(connection->loop);
+    uint64_t until_us = host->now_us(host->self) + pause_us;
+    for (;;) {
+        uint64_t now_us = host->now_us(host->self);
+        if (connection->interrupted)
+            return false;
+        if (now_us >= until_us)
+            break;
+        wait_for_event(connection, until_us - now_us);
+    }
+    connection->lost = !client_connected(connection->client);
+    return true;
 }
 
 bool connection_interrupted(const struct connection *connection)

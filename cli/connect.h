@@ -45,6 +45,12 @@ Wire__SagaOutcome *connection_start_saga(struct connection *connection,
 /* As connection_query; what was ordered may have been done when *sent is true. */
 Wire__Answer *connection_order_saga(struct connection *connection, const Wire__SagaOrder *order,
                                     bool *sent, struct error *error);
+/* The same of an order about a transaction; it waits longer, as all participants are asked. */
+Wire__Answer *connection_order_tx(struct connection *connection, const Wire__TxOrder *order,
+                                  bool *sent, struct error *error);
+/* Waits so long, whatever becomes of the session: one that was lost may be there again afterwards.
+ * False: a signal ended it. */
+bool connection_pause(struct connection *connection, uint64_t pause_us);
 /* A signal such as Ctrl-C ended the last wait. */
 bool connection_interrupted(const struct connection *connection);
 

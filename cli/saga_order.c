@@ -6,6 +6,7 @@
 
 #include "cli/arguments.h"
 #include "cli/given.h"
+#include "cli/operator.h"
 #include "cli/print.h"
 #include "cli/saga.h"
 #include "core/check.h"
@@ -79,7 +80,10 @@ static int give(const struct options *options, const Wire__SagaOrder *order)
         return print_failure(options, &error);
     bool sent;
     int code = EXIT_DONE;
-    Wire__Answer *answer = connection_order_saga(connection, order, &sent, &error);
+    operator_text by;
+    Wire__SagaOrder signed_order = *order;
+    signed_order.by = (char *)operator_name(by); /* only packed */
+    Wire__Answer *answer = connection_order_saga(connection, &signed_order, &sent, &error);
     const Wire__Problem *problem = answer ? answer->problem : NULL;
     if (!answer) {
         code = sent ? answer_unknown(options, order, &error) : print_failure(options, &error);
@@ -160,9 +164,8 @@ static int run_compensate(const struct command *self, int argc, char **argv)
     if (arguments.word_count > 1)
         return arguments_refuse(self, "\"%.60s\": a reason of several words stands in quotes",
                                 arguments.words[1]);
-    if (strlen(reason) > LIMIT_REASON_BYTES)
-        return arguments_refuse(self, "--reason: has %zu bytes; %d are allowed", strlen(reason),
-                                LIMIT_REASON_BYTES);
+    if (!operator_reason_check(reason, &error))
+        return print_failure(&arguments.options, &error);
     Wire__SagaOrder order = WIRE__SAGA_ORDER__INIT;
     order.saga = (char *)id; /* only packed, both */
     order.reason = (char *)reason;

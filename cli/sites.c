@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/table.h"
+#include "cli/tx.h"
 #include "core/check.h"
 
 bool is_three_phase(const Wire__TransactionView *tx)
@@ -112,14 +113,8 @@ void print_sites(const Wire__TransactionView *tx)
     table_end(&table, stdout, 0);
 }
 
-static void json_text(struct json_writer *writer, const char *name, const char *text)
-{
-    json_name(writer, name);
-    json_string(writer, text && *text ? text : NULL);
-}
-
-static void json_ballot(struct json_writer *writer, const char *name, const Wire__Ballot *ballot,
-                        bool known)
+void json_ballot(struct json_writer *writer, const char *name, const Wire__Ballot *ballot,
+                 bool known)
 {
     json_name(writer, name);
     if (!known) {

@@ -12,6 +12,9 @@ const char *decision_known(const Wire__TransactionView *tx);
 /* The one line that says what the phase means. */
 const char *phase_meaning(const char *phase);
 void print_sites(const Wire__TransactionView *tx);
+/* null when it is not known. */
+void json_ballot(struct json_writer *writer, const char *name, const Wire__Ballot *ballot,
+                 bool known);
 /* The members phase, terminator and sites of the open object. */
 void json_three_phase(struct json_writer *writer, const Wire__TransactionView *tx);
 

@@ -107,33 +107,64 @@ static void print_cut(FILE *file, const char *text, int room)
     fputs("\u2026", file);
 }
 
-void table_end(struct table *table, FILE *file, int indent)
+static void measure(const struct table *table, int *widths)
 {
-    int widths[TABLE_COLUMNS] = {0}, before = indent;
-    CHECK(table->cell_count % table->columns == 0);
     for (int i = 0; i < table->cell_count; i++) {
         int width = text_width(table->cells[i]);
         if (width > widths[i % table->columns])
             widths[i % table->columns] = width;
     }
-    for (int i = 0; i + 1 < table->columns; i++)
-        before += widths[i] + GAP;
-    int room = terminal_width(file);
-    if (room > 0) /* keep a few columns even where the rest alone is too wide */
-        room = room - before > 8 ? room - before : 8;
-    for (int i = 0; i < table->cell_count; i++) {
-        int column = i % table->columns;
-        if (column == 0)
-            fprintf(file, "%*s", indent, "");
-        if (column + 1 < table->columns) {
-            fputs(table->cells[i], file);
-            fprintf(file, "%*s", widths[column] + GAP - text_width(table->cells[i]), "");
-        } else {
-            print_cut(file, table->cells[i], room);
-            fputc('\n', file);
-        }
-        free(table->cells[i]);
+}
+
+/* Columns that a line takes, those that are dropped (width 0) left out. */
+static int line_width(const struct table *table, const int *widths)
+{
+    int sum = 0;
+    for (int i = 0; i < table->columns; i++)
+        sum += widths[i] > 0 ? widths[i] + (i + 1 < table->columns ? GAP : 0) : 0;
+    return sum;
+}
+
+static void drop_spare(const struct table *table, int *widths, int room)
+{
+    for (int i = 0; i + 1 < table->columns && line_width(table, widths) > room; i++) {
+        if (table->spare & 1u << i)
+            widths[i] = 0;
     }
+}
+
+static void print_row(const struct table *table, char *const *cells, const int *widths, FILE *file,
+                      int last_room)
+{
+    int last = table->columns - 1;
+    for (int i = 0; i < last; i++) {
+        if (widths[i] == 0)
+            continue;
+        fputs(cells[i], file);
+        fprintf(file, "%*s", widths[i] + GAP - text_width(cells[i]), "");
+    }
+    print_cut(file, cells[last], last_room);
+    fputc('\n', file);
+}
+
+void table_end(struct table *table, FILE *file, int indent)
+{
+    enum { LEAST_LAST = 8 }; /* kept even where the rest alone is too wide */
+    int widths[TABLE_COLUMNS] = {0};
+    CHECK(table->cell_count % table->columns == 0);
+    measure(table, widths);
+    int room = terminal_width(file), last_room = 0;
+    if (room > 0) {
+        drop_spare(table, widths, room - indent);
+        last_room = room - indent - line_width(table, widths) + widths[table->columns - 1];
+        last_room = table->whole ? 0 : last_room > LEAST_LAST ? last_room : LEAST_LAST;
+    }
+    for (int i = 0; i < table->cell_count; i += table->columns) {
+        fprintf(file, "%*s", indent, "");
+        print_row(table, table->cells + i, widths, file, last_room);
+    }
+    for (int i = 0; i < table->cell_count; i++)
+        free(table->cells[i]);
     free(table->cells);
     *table = (struct table){0};
 }

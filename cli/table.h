@@ -16,6 +16,10 @@ struct table {
     int columns;
     char **cells; /* columns a row; the first row is the header */
     int cell_count, cell_room;
+    /* Set after table_begin. On a terminal that is too narrow: these columns go, the first bit
+     * first, before the last one is cut; and that is not cut at all when it is whole. */
+    unsigned spare;
+    bool whole;
 };
 
 /* headers: NULL-ended. */

@@ -241,10 +241,11 @@ static void transactions_are_listed_in_a_table(void **state)
     desk->answers[WIRE__WHAT__TRANSACTIONS] = &view.answer;
     struct run run = ask(desk, WORDS("tx", "list", "--in-doubt", "--participant", "payments"));
     assert_code(run, 0);
-    assert_out(run, "GTRID        STATE       BY   AGE");
+    assert_out(run, "GTRID        STATE       BY   AGE  MARK      PARTICIPANTS\n");
     assert_out(run, "\nshop.c1.7.1  committing  2pc  ");
-    assert_out(run, "  yes       payments l\xc3\xa4ger\n");
-    assert_out(run, "and 3 more; these are the newest\n");
+    assert_out(run, "  in doubt  payments l\xc3\xa4ger\n");
+    assert_out(run, "and 3 more: troth tx list --in-doubt --participant payments --after "
+                    "shop.c1.7.1\n");
     assert_true(desk->last->query->in_doubt);
     assert_string_equal(desk->last->query->participant, "payments");
     run_fini(&run);
@@ -280,11 +281,11 @@ static void a_transaction_is_shown_with_times_and_branches(void **state)
     assert_code(run, 0);
     assert_string_equal(desk->last->query->gtrid, "shop.c1.7.1");
     assert_out(run, "\nkey          k1\n");
-    assert_out(run, "\nbegun        2026-11-21T01:01:01.123Z (");
-    assert_out(run, "\ndecided      2026-11-21T01:01:01.135Z (after 12ms)\n");
+    assert_out(run, "\n2026-11-21T01:01:01.123Z          begun\n"
+                    "2026-11-21T01:01:01.135Z   +12ms  decided\n");
     assert_out(run, "\nended        not yet\n");
-    assert_out(run, "\nPARTICIPANT  STATE     XID  GID                  OPERATIONS\n"
-                    "payments     prepared  771  troth.shop.c1.7.1.0  -\n"
+    assert_out(run, "\nPARTICIPANT  STATE     XID  OPERATIONS  GID\n"
+                    "payments     prepared  771  -           troth.shop.c1.7.1.0\n"
                     "l\xc3\xa4ger        refused   -    -                    -\n");
     assert_out(run, "\nl\xc3\xa4ger: lock timeout\\x07 (55P03)\n");
     run_fini(&run);

@@ -164,7 +164,7 @@ static void a_decision_is_known_also_where_its_time_is_not(void **state)
     run_fini(&run);
     view.tx.decided_us = view.tx.begun_us + 12000;
     run = show(desk, &view);
-    assert_out(run, " (after 12ms)\n");
+    assert_out(run, "   +12ms  decided: commit\n");
     run_fini(&run);
     view.sites[1].value = WIRE__VALUE__ABORT;
     view.tx.phase = (char *)"";
