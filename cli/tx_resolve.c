@@ -329,8 +329,8 @@ const struct command tx_resolve_command = {
     .name = "tx resolve",
     .usage = "GTRID --commit|--abort --reason 'WHY' [flags]",
     .summary = "end a transaction that nobody decides",
-    .help = "Asks all databases what they hold, shows what would be done, and does it. What is\n"
-            "undecided is aborted by the protocol; what is decided is never overruled; and\n"
+    .help = "Asks all databases what they hold, shows what would be done, and does it. What\n"
+            "is undecided is aborted by the protocol; what is decided is never overruled; and\n"
             "where nobody is left to decide, the outcome is forced on the branches that are\n"
             "prepared: that is recorded as heuristic, compared with all that becomes known\n"
             "later, and listed until troth tx forget.\n"
@@ -348,7 +348,7 @@ const struct command tx_resolve_command = {
             "coordinator is there; 5 not known whether it was done.\n"
             "\n"
             "Examples:\n"
-            "  troth tx resolve shop.c1.1795222861.42 --abort --reason 'c1 is lost' --dry-run\n"
+            "  troth tx resolve shop.c1.1795222861.42 --abort --reason 'c1 lost' --dry-run\n"
             "  troth --coordinator tcp://127.0.0.1:7412 tx resolve shop.c1.1795222861.42 \\\n"
             "    --participant payments --commit --reason 'orders has it committed'\n",
     .run = run_resolve,

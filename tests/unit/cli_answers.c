@@ -286,7 +286,7 @@ static void a_transaction_is_shown_with_times_and_branches(void **state)
     assert_out(run, "\nended        not yet\n");
     assert_out(run, "\nPARTICIPANT  STATE     XID  OPERATIONS  GID\n"
                     "payments     prepared  771  -           troth.shop.c1.7.1.0\n"
-                    "l\xc3\xa4ger        refused   -    -                    -\n");
+                    "l\xc3\xa4ger        refused   -    -           -\n");
     assert_out(run, "\nl\xc3\xa4ger: lock timeout\\x07 (55P03)\n");
     run_fini(&run);
 }
