@@ -634,6 +634,11 @@ bool agent_ready(const struct agent *agent)
     return connected && agent->database_up;
 }
 
+bool agent_in_session(const struct agent *agent, const char *coordinator)
+{
+    return agent_link((struct agent *)agent, coordinator) != NULL; /* which is only looked at */
+}
+
 bool agent_replaced(const struct agent *agent)
 {
     return agent->replaced;

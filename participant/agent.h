@@ -55,6 +55,8 @@ bool agent_drained(const struct agent *agent);
 void agent_leave(struct agent *agent);
 /* The database is up and some coordinator is connected. */
 bool agent_ready(const struct agent *agent);
+/* There is a session with that coordinator. */
+bool agent_in_session(const struct agent *agent, const char *coordinator);
 /* Another process took over this participant's name: this one must end. */
 bool agent_replaced(const struct agent *agent);
 

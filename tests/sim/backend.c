@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "participant/agent.h"
 #include "tests/sim/backend_private.h"
+#include "tests/sim/order_book.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/workload.h"
 
@@ -313,6 +314,8 @@ static int carry_out_finish(struct database *database, const struct question *qu
     if (local->three_phase)
         registers_finishing(database->world->registers, database->index, local->gtrid,
                             question->commit);
+    else
+        order_book_finishing(database->world, database->index, local->gid, question->commit);
     database_finish(database, local, question->commit);
     return DB_FINISHED;
 }

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "tests/sim/backend_private.h"
+#include "tests/sim/order_book.h"
 
 /* ---- looking ---- */
 
@@ -170,6 +171,11 @@ static enum db_stored carry_out(struct database *database, const struct heuristi
                stored ? "" : " - there was a row");
     if (stored)
         database_flushed(database);
+    if (store->forget)
+        order_book_row_forgotten(database->world, database->index, store->row.gtrid);
+    else if (stored)
+        order_book_stored(database->world, database->index, store->row.gid, store->row.commit,
+                          store->row.reason);
     return stored ? DB_STORED : DB_CHANGED;
 }
 
@@ -256,6 +262,7 @@ void backend_heuristic_store(void *self, const struct db_heuristic *row, void *t
                row->gid, row->by);
     CHECK(gid_parse(row->gid, &id) && strlen(row->reason) <= LIMIT_REASON_BYTES &&
           strlen(row->by) <= LIMIT_BY_BYTES);
+    order_book_storing(backend->node, row->gid, row->commit, row->reason);
     struct heuristic_store *store = store_new(backend, tag);
     store->row =
         (struct heuristic_row){.commit = row->commit, .xid = row->xid, .at_us = row->at_us};

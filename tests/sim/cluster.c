@@ -11,6 +11,8 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/lookers.h"
 #include "tests/sim/network.h"
+#include "tests/sim/operators.h"
+#include "tests/sim/order_book.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/saga_clients.h"
 #include "tests/sim/workload.h"
@@ -126,7 +128,8 @@ static void agent_start(struct node *node)
                                   .patience_us = setup.patience_us};
     char address[64];
     network_address(node->index, address, sizeof(address));
-    bool listens = world->protocols != PROTOCOLS_TWO_PHASE && node->index != setup.deaf;
+    bool needed = world->protocols != PROTOCOLS_TWO_PHASE || world->operator_count > 0;
+    bool listens = needed && node->index != setup.deaf;
     config.listen = listens ? address : NULL;
     struct link_port links[MAX_COORDINATORS];
     struct link_port door = network_acceptor(world->network, node);
@@ -182,6 +185,8 @@ static void connected(struct node *connector, int link, const void *frame, size_
         agent_frame(connector->process, link, frame, size);
     else if (connector->class == &looker_class)
         looker_frame(connector, frame, size);
+    else if (connector->class == &operator_class)
+        operator_frame(connector, frame, size);
     else
         clients_frame(connector, frame, size);
 }
@@ -192,6 +197,8 @@ static void broken(struct node *connector, int link)
         agent_broken(connector->process, link);
     else if (connector->class == &looker_class)
         looker_broken(connector);
+    else if (connector->class == &operator_class)
+        operator_broken(connector);
     else
         clients_broken(connector);
 }
@@ -274,6 +281,17 @@ static void add_foreign(struct world *world)
     world->workload->foreign_count = 2;
 }
 
+/* They come in at every participant's door. */
+static void add_operators(struct world *world)
+{
+    if (world->operator_count < 0)
+        world->operator_count = 0;
+    if (world->operator_count > 0)
+        setup.deaf = -1;
+    for (int i = 0; i < world->operator_count; i++)
+        world->operators[i] = node_new(world, &operator_class, "operator-", i);
+}
+
 void cluster_init(struct world *world)
 {
     static const struct network_events events = {accepted, connected, broken, line_connected,
@@ -285,6 +303,8 @@ void cluster_init(struct world *world)
     draw_protocols(world);
     world->registers = registers_new(world);
     world->book = saga_book_new(world);
+    world->orders = order_book_new(world);
+    world->desk = desk_new(world);
     world->network = network_new(world, &events);
     world->workload = workload_new(world);
     for (int i = 0; i < world->coordinator_count; i++) {
@@ -308,6 +328,7 @@ void cluster_init(struct world *world)
     world->saga_clients = saga_clients_new(world, !cluster_forgetful() && !cluster_cleans());
     if (world_chance(world, PPM / 3))
         add_foreign(world);
+    add_operators(world);
 }
 
 static void node_free(struct node *node)
@@ -320,6 +341,8 @@ void cluster_fini(struct world *world)
 {
     if (world->looker)
         node_free(world->looker);
+    for (int i = 0; i < world->operator_count; i++)
+        node_free(world->operators[i]);
     for (int i = 0; i < world->client_count; i++)
         node_free(world->clients[i]);
     for (int i = 0; i < world->participant_count; i++) {
@@ -335,6 +358,8 @@ void cluster_fini(struct world *world)
     workload_free(world->workload);
     registers_free(world->registers);
     saga_book_free(world->book);
+    order_book_free(world->orders);
+    desk_free(world->desk);
     saga_clients_free(world->saga_clients);
 }
 
@@ -348,6 +373,8 @@ void cluster_start(struct world *world)
         node_start(world->clients[i]);
     if (world->looker)
         node_start(world->looker);
+    for (int i = 0; i < world->operator_count; i++)
+        node_start(world->operators[i]);
 }
 
 static bool not_yet(char *why, size_t size, const char *name, const char *what, size_t count)

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "tests/sim/database_private.h"
+#include "tests/sim/order_book.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/saga_book.h"
 #include "tests/sim/workload.h"
@@ -106,6 +107,15 @@ void database_add_foreign(struct database *database, const char *gid)
     list_append(&database->prepared, &local->node);
 }
 
+/* A call of it that leaves a token; 0: none does. */
+static uint64_t token_of(const struct local *local)
+{
+    for (int i = 0; i < local->effect_count; i++)
+        if (local->effects[i].kind == EFFECT_TOKEN && local->effects[i].token)
+            return local->effects[i].token;
+    return 0;
+}
+
 static void tell_begun(const struct database *database, const struct local *local)
 {
     uint32_t participants = 0;
@@ -152,6 +162,9 @@ struct local *database_begin(struct backend *backend, const struct db_work *work
     for (int i = 0; i < work->statement_count; i++)
         local->effects[i] = bank_effect(&work->statements[i]);
     list_append(&database->working, &local->node);
+    if (work->mode != DB_READ_ONLY)
+        order_book_begun(database->world, database->index,
+                         work->mode == DB_PREPARE ? local->gid : local->gtrid, token_of(local));
     if (local->three_phase)
         tell_begun(database, local);
     return local;
@@ -484,6 +497,7 @@ void database_finish(struct database *database, struct local *local, bool commit
         world_violation(database->world, "foreign prepared transaction %s was ended", local->gid);
         return;
     }
+    order_book_ended(database->world, database->index, local->gid, commit);
     list_remove(&local->node);
     if (commit) {
         apply(database, local);
@@ -504,6 +518,7 @@ void database_take_back(struct database *database, struct local *local)
     local->stage = STAGE_PREPARED;
     world_note(database->world, local->xid, "db%d: %s is prepared again", database->index,
                local->gid);
+    order_book_taken_back(database->world, database->index, local->gid);
     xid_end(database, local->xid, DB_STATUS_IN_PROGRESS);
     for (int i = 0; i < local->effect_count; i++)
         if (local->effects[i].done && moves_money(&local->effects[i])) {
@@ -538,6 +553,7 @@ bool database_meddle(struct database *database)
     for (int i = 0; i < found->effect_count; i++)
         if (found->effects[i].kind == EFFECT_TOKEN)
             workload_meddled(database->world, found->effects[i].token);
+    order_book_meddled(database->world, found->gid);
     database_finish(database, found, world_chance(database->world, PPM / 2));
     database_tail_clear(database);
     return true;
@@ -625,6 +641,14 @@ int database_prepared_three_phase(const struct database *database)
     for (const struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
         count += ends_by_itself(database, LOCAL(i));
     return count;
+}
+
+const char *database_prepared_gtrid(const struct database *database, int k)
+{
+    for (const struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
+        if (!LOCAL(i)->foreign && k-- == 0)
+            return LOCAL(i)->gtrid;
+    return NULL;
 }
 
 bool database_has_prepared(const struct database *database, const char *gtrid)

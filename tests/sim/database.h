@@ -131,6 +131,8 @@ int database_prepared_ours(const struct database *database);
 /* Of these, those that must end by themselves, also without their coordinator: of three phases, at
  * two participants or more. */
 int database_prepared_three_phase(const struct database *database);
+/* The transaction of its k-th prepared branch that is not foreign; NULL: there are not so many. */
+const char *database_prepared_gtrid(const struct database *database, int k);
 /* Some branch of that transaction is prepared. */
 bool database_has_prepared(const struct database *database, const char *gtrid);
 bool database_locked(const struct database *database);

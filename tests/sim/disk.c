@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/map.h"
+#include "tests/sim/order_book.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/saga_book.h"
 
@@ -96,6 +97,7 @@ static void tell_oracle(const struct disk *disk, int from, int to)
             const struct record *record = disk->entries[i].records[k];
             registers_journaled(disk->world->registers, disk->node->index, record->bytes,
                                 record->size);
+            order_book_journaled(disk->world, disk->node->index, record->bytes, record->size);
             saga_book_journaled(disk->world->book, disk->node->index, record->bytes, record->size);
         }
 }
@@ -243,6 +245,7 @@ void disk_lose(struct disk *disk)
     if (disk->entries)
         cut(disk, 0, disk->count);
     disk->durable_count = disk->since_checkpoint = 0;
+    order_book_journal_lost(disk->world, disk->node->index);
 }
 
 bool disk_open(struct disk *disk, disk_replay *replay, void *self)

@@ -58,6 +58,17 @@ static void add_verdict(struct jobs_report *report, const struct verdict *verdic
     report->sagas.undone += (uint64_t)verdict->sagas.undone;
     report->sagas.told += (uint64_t)verdict->sagas.told;
     report->sagas.rejected += (uint64_t)verdict->sagas.rejected;
+    report->orders.given += (uint64_t)verdict->orders.given;
+    report->orders.dry += (uint64_t)verdict->orders.dry;
+    report->orders.refused += (uint64_t)verdict->orders.refused;
+    report->orders.aborted += (uint64_t)verdict->orders.aborted;
+    report->orders.waited += (uint64_t)verdict->orders.waited;
+    report->orders.forced += (uint64_t)verdict->orders.forced;
+    report->orders.forgotten += (uint64_t)verdict->orders.forgotten;
+    report->orders.nothing += (uint64_t)verdict->orders.nothing;
+    report->orders.lost += (uint64_t)verdict->orders.lost;
+    report->orders.branches += (uint64_t)verdict->orders.branches;
+    report->orders.torn += (uint64_t)verdict->orders.torn;
 }
 
 static _Noreturn void work(const struct jobs_plan *plan, struct slot *slot)
@@ -173,6 +184,17 @@ static void gather(struct jobs_report *report, const struct jobs_report *part)
     report->sagas.undone += part->sagas.undone;
     report->sagas.told += part->sagas.told;
     report->sagas.rejected += part->sagas.rejected;
+    report->orders.given += part->orders.given;
+    report->orders.dry += part->orders.dry;
+    report->orders.refused += part->orders.refused;
+    report->orders.aborted += part->orders.aborted;
+    report->orders.waited += part->orders.waited;
+    report->orders.forced += part->orders.forced;
+    report->orders.forgotten += part->orders.forgotten;
+    report->orders.nothing += part->orders.nothing;
+    report->orders.lost += part->orders.lost;
+    report->orders.branches += part->orders.branches;
+    report->orders.torn += part->orders.torn;
 }
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report)
@@ -214,17 +236,25 @@ const char *jobs_options(const struct run_options *run, char *out, size_t room)
 {
     const char *protocols = jobs_protocols[run->protocols];
     const char *workloads = jobs_workloads[run->workloads];
-    snprintf(out, room, "%s%s%s%s", protocols ? " --protocol " : "", protocols ? protocols : "",
-             workloads ? " --workload " : "", workloads ? workloads : "");
+    char operators[24] = "";
+    if (run->operators)
+        snprintf(operators, sizeof(operators), " --operators %d",
+                 run->operators > 0 ? run->operators : 0);
+    snprintf(out, room, "%s%s%s%s%s", protocols ? " --protocol " : "", protocols ? protocols : "",
+             workloads ? " --workload " : "", workloads ? workloads : "", operators);
     return out;
 }
 
-/* "13004 transfers 3pc Why": the workload, or nothing, and behind it the protocol, or nothing. */
+/* "13004 transfers 3pc Why": the workload, or nothing, and behind it the protocol, or nothing. With
+ * operators: "13004 2 operators 3pc Why". */
 static struct past_seed read_past_seed(const char *line)
 {
-    struct past_seed past = {0};
+    struct past_seed past = {.operators = -1};
     char first[16] = "", second[16] = "";
-    sscanf(line, "%" SCNu64 " %15s %15s", &past.seed, first, second);
+    if (sscanf(line, "%" SCNu64 " %d operators %15s", &past.seed, &past.operators, second) >= 2)
+        strcpy(first, "transfers");
+    else
+        sscanf(line, "%" SCNu64 " %15s %15s", &past.seed, first, second);
     for (int i = 1; i <= WORKLOADS_MIXED; i++)
         if (strcmp(first, jobs_workloads[i]) == 0)
             past.workloads = (enum workloads)i;

@@ -33,6 +33,10 @@ struct jobs_report {
     struct {
         uint64_t begun, completed, compensated, marks, undone, told, rejected;
     } sagas; /* as in saga_clients.h */
+    struct {
+        uint64_t given, dry, refused, aborted, waited, forced, forgotten, nothing, lost, branches,
+            torn;
+    } orders; /* as in order_book.h */
 };
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report);
@@ -42,6 +46,7 @@ struct past_seed {
     uint64_t seed;
     enum protocols protocols;
     enum workloads workloads;
+    int operators; /* as in struct run_options */
 };
 
 /* Each line of the file is a number, the options that were given, and why. Returns how many, at

@@ -66,7 +66,8 @@ static void on_answer(void *self, const Wire__Answer *answer)
 /* What a person's hand has ended, its participant holds in doubt until the coordinator is back. */
 static bool everything_ended(const struct workload *workload)
 {
-    return workload->resting && !workload->meddling && !workload->operated;
+    return workload->resting && !workload->meddling && !workload->operated &&
+           workload->world->operator_count == 0;
 }
 
 static void look(struct world *world, void *subject, uint64_t number, void *data)

@@ -11,8 +11,9 @@
 
 static const char help[] =
     "Usage: sim [--seeds N] [--from S] [--jobs J] [--protocol P] [--workload W]\n"
-    "           [--planted NAME|all] [--safety]\n"
-    "       sim --seed S [--trace] [--protocol P] [--workload W] [--planted NAME]\n"
+    "           [--operators N] [--planted NAME|all] [--safety]\n"
+    "       sim --seed S [--trace] [--protocol P] [--workload W] [--operators N]\n"
+    "           [--planted NAME]\n"
     "       sim --definitions\n"
     "\n"
     "Runs a whole cluster in one thread on virtual time, once a seed, with faults, and checks "
@@ -28,6 +29,7 @@ static const char help[] =
     "each\n"
     "                    seed draws one of these\n"
     "  --workload W      transfers, sagas, or both mixed; without it each seed draws one of these\n"
+    "  --operators N     so many people give orders, in worlds of transfers\n"
     "  --planted NAME    with this protocol bug planted: it should be found; all: each in turn\n"
     "  --safety          only wrong data and wrong answers count, not what is late or stuck\n"
     "  --definitions     checks the definitions of sagas and prints them\n";
@@ -82,12 +84,19 @@ static void print_definitions(void)
 static bool read_options(int count, char **words, struct options *options)
 {
     static const struct option known[] = {
-        {"seeds", required_argument, NULL, 'n'},    {"from", required_argument, NULL, 'f'},
-        {"jobs", required_argument, NULL, 'j'},     {"seed", required_argument, NULL, 's'},
-        {"trace", no_argument, NULL, 't'},          {"planted", required_argument, NULL, 'p'},
-        {"protocol", required_argument, NULL, 'c'}, {"safety", no_argument, NULL, 'y'},
-        {"help", no_argument, NULL, 'h'},           {"definitions", no_argument, NULL, 'd'},
-        {"workload", required_argument, NULL, 'w'}, {0},
+        {"seeds", required_argument, NULL, 'n'},
+        {"from", required_argument, NULL, 'f'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"seed", required_argument, NULL, 's'},
+        {"trace", no_argument, NULL, 't'},
+        {"planted", required_argument, NULL, 'p'},
+        {"protocol", required_argument, NULL, 'c'},
+        {"safety", no_argument, NULL, 'y'},
+        {"help", no_argument, NULL, 'h'},
+        {"definitions", no_argument, NULL, 'd'},
+        {"workload", required_argument, NULL, 'w'},
+        {"operators", required_argument, NULL, 'o'},
+        {0},
     };
     options->plan = (struct jobs_plan){.from = 1, .count = 1000};
     for (int option; (option = getopt_long(count, words, "h", known, NULL)) != -1;) {
@@ -121,6 +130,13 @@ static bool read_options(int count, char **words, struct options *options)
         case 'w':
             if (!workloads_by_name(optarg, &options->plan.run.workloads))
                 return false;
+            break;
+        case 'o':
+            if (number > MAX_OPERATORS) {
+                fprintf(stderr, "sim: there is room for %d operators\n", MAX_OPERATORS);
+                return false;
+            }
+            options->plan.run.operators = number ? (int)number : -1;
             break;
         case 'y':
             options->plan.run.safety_only = true;
@@ -166,6 +182,14 @@ static int run_one(const struct options *options)
                "refused\n",
                sagas->begun, sagas->completed, sagas->compensated, sagas->marks, sagas->undone,
                sagas->told, sagas->rejected);
+    const struct order_count *orders = &verdict.orders;
+    if (orders->given)
+        printf("%d orders: %d refused, %d dry runs, %d to abort, %d to wait, %d to force, %d to "
+               "forget, %d to do nothing, %d without an answer; %d branches forced, %d "
+               "transactions torn\n",
+               orders->given, orders->refused, orders->dry, orders->aborted, orders->waited,
+               orders->forced, orders->forgotten, orders->nothing, orders->lost, orders->branches,
+               orders->torn);
     return verdict.broken;
 }
 
@@ -209,6 +233,13 @@ static int run_many(const struct options *options, const char *program)
            " steps done, %" PRIu64 " undone; %" PRIu64 " answers, %" PRIu64 " refused\n",
            report.sagas.begun, report.sagas.completed, report.sagas.compensated, report.sagas.marks,
            report.sagas.undone, report.sagas.told, report.sagas.rejected);
+    printf("%" PRIu64 " orders of operators: %" PRIu64 " refused, %" PRIu64 " dry runs, %" PRIu64
+           " to abort, %" PRIu64 " to wait, %" PRIu64 " to force, %" PRIu64 " to forget, %" PRIu64
+           " to do nothing, %" PRIu64 " without an answer; %" PRIu64 " branches forced, %" PRIu64
+           " transactions torn\n",
+           report.orders.given, report.orders.refused, report.orders.dry, report.orders.aborted,
+           report.orders.waited, report.orders.forced, report.orders.forgotten,
+           report.orders.nothing, report.orders.lost, report.orders.branches, report.orders.torn);
     return report.failures > 0;
 }
 

@@ -82,6 +82,9 @@ static int place(const struct node *node)
     for (int i = 0; i < MAX_CLIENTS; i++)
         if (world->clients[i] == node)
             return MAX_COORDINATORS + 2 * MAX_PARTICIPANTS + i;
+    for (int i = 0; i < MAX_OPERATORS; i++)
+        if (world->operators[i] == node)
+            return MAX_COORDINATORS + 2 * MAX_PARTICIPANTS + MAX_CLIENTS + i;
     CHECK(world->looker == node);
     return MAX_NODES - 1;
 }

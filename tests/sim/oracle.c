@@ -23,6 +23,11 @@ bool transfer_one_phase(const struct transfer *transfer)
     return transfer->key[0] == 0;
 }
 
+bool transfer_excused(const struct transfer *transfer)
+{
+    return transfer->meddled || transfer->forced;
+}
+
 static unsigned long long number_of(const struct transfer *transfer)
 {
     return transfer->number;
@@ -79,7 +84,7 @@ void workload_applied(struct world *world, int participant, uint64_t token, cons
     strncpy(call->by, gtrid, sizeof(call->by) - 1);
     if (call->participant != participant)
         world_violation(world, "transfer %llu: carried out at the wrong participant", number);
-    if (transfer->meddled) {
+    if (transfer_excused(transfer)) {
         world->workload->windfall |= transfer->too_much;
         return;
     }
@@ -97,6 +102,18 @@ void workload_applied(struct world *world, int participant, uint64_t token, cons
     if (transfer->committed[0] && strcmp(transfer->committed, gtrid) != 0)
         world_violation(world, "transfer %llu: %s was committed, and %s before", number, gtrid,
                         transfer->committed);
+}
+
+void workload_forced(struct world *world, uint64_t token)
+{
+    struct call *call;
+    transfer_of(world->workload, token, &call)->forced = true;
+}
+
+bool workload_told_aborted(const struct world *world, uint64_t token, const char *gtrid)
+{
+    struct call *call;
+    return told(transfer_of(world->workload, token, &call), WIRE__RESULT__ABORTED, gtrid);
 }
 
 void workload_meddled(struct world *world, uint64_t token)
@@ -167,7 +184,7 @@ static void told_committed(struct workload *workload, struct transfer *transfer,
     unsigned long long number = number_of(transfer);
     const char *gtrid = outcome->gtrid;
     workload->committed++;
-    if (can_not_succeed(workload, transfer) && !transfer->meddled)
+    if (can_not_succeed(workload, transfer) && !transfer_excused(transfer))
         world_violation(world, "transfer %llu: committed and can't succeed", number);
     if (told(transfer, WIRE__RESULT__ABORTED, gtrid))
         world_violation(world, "transfer %llu: %s is told committed, and aborted before", number,
@@ -176,7 +193,7 @@ static void told_committed(struct workload *workload, struct transfer *transfer,
         world_violation(world, "transfer %llu: the same key is told committed as %s and %s", number,
                         transfer->committed, gtrid);
     strncpy(transfer->committed, gtrid, sizeof(transfer->committed) - 1);
-    if (transfer->three_phase && !transfer->meddled)
+    if (transfer->three_phase && !transfer_excused(transfer))
         registers_told(world->registers, gtrid, true);
     const struct call *call = missing(transfer, gtrid);
     if (outcome->applied && call && !call->taken_back)
@@ -198,13 +215,13 @@ static void told_aborted(struct workload *workload, struct transfer *transfer,
         world_complaint(world, "transfer %llu: refused or aborted without a word why", number);
     if (!keyed)
         transfer->never = true;
-    if (!transfer->meddled && anything(transfer, keyed ? outcome->gtrid : NULL))
+    if (!transfer_excused(transfer) && anything(transfer, keyed ? outcome->gtrid : NULL))
         world_violation(world, "transfer %llu: told %s, but it is visible", number,
                         rejected ? "rejected" : "aborted");
     if (!rejected && transfer->committed[0] && strcmp(transfer->committed, outcome->gtrid) == 0)
         world_violation(world, "transfer %llu: %s is told aborted, and committed before", number,
                         outcome->gtrid);
-    if (transfer->three_phase && !rejected && !transfer->meddled)
+    if (transfer->three_phase && !rejected && !transfer_excused(transfer))
         registers_told(world->registers, outcome->gtrid, false);
     if (transfer->must_commit)
         world_complaint(world, "transfer %llu: aborted in a healed world: %s", number,
@@ -265,7 +282,7 @@ void workload_outcome(struct workload *workload, struct transfer *transfer, stru
         break;
     case WIRE__RESULT__HAZARD:
         workload->hazards++;
-        if (!transfer->meddled)
+        if (!transfer_excused(transfer))
             world_complaint(world, "transfer %llu: told hazard without a reason", number);
         break;
     default:
@@ -321,16 +338,16 @@ static void check_transfer(struct workload *workload, const struct transfer *tra
         const struct call *call = &transfer->calls[i];
         writes += call->token != 0;
         applied += call->applied;
-        if (call->applied && gtrid && strcmp(gtrid, call->by) != 0 && !transfer->meddled)
+        if (call->applied && gtrid && strcmp(gtrid, call->by) != 0 && !transfer_excused(transfer))
             world_violation(world, "transfer %llu: torn between %s and %s", number, gtrid,
                             call->by);
         if (call->applied)
             gtrid = call->by;
     }
-    if (transfer->meddled) {
+    if (transfer->meddled && !transfer->forced)
         check_noticed(workload, transfer);
+    if (transfer_excused(transfer))
         return;
-    }
     if (applied != 0 && applied != writes)
         world_violation(world, "transfer %llu: half a transaction: %d of %d calls of %s", number,
                         applied, writes, gtrid);
@@ -348,7 +365,8 @@ static void check_keys(struct workload *workload)
         for (int k = 0; k < i; k++) {
             const struct transfer *a = &workload->transfers[i], *b = &workload->transfers[k];
             if (a->key[0] && a->coordinator == b->coordinator && strcmp(a->key, b->key) == 0 &&
-                anything(a, NULL) && anything(b, NULL) && !a->meddled && !b->meddled)
+                anything(a, NULL) && anything(b, NULL) && !transfer_excused(a) &&
+                !transfer_excused(b))
                 world_violation(workload->world,
                                 "transfers %llu and %llu share %s and both happened", number_of(a),
                                 number_of(b), a->key);
@@ -360,7 +378,7 @@ static void check_money(struct workload *workload)
     struct world *world = workload->world;
     int64_t expected[MAX_PARTICIPANTS], sum = 0;
     int64_t opening = (int64_t)ACCOUNTS * OPENING_BALANCE * world->participant_count;
-    bool meddled = false;
+    bool meddled = false, torn = false;
     for (int i = 0; i < world->participant_count; i++) {
         /* Sagas move money in and out of the books. */
         expected[i] = (int64_t)ACCOUNTS * OPENING_BALANCE + saga_book_change(world->book, i);
@@ -369,9 +387,11 @@ static void check_money(struct workload *workload)
     for (int i = 0; i < workload->transfer_count; i++) {
         const struct transfer *transfer = &workload->transfers[i];
         meddled |= transfer->meddled;
+        torn |= transfer->forced;
         for (int k = 0; k < transfer->call_count; k++)
             if (transfer->calls[k].applied)
-                expected[transfer->calls[k].participant] += transfer->calls[k].change;
+                expected[transfer->calls[k].participant] +=
+                    transfer->calls[k].change * transfer->calls[k].applied;
     }
     for (int i = 0; i < world->participant_count; i++) {
         int64_t money = database_money(world->databases[i]);
@@ -380,7 +400,7 @@ static void check_money(struct workload *workload)
             world_violation(world, "p%d holds %lld, its transfers make %lld", i, (long long)money,
                             (long long)expected[i]);
     }
-    if (sum != opening && !meddled)
+    if (sum != opening && !meddled && !torn)
         world_violation(world, "the books hold %lld, and held %lld", (long long)sum,
                         (long long)opening);
 }

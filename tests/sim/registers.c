@@ -10,6 +10,7 @@
 #include "tests/sim/cluster.h"
 #include "tests/sim/database.h"
 #include "tests/sim/node.h"
+#include "tests/sim/order_book.h"
 
 enum { COORDINATOR = 0, SITES = 1 + MAX_PARTICIPANTS };
 
@@ -339,11 +340,17 @@ void registers_finishing(struct registers *registers, int participant, const cha
                          bool commit)
 {
     struct transaction *transaction = find_or_add(registers, gtrid);
+    if (order_book_forced_at(registers->world, participant, gtrid, commit)) {
+        if (commit)
+            transaction->committed |= 2u << participant;
+        return;
+    }
     transaction->alone |= !coordinator_is_up(registers->world, gtrid);
     *(commit ? &transaction->committed : &transaction->rolled_back) |= 2u << participant;
     check_known(registers, transaction, commit ? REGISTER_COMMIT : REGISTER_ABORT,
                 name_of(participant + 1), "carries out");
-    if (transaction->committed && transaction->rolled_back)
+    if (transaction->committed && transaction->rolled_back &&
+        !order_book_forced(registers->world, gtrid))
         world_violation(registers->world, "%s: committed at the sites %x, rolled back at %x", gtrid,
                         transaction->committed, transaction->rolled_back);
 }

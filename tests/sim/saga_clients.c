@@ -115,6 +115,11 @@ struct saga_clients *saga_clients_new(struct world *world, bool possible)
     return clients;
 }
 
+bool saga_clients_none(const struct world *world)
+{
+    return !of(world)->active;
+}
+
 void saga_clients_free(struct saga_clients *clients)
 {
     free(clients);

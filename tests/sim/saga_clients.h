@@ -39,6 +39,8 @@ void saga_clients_begin(struct world *world);
 void saga_clients_heal(struct world *world);
 /* Each client starts a saga that must end. */
 void saga_clients_probe(struct world *world);
+/* No saga begins in this world. */
+bool saga_clients_none(const struct world *world);
 bool saga_clients_answered(const struct world *world);
 void saga_clients_check(struct world *world);
 

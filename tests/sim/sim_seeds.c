@@ -39,11 +39,12 @@ static void seeds_that_broke_once_hold(void **state)
     int count = jobs_past_seeds(SIM_SEEDS, seeds, MOST_PAST);
     assert_true(count >= 0);
     for (int i = 0; i < count; i++)
-        expect_no_failure(&(struct jobs_plan){
-            .from = seeds[i].seed,
-            .count = 1,
-            .jobs = 1,
-            .run = {.protocols = seeds[i].protocols, .workloads = seeds[i].workloads}});
+        expect_no_failure(&(struct jobs_plan){.from = seeds[i].seed,
+                                              .count = 1,
+                                              .jobs = 1,
+                                              .run = {.protocols = seeds[i].protocols,
+                                                      .workloads = seeds[i].workloads,
+                                                      .operators = seeds[i].operators}});
 }
 
 int main(void)

@@ -7,6 +7,8 @@
 #include "tests/sim/database.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/node.h"
+#include "tests/sim/operators.h"
+#include "tests/sim/order_book.h"
 #include "tests/sim/saga_clients.h"
 #include "tests/sim/workload.h"
 #include "tests/sim/world.h"
@@ -61,6 +63,8 @@ static void finish_three_phase(struct world *world, uint64_t limit_us)
             prepared += database_prepared_three_phase(world->databases[i]);
         if (prepared == 0)
             return;
+        if (world->now_us >= until_us && cluster_cleans() && world->operator_count > 0)
+            return; /* by orders */
         if (world->now_us >= until_us && cluster_cleans()) {
             for (int i = 0; i < world->participant_count; i++)
                 database_end_three_phase(world->databases[i]);
@@ -73,6 +77,36 @@ static void finish_three_phase(struct world *world, uint64_t limit_us)
         }
         world_run(world, world->now_us + 250 * MILLISECOND_US);
     }
+}
+
+/* What nobody else will end, people do by their orders, and read the lists. */
+static void work_off(struct world *world, uint64_t limit_us, const char *what)
+{
+    uint64_t until_us = world->now_us + limit_us;
+    while (!world->broken && !desk_empty(world->desk) && world->now_us < until_us)
+        world_run(world, world->now_us + 250 * MILLISECOND_US);
+    if (!desk_empty(world->desk))
+        world_complaint(world, "operators could not %s within %llu s", what,
+                        (unsigned long long)(limit_us / SECOND_US));
+}
+
+static void clear(struct world *world)
+{
+    desk_sober(world->desk);
+    for (int rounds = 0; rounds < 8 && !world->broken; rounds++) {
+        world_run(world, world->now_us + 5 * SECOND_US);
+        if (desk_clear(world->desk) == 0)
+            return;
+        work_off(world, 60 * SECOND_US, "end what is prepared");
+    }
+}
+
+static void read_lists(struct world *world)
+{
+    desk_read_lists(world->desk);
+    work_off(world, 30 * SECOND_US, "read the lists");
+    if (!world->broken)
+        order_book_check(world);
 }
 
 /* Two-phase branches of a coordinator that is gone are blocked, as they must be. Somebody who looks
@@ -98,6 +132,7 @@ static void count(const struct world *world, struct verdict *verdict)
     verdict->lost = workload->lost;
     verdict->three_phase = registers_count(world->registers);
     verdict->sagas = saga_clients_count(world);
+    verdict->orders = order_book_count(world);
     for (int i = 0; i < world->coordinator_count; i++) {
         verdict->restarts += (int)world->coordinators[i]->boot - 1;
         verdict->gone += cluster_gone(world, i);
@@ -123,9 +158,13 @@ static void run(struct world *world)
     /* Sessions are made again, and what was paused or down comes back. */
     world_run(world, world->now_us + 8 * SECOND_US);
     finish_three_phase(world, 4 * SECOND_US);
-    if (workload->forgetful)
-        resolve_held(world);
-    bury(world);
+    if (world->operator_count > 0) {
+        clear(world);
+    } else {
+        if (workload->forgetful)
+            resolve_held(world);
+        bury(world);
+    }
     come_to_rest(world, 40 * SECOND_US, "the faults");
     workload_ask_again(workload);
     come_to_rest(world, 10 * SECOND_US, "what was unknown");
@@ -138,6 +177,8 @@ static void run(struct world *world)
     workload->resting = !world->broken && !cluster_cleans();
     workload_inspect(workload);
     come_to_rest(world, 5 * SECOND_US, "the questions");
+    if (!world->broken && world->operator_count > 0)
+        read_lists(world);
     if (!world->broken)
         workload_check(workload);
     if (!world->broken)
@@ -154,7 +195,8 @@ void simulate(uint64_t seed, const struct run_options *options, struct verdict *
     world_init(&world, seed, options->tracing);
     world.safety_only = options->safety_only;
     world.protocols = options->protocols;
-    world.workloads = options->workloads;
+    world.workloads = options->operators > 0 ? WORKLOADS_TRANSFERS : options->workloads;
+    world.operator_count = options->operators;
     cluster_init(&world);
     run(&world);
     count(&world, verdict);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/sim/order_book.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/saga_clients.h"
 #include "tests/sim/world.h"
@@ -15,6 +16,7 @@ struct run_options {
                                  too late does not */
     enum protocols protocols; /* PROTOCOLS_ANY: the seed says */
     enum workloads workloads; /* likewise */
+    int operators;            /* so many, in a world of transfers; 0: the seed says; -1: none */
 };
 
 struct verdict {
@@ -26,6 +28,7 @@ struct verdict {
     int gone; /* coordinators that never came back */
     struct registers_count three_phase;
     struct saga_count sagas;
+    struct order_count orders;
 };
 
 /* planted_bug says which bug is planted. options NULL: zeros. */

@@ -46,6 +46,7 @@ struct transfer {
     bool must_fail, must_commit;
     bool too_much; /* must fail because nobody has that much */
     bool meddled;  /* a person ended a branch by hand: it may be torn, but never unnoticed */
+    bool forced;   /* an operator has forced an outcome of a branch: likewise */
     bool never;    /* without a key, and told that it was not done */
     struct attempt attempts[TRANSFER_ATTEMPTS];
     int attempt_count;
@@ -111,6 +112,9 @@ void workload_gid_used(struct world *world, const char *gid);
 void workload_applied(struct world *world, int participant, uint64_t token, const char *gtrid,
                       int change, bool expectation_failed);
 void workload_meddled(struct world *world, uint64_t token);
+/* An operator has forced an outcome of a branch of the transfer that has this call. */
+void workload_forced(struct world *world, uint64_t token);
+bool workload_told_aborted(const struct world *world, uint64_t token, const char *gtrid);
 /* The participants of the transfer that has this call: a bit each. */
 uint32_t workload_participants(struct world *world, uint64_t token);
 void workload_outcome(struct workload *workload, struct transfer *transfer, struct attempt *attempt,
@@ -122,5 +126,7 @@ bool workload_verdict(const struct workload *workload, const char *gtrid);
 /* After everything was healed and came to rest. */
 void workload_check(struct workload *workload);
 bool transfer_one_phase(const struct transfer *transfer);
+/* A person's hand may have torn it. */
+bool transfer_excused(const struct transfer *transfer);
 
 #endif

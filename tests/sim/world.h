@@ -13,8 +13,9 @@ enum {
     MAX_COORDINATORS = 2,
     MAX_PARTICIPANTS = 5,
     MAX_CLIENTS = 3,
+    MAX_OPERATORS = 3,
     /* A participant may have a second process for a while. */
-    MAX_NODES = MAX_COORDINATORS + 2 * MAX_PARTICIPANTS + MAX_CLIENTS + 1,
+    MAX_NODES = MAX_COORDINATORS + 2 * MAX_PARTICIPANTS + MAX_CLIENTS + MAX_OPERATORS + 1,
 };
 
 #define SECOND_US      UINT64_C(1000000)
@@ -36,6 +37,8 @@ struct workload;
 struct registers;
 struct saga_book;
 struct saga_clients;
+struct order_book;
+struct desk;
 struct event;
 
 /* Which protocols the transfers of a world ask for. */
@@ -53,6 +56,7 @@ struct world {
     bool healed; /* no new faults; everybody is up */
     enum protocols protocols;
     enum workloads workloads;
+    int operator_count;
     struct weather weather;
 
     struct event *heap;
@@ -64,6 +68,7 @@ struct world {
     struct node *rivals[MAX_PARTICIPANTS];
     struct node *clients[MAX_CLIENTS];
     struct node *looker; /* NULL where participants have no doors */
+    struct node *operators[MAX_OPERATORS];
     struct disk *disks[MAX_COORDINATORS];
     struct database *databases[MAX_PARTICIPANTS];
     int coordinator_count, participant_count, client_count;
@@ -72,6 +77,8 @@ struct world {
     struct registers *registers;
     struct saga_book *book;
     struct saga_clients *saga_clients;
+    struct order_book *orders;
+    struct desk *desk; /* what operators have to do */
 
     bool broken; /* a violation was found; the run stops */
     char violation[1024];

@@ -1,0 +1,266 @@
+/* What operators are told of their orders, and what is on the lists in the end. */
+#include <string.h>
+
+#include "core/check.h"
+#include "tests/sim/cluster.h"
+#include "tests/sim/database.h"
+#include "tests/sim/order_private.h"
+#include "tests/sim/registers.h"
+#include "tests/sim/workload.h"
+
+static const char *word_of(bool commit)
+{
+    return commit ? "commit" : "abort";
+}
+
+/* ---- answers ------------------------------------------------------------------------------- */
+
+static void was_refused(struct order_book *book, struct order *order, const Wire__Problem *problem)
+{
+    order->refused = true;
+    book->count.refused++;
+    if (!problem->code[0] || !problem->message[0])
+        world_complaint(book->world, "order %d is refused without a word why", order->number);
+    if (order->left)
+        world_violation(book->world, "order %d is refused (%s), and has left something",
+                        order->number, problem->code);
+}
+
+/* It is aborted by the protocol: nowhere visible, now and for ever. */
+static void was_aborted(struct order_book *book, const struct order *order, struct affair *affair)
+{
+    struct world *world = book->world;
+    if (order->commit)
+        world_violation(world, "order %d was to commit, and is answered with an abort",
+                        order->number);
+    if (!affair)
+        return;
+    if (affair_decision(book, affair) == REGISTER_COMMIT)
+        world_violation(world, "order %d: %s would be aborted, and is decided: commit",
+                        order->number, affair->gtrid);
+    for (int i = 0; i < world->participant_count; i++)
+        if (affair->at[i].ended && affair->at[i].by_commit && !affair->at[i].forced)
+            world_violation(world, "order %d: %s would be aborted, and is committed at p%d",
+                            order->number, affair->gtrid, i);
+    if (!order->dry_run)
+        affair->aborted = true;
+}
+
+static void is_decided(struct order_book *book, const struct order *order, struct affair *affair)
+{
+    enum register_value wanted = order->commit ? REGISTER_COMMIT : REGISTER_ABORT;
+    enum register_value decision = affair ? affair_decision(book, affair) : REGISTER_EMPTY;
+    if (affair)
+        affair->waited[order->commit] = true;
+    if (decision != wanted && (decision != REGISTER_EMPTY || order->commit))
+        world_violation(book->world, "order %d is told that %s is decided: %s, and it is not",
+                        order->number, order->gtrid, word_of(order->commit));
+}
+
+/* What it rests on must not say otherwise. */
+static void check_evidence(struct order_book *book, const struct order *order,
+                           const Wire__Resolution *resolution)
+{
+    Wire__XidStatus against =
+        order->commit ? WIRE__XID_STATUS__XID_ABORTED : WIRE__XID_STATUS__XID_COMMITTED;
+    for (size_t i = 0; i < resolution->n_testimonies; i++)
+        for (size_t k = 0; k < resolution->testimonies[i]->n_exhibits; k++) {
+            const Wire__Exhibit *exhibit = resolution->testimonies[i]->exhibits[k];
+            bool decided =
+                exhibit->decided && (exhibit->value == WIRE__VALUE__COMMIT) != order->commit;
+            if (exhibit->status == against || decided)
+                world_violation(book->world,
+                                "order %d forces %s on %s, and %s shows that it is otherwise",
+                                order->number, word_of(order->commit), order->gtrid,
+                                resolution->testimonies[i]->participant);
+        }
+}
+
+/* Nobody forces what a journal there has decided, or what was forced otherwise before. */
+static void check_forced(struct order_book *book, const struct order *order,
+                         const struct affair *affair, const Wire__Resolution *resolution)
+{
+    struct world *world = book->world;
+    check_evidence(book, order, resolution);
+    if (!affair)
+        return;
+    if (!order->place.door && !cluster_forgetful()) {
+        const struct outcome *decided = &affair->decided[order->place.index];
+        if (decided->known && decided->since_us < order->given_us)
+            world_violation(world, "order %d forces %s on %s, which c%d has decided: %s",
+                            order->number, word_of(order->commit), order->gtrid, order->place.index,
+                            word_of(decided->commit));
+    }
+    if (order->participant >= 0) {
+        const struct part *part = &affair->at[order->participant];
+        if (part->forced && part->commit != order->commit)
+            world_violation(world, "order %d forces %s on %s at p%d, which was forced otherwise",
+                            order->number, word_of(order->commit), order->gtrid,
+                            order->participant);
+    }
+}
+
+/* Nothing is owed: no branch waits to be ended by a row, or by a decision that is known there. */
+static void was_forgotten(struct order_book *book, const struct order *order, struct affair *affair)
+{
+    struct world *world = book->world;
+    if (!affair)
+        return;
+    const struct order_place *place = &order->place;
+    for (int i = 0; i < world->participant_count; i++) {
+        const struct part *part = &affair->at[i];
+        if (part->again || !database_has_prepared(world->databases[i], affair->gtrid) ||
+            (place->door && place->index != i))
+            continue;
+        bool known = !place->door && affair->decided[place->index].known && !cluster_forgetful();
+        if (part->forced || known)
+            world_violation(world, "order %d forgets %s, and it is prepared at p%d", order->number,
+                            affair->gtrid, i);
+    }
+    if (!order->dry_run && !place->door)
+        affair->forgotten = true;
+}
+
+static void was_accepted(struct order_book *book, struct order *order,
+                         const Wire__Resolution *resolution)
+{
+    struct affair *affair = affair_find(book, order->gtrid);
+    order->accepted = !order->dry_run;
+    order->deed = resolution->deed;
+    book->count.dry += order->dry_run;
+    if (!resolution->message[0])
+        world_complaint(book->world, "order %d is answered without a word", order->number);
+    switch (resolution->deed) {
+    case WIRE__DEED__DEED_NONE:
+        book->count.nothing++;
+        break;
+    case WIRE__DEED__DEED_ABORT:
+        book->count.aborted++;
+        was_aborted(book, order, affair);
+        break;
+    case WIRE__DEED__DEED_WAIT:
+        book->count.waited++;
+        is_decided(book, order, affair);
+        break;
+    case WIRE__DEED__DEED_HEURISTIC:
+        book->count.forced++;
+        check_forced(book, order, affair, resolution);
+        break;
+    case WIRE__DEED__DEED_FORGET:
+        book->count.forgotten++;
+        was_forgotten(book, order, affair);
+        break;
+    default:
+        world_violation(book->world, "order %d: a deed of no known kind", order->number);
+    }
+    bool forgets = resolution->deed == WIRE__DEED__DEED_FORGET;
+    if (forgets != order->forget && resolution->deed != WIRE__DEED__DEED_NONE)
+        world_violation(book->world, "order %d was to %s, and is answered otherwise", order->number,
+                        order->forget ? "forget" : "resolve");
+}
+
+void order_book_answered(struct order_book *book, int number, const Wire__Answer *answer)
+{
+    struct order *order = &book->orders[number - 1];
+    if (!order->open) {
+        world_violation(book->world, "order %d: an answer that nobody waits for", number);
+        return;
+    }
+    order->open = false;
+    if (answer->problem)
+        was_refused(book, order, answer->problem);
+    else if (answer->resolution)
+        was_accepted(book, order, answer->resolution);
+    else
+        world_violation(book->world, "order %d: neither done nor refused", number);
+}
+
+void order_book_shown(struct order_book *book, const Wire__TransactionView *view)
+{
+    struct affair *affair = affair_find(book, view->gtrid);
+    if (!affair) {
+        world_violation(book->world, "%s is on a list, and never was", view->gtrid);
+        return;
+    }
+    affair->shown = true;
+    affair->shown_mixed |= strcmp(view->heuristic, "mixed") == 0;
+    affair->shown_hazard |= view->hazard;
+    if (view->heuristic[0] && !affair_forced(affair) && view->n_heuristics == 0)
+        world_complaint(book->world, "%s is shown as %s, and nothing was forced", view->gtrid,
+                        view->heuristic);
+}
+
+/* ---- at the end ---------------------------------------------------------------------------- */
+
+/* What can be seen of it in the databases, or what was decided or told, is not all the same. */
+static bool is_torn(const struct order_book *book, const struct affair *affair)
+{
+    const struct world *world = book->world;
+    bool visible = false, missing = false;
+    for (int i = 0; i < world->participant_count; i++) {
+        const struct part *part = &affair->at[i];
+        bool committed = part->ended && part->by_commit;
+        if (part->writes)
+            *(committed ? &visible : &missing) = true;
+    }
+    enum register_value decision = affair_decision(book, affair);
+    missing |= decision == REGISTER_ABORT ||
+               (affair->token && workload_told_aborted(world, affair->token, affair->gtrid));
+    visible |= decision == REGISTER_COMMIT;
+    return visible && missing;
+}
+
+static bool is_forgotten(const struct affair *affair)
+{
+    bool rows = false;
+    for (int i = 0; i < MAX_PARTICIPANTS; i++) {
+        const struct part *part = &affair->at[i];
+        rows |= part->forced && part->forgotten;
+        if (part->forced && !part->forgotten)
+            return affair->forgotten;
+    }
+    return affair->forgotten || rows;
+}
+
+/* Where nobody forced anything, it is as decided. */
+static void check_others(const struct order_book *book, const struct affair *affair)
+{
+    enum register_value decision = affair_decision(book, affair);
+    for (int i = 0; i < book->world->participant_count; i++) {
+        const struct part *part = &affair->at[i];
+        if (part->forced || !part->ended)
+            continue;
+        if (decision != REGISTER_EMPTY && part->by_commit != (decision == REGISTER_COMMIT))
+            world_violation(book->world, "%s ended at p%d by %s, and is decided: %s", affair->gtrid,
+                            i, word_of(part->by_commit), registers_word((uint8_t)decision));
+        if (affair->waited[!part->by_commit])
+            world_violation(book->world,
+                            "%s ended at p%d by %s, and an operator was told that it is decided "
+                            "otherwise",
+                            affair->gtrid, i, word_of(part->by_commit));
+    }
+}
+
+static void check_affair(struct order_book *book, const struct affair *affair)
+{
+    bool forced = affair_forced(affair), torn = forced && is_torn(book, affair);
+    if (!affair->meddled)
+        check_others(book, affair);
+    book->count.torn += torn;
+    if (!forced || is_forgotten(affair))
+        return;
+    if (!affair->shown)
+        world_violation(book->world, "%s was forced, and is on no list", affair->gtrid);
+    else if (torn && !affair->shown_mixed && !affair->shown_hazard)
+        world_violation(book->world,
+                        "%s was forced, and differs from what was decided, told or done elsewhere: "
+                        "no list says so",
+                        affair->gtrid);
+}
+
+void order_book_check(struct world *world)
+{
+    struct order_book *book = world->orders;
+    for (size_t i = 0; i < book->affair_count; i++)
+        check_affair(book, book->affairs[i]);
+}

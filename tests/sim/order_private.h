@@ -1,0 +1,59 @@
+/* What the files of the book of orders share. */
+#ifndef TROTH_TESTS_SIM_ORDER_PRIVATE_H
+#define TROTH_TESTS_SIM_ORDER_PRIVATE_H
+
+#include "core/map.h"
+#include "core/register.h"
+#include "tests/sim/order_book.h"
+
+enum { ORDERS_MOST = 2000 };
+
+/* What is known of a branch. */
+struct part {
+    bool writes;         /* some call of it leaves a token */
+    bool forced, commit; /* a row of troth.heuristic says so */
+    bool forgotten;      /* that row is marked */
+    bool ended, by_commit;
+    bool again; /* it was prepared again once, by a failover */
+};
+
+/* What a journal holds. */
+struct outcome {
+    bool known, commit;
+    uint64_t since_us;
+};
+
+/* A transaction. */
+struct affair {
+    struct map_node node;
+    gtrid_text gtrid;
+    struct gid id;
+    int coordinator; /* its own; -1: there is none of that name */
+    uint64_t token;  /* of one of its calls; 0: none is known */
+    struct part at[MAX_PARTICIPANTS];
+    bool committed; /* two phases: durably so, whatever became of that journal */
+    struct outcome decided[MAX_COORDINATORS], ordered[MAX_COORDINATORS];
+    bool meddled;   /* a person has ended a branch by hand: all may differ */
+    bool forgotten; /* and nothing was forced since */
+    bool aborted;   /* an operator was told so */
+    bool waited[2]; /* an operator was told that it is or will be carried out: abort, commit */
+    bool shown, shown_mixed, shown_hazard;
+};
+
+struct order_book {
+    struct world *world;
+    struct map by_gtrid;
+    struct affair **affairs; /* the oldest first */
+    size_t affair_count, affair_room;
+    struct order orders[ORDERS_MOST];
+    int order_count;
+    uint64_t changes;
+    struct order_count count;
+};
+
+struct affair *affair_find(const struct order_book *book, const char *gtrid);
+bool affair_forced(const struct affair *affair);
+/* What is decided, wherever that is known. */
+enum register_value affair_decision(const struct order_book *book, const struct affair *affair);
+
+#endif
