@@ -104,6 +104,7 @@ static void follow_machine(struct server *server, struct tx *tx)
     count(&server->proposed, &tx->counted_proposed, state == TRANSACTION_PROPOSED);
     count(&server->unapplied, &tx->counted_unapplied, state == TRANSACTION_COMMITTED);
     count(&server->hazards, &tx->counted_hazard, state == TRANSACTION_HAZARD);
+    metrics_moved(server, tx);
 }
 
 void server_list(struct server *server, struct tx *tx)

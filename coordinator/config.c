@@ -80,8 +80,9 @@ static void read_audit(struct yaml *yaml, const struct yaml_node *node, struct c
 
 static void read_all(struct yaml *yaml, struct config *config)
 {
-    static const char *const keys[] = {"cluster",  "coordinator", "listen",   "journal", "sagas",
-                                       "timeouts", "log",         "security", "audit",   NULL};
+    static const char *const keys[] = {"cluster",  "coordinator", "listen", "journal",
+                                       "sagas",    "timeouts",    "log",    "metrics",
+                                       "security", "audit",       NULL};
     const struct yaml_node *root = yaml_root(yaml);
     if (!yaml_map(yaml, root, keys))
         return;
@@ -95,6 +96,7 @@ static void read_all(struct yaml *yaml, struct config *config)
     read_sagas(yaml, yaml_get(root, "sagas"), config);
     read_timeouts(yaml, yaml_get(root, "timeouts"), config);
     config->log = settings_log(yaml, yaml_get(root, "log"));
+    config->metrics = settings_metrics(yaml, yaml_get(root, "metrics"));
     settings_security(yaml, root);
 }
 
@@ -120,5 +122,6 @@ void config_fini(struct config *config)
     free(config->journal_directory);
     free(config->audit);
     free(config->sagas);
+    free(config->metrics);
     *config = (struct config){0};
 }

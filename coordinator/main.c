@@ -15,6 +15,7 @@
 #include "io/log.h"
 #include "io/loop.h"
 #include "io/nano.h"
+#include "io/status_pages.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -32,6 +33,8 @@ struct daemon {
     struct audit_port orders;
     struct server *server;
     struct folder *sagas;
+    struct status_pages pages;
+    struct http *http; /* NULL without `metrics` */
     uint64_t replayed;
     uint64_t facts_due_us;
     uint64_t stop_by_us; /* 0: not stopping */
@@ -99,8 +102,22 @@ static void tell_facts(struct daemon *daemon, uint64_t now)
     struct server_host_facts facts;
     file_journal_facts(daemon->journal, &facts.journal_bytes, &facts.journal_segments,
                        &facts.journal_free_bytes);
+    file_journal_counters(daemon->journal, &facts.journal);
+    facts.turns = *loop_turns(daemon->loop);
     server_facts(daemon->server, &facts);
     daemon->facts_due_us = now + facts_us;
+}
+
+static void tell_metrics(void *self, struct metrics_sink *sink)
+{
+    struct daemon *daemon = self;
+    tell_facts(daemon, now_us(daemon));
+    server_metrics(daemon->server, sink);
+}
+
+static const char *unready(void *self)
+{
+    return server_unready(((struct daemon *)self)->server);
 }
 
 static uint64_t settle(void *self)
@@ -146,6 +163,17 @@ static bool open_audit(struct daemon *daemon, struct error *error)
     return daemon->audit != NULL;
 }
 
+/* True without `metrics`, too. */
+static bool open_pages(struct daemon *daemon, struct error *error)
+{
+    daemon->pages = (struct status_pages){daemon, tell_metrics, unready};
+    if (!daemon->config.metrics)
+        return true;
+    daemon->http =
+        http_listen(daemon->loop, daemon->config.metrics, status_pages_get, &daemon->pages, error);
+    return daemon->http != NULL;
+}
+
 static bool open_all(struct daemon *daemon, struct error *error)
 {
     const struct config *config = &daemon->config;
@@ -164,7 +192,7 @@ static bool open_all(struct daemon *daemon, struct error *error)
     daemon->loop = loop_new();
     daemon->nano =
         nano_listen(daemon->loop, config->listen, LIMIT_AGENT_FRAME_BYTES, &nano_events, error);
-    if (!daemon->nano)
+    if (!daemon->nano || !open_pages(daemon, error))
         return false;
     daemon->server = server_new(&server, loop_host(daemon->loop), nano_link(daemon->nano));
     daemon->journal = file_journal_open(daemon->loop, &options, &journal_events, error);
@@ -184,6 +212,7 @@ static bool open_all(struct daemon *daemon, struct error *error)
 static void close_all(struct daemon *daemon)
 {
     folder_free(daemon->sagas);
+    http_close(daemon->http);
     if (daemon->nano)
         nano_close(daemon->nano, linger_ms);
     if (daemon->journal)

@@ -10,6 +10,7 @@
 #include "core/id.h"
 #include "core/list.h"
 #include "core/map.h"
+#include "core/metrics.h"
 #include "wire.pb-c.h"
 
 struct peer;
@@ -71,6 +72,7 @@ struct participant {
     struct debt asks;     /* of its register: apart, so that neither waits for the other */
     bool tardy;           /* it let others be asked in its place, and has not answered since */
     size_t working, unapplied;
+    struct metric_sum votes, applies; /* how long it takes for them */
 
     /* Of struct task: calls of sagas' steps. */
     struct list tries_owed;        /* in the order in which they became due */

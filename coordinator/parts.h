@@ -8,6 +8,7 @@
 
 #include "coordinator/history.h"
 #include "coordinator/keys.h"
+#include "coordinator/metrics.h"
 #include "coordinator/participants.h"
 #include "coordinator/recovery.h"
 #include "coordinator/sagas.h"
@@ -57,6 +58,7 @@ struct server {
     struct timers rounds; /* of struct tx_sites */
 
     struct sagas sagas;
+    struct coordinator_metrics metrics;
 
     const Wire__Submit *submitting; /* during the step of EVENT_SUBMITTED */
 

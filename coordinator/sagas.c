@@ -98,6 +98,7 @@ struct saga_run *sagas_make(struct server *server, const struct saga_begin_how *
 struct saga_run *sagas_begin(struct server *server, const struct saga_begin_how *how)
 {
     struct txid id = recovery_next_id(&server->recovery);
+    server->metrics.sagas_started += how->parent ? 0 : 1;
     struct saga_run *run = sagas_make(server, how, id, server->host.wall_us(server->host.self));
     uint64_t position = sagas_append_began(server, run);
     sagas_extra(run)->position = position;

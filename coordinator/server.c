@@ -483,6 +483,13 @@ bool server_ready(const struct server *server)
     return server->ready;
 }
 
+const char *server_unready(const struct server *server)
+{
+    if (server->draining)
+        return "draining: it is being stopped";
+    return server->ready ? NULL : "starting: the journal has not said yet that this run is durable";
+}
+
 uint64_t server_epoch(const struct server *server)
 {
     return server->recovery.epoch;

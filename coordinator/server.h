@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/error.h"
+#include "core/metrics.h"
 #include "core/ports.h"
 
 struct server;
@@ -37,9 +38,11 @@ struct server_config {
     const struct alert_port *alerts; /* what is parked for an operator; NULL: nobody hears */
 };
 
-/* What only the host can know, for Query COORDINATOR. */
+/* What only the host can know, for Query COORDINATOR and METRICS. */
 struct server_host_facts {
     uint64_t journal_bytes, journal_segments, journal_free_bytes;
+    struct journal_counters journal;
+    struct histogram turns; /* of the loop */
 };
 
 /* Strings and ports are copied. new/free: the heap; free may be called at any moment (a crash in
@@ -80,6 +83,10 @@ bool server_drained(const struct server *server);
 
 /* For the host's logs and the tests. */
 bool server_ready(const struct server *server); /* Started is durable */
+/* Why no transaction is taken now; NULL: they are. */
+const char *server_unready(const struct server *server);
+/* All of docs/metrics.md that a coordinator has, but for what its process has. */
+void server_metrics(const struct server *server, struct metrics_sink *sink);
 uint64_t server_epoch(const struct server *server);
 size_t server_undecided(const struct server *server);
 size_t server_unapplied(const struct server *server);

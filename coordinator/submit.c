@@ -318,6 +318,7 @@ static struct tx *make_tx(struct server *server, const Wire__Submit *submit,
         tx->key_text = tx_text(tx, submit->key);
     transaction_init(&tx->machine, tx->machine.branches, cast->count, way, tx->key_text != NULL);
     tx->begun_us = server->host.wall_us(server->host.self);
+    tx->clock.begun_us = server->host.now_us(server->host.self);
     tx->timeout_us = submit->timeout_ms ? submit->timeout_ms * UINT64_C(1000)
                                         : server->config.transaction_timeout_us;
     return tx;
@@ -370,8 +371,10 @@ void server_submit(struct server *server, struct guest *guest, const Wire__Submi
 {
     struct asker asker = {.guest = guest, .request = submit->request};
     struct refusal r = {0};
-    if (!key_sound(submit->key, &r) || !server_take(server, &asker, submit, &r))
-        server_reject(guest, submit->request, &r.problem);
+    if (key_sound(submit->key, &r) && server_take(server, &asker, submit, &r))
+        return;
+    server->metrics.rejections[metric_reason_of(r.problem.code)]++;
+    server_reject(guest, submit->request, &r.problem);
 }
 
 static uint32_t prepare_timeout_ms(const struct tx *tx)

@@ -42,7 +42,7 @@ struct task {
     struct list waits;    /* where `place` says */
     struct map_node node; /* a call: in tasks.calls */
     struct timer timer;   /* its time is up */
-    uint64_t due_us;
+    uint64_t begun_us, due_us;
     int64_t since_us, step_since_us;
     struct participant *participant; /* a call's; NULL: none more can be met */
     const struct saga_call *call;    /* of the plan; NULL: CANCEL */

@@ -160,6 +160,8 @@ static void tell(struct server *server, struct task *task, struct saga_event *ev
     event->instance = task->instance;
     event->how = task->how;
     event->try = task->try;
+    server->metrics.steps[task->how][event->outcome]++;
+    histogram_add(&server->metrics.step, event->time.now_us - task->begun_us);
     task_leave(server, task);
     list_remove(&task->in_run);
     sagas_answered(server, run, event);
@@ -276,7 +278,8 @@ static struct task *make_task(struct server *server, struct saga_run *run,
     task->how = action->how;
     task->try = action->try;
     task->final = action->final;
-    task->due_us = server->host.now_us(server->host.self) + action->timeout_us;
+    task->begun_us = server->host.now_us(server->host.self);
+    task->due_us = task->begun_us + action->timeout_us;
     task->since_us = action->since_us;
     task->step_since_us = step_since(plan, action);
     task->arguments = action->arguments;

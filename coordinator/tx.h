@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "coordinator/metrics.h"
 #include "coordinator/participants.h"
 #include "coordinator/transaction.h"
 #include "core/id.h"
@@ -100,6 +101,7 @@ struct tx {
     char *key_text;      /* or NULL */
     struct problem *problem;
     int64_t begun_us, decided_us, ended_us; /* wall clock */
+    struct tx_clock clock;
     bool results_dropped;
     bool hazard_only; /* listed again for a hazard after its end: no COMMIT record stands for it */
     bool counted_undecided, counted_lost, counted_proposed, counted_unapplied, counted_hazard;

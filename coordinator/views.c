@@ -47,7 +47,7 @@ static bool branch_in_doubt(enum branch_state state)
            state == BRANCH_HAZARD;
 }
 
-static bool in_doubt(const struct tx *tx)
+bool view_in_doubt(const struct tx *tx)
 {
     if (tx->machine.state == TRANSACTION_PROPOSED)
         return true;
@@ -215,7 +215,7 @@ static Wire__TransactionView *view_transaction(struct draft *draft, const struct
         view->saga_step = key + 1;
     else
         view->key = key;
-    view->in_doubt = in_doubt(tx);
+    view->in_doubt = view_in_doubt(tx);
     if (tx->problem)
         view->problem = view_problem(draft, tx->problem);
     view->branches =
@@ -229,7 +229,7 @@ static Wire__TransactionView *view_transaction(struct draft *draft, const struct
 
 static bool wanted(const struct tx *tx, const Wire__Query *query)
 {
-    if (query->in_doubt && !in_doubt(tx))
+    if (query->in_doubt && !view_in_doubt(tx))
         return false;
     if (!query->participant[0])
         return true;
@@ -450,6 +450,9 @@ void server_answer_query(struct server *server, const Wire__Query *query, struct
         break;
     case WIRE__WHAT__OFFERS:
         sagas_view_offers(draft, query);
+        break;
+    case WIRE__WHAT__METRICS:
+        metrics_view(draft);
         break;
     default:
         draft_fail(draft, "bad_request", "this version does not know the question", "");

@@ -25,6 +25,8 @@ void *draft_take(struct draft *draft, size_t size);
 void draft_fail(struct draft *draft, const char *code, const char *message, const char *hint);
 /* Whether a row of this packed size still fits the message; then it is counted as being there. */
 bool draft_fits(struct draft *draft, size_t size);
+/* Some branch is prepared or not proved, and this is not over. */
+bool view_in_doubt(const struct tx *tx);
 /* Rows that a query wants. */
 size_t draft_rows(const Wire__Query *query);
 

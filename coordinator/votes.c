@@ -113,6 +113,7 @@ void server_voted(struct server *server, struct guest *guest, const Wire__Vote *
         take_results(tx, index, vote);
     if (tx->machine.branches[index].state == BRANCH_ASKED && event.choice == CHOSE_YES)
         tx->branches[index].xid = vote->xid;
+    metrics_voted(server, tx, index);
     if (!server_step(server, tx, &event))
         stray(server, guest, "a vote", vote->branch, "it does not fit what was asked");
 }
@@ -121,6 +122,7 @@ static void take_hazard(struct server *server, struct tx *tx, int index, const c
 {
     gtrid_text gtrid;
     gtrid_format(gtrid, server->cluster, server->coordinator, tx->id);
+    server->metrics.hazards++;
     tx_hazard(tx, tx->branches[index].participant, reason);
     host_log(&server->host, LOG_ERROR, "hazard: transaction %s at participant %s: %s", gtrid,
              tx->branches[index].participant->name, reason);
@@ -186,6 +188,7 @@ void server_finished(struct server *server, struct guest *guest, const Wire__Fin
                                       .branch = index,
                                       .commit = finished->commit,
                                       .hazard = finished->hazard};
+    metrics_finished(server, tx, index);
     if (!server_step(server, tx, &event))
         stray(server, guest, "an acknowledgement", finished->branch, "it was not told that");
     /* A crash here forgets that this branch is applied: it is told once more. */

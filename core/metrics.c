@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "core/transport.h"
 
 enum { LABELS_BYTES = 256, NAME_BYTES = 128 };
 
@@ -126,6 +127,33 @@ void metrics_ages(struct metrics_sink *sink, const char *name, const char *help,
     snprintf(oldest_help, sizeof(oldest_help), "Age of the oldest one of %s; 0: there is none.",
              name);
     metrics_gauge(sink, oldest, oldest_help, (double)ages->oldest_us / 1e6);
+}
+
+/* ---- sessions ---- */
+
+static void directions(struct metrics_sink *sink, const char *name, const char *help, uint64_t in,
+                       uint64_t out)
+{
+    metrics_family(sink, name, METRIC_COUNTER, help);
+    metrics_sample(sink, name, "direction=\"in\"", (double)in);
+    metrics_sample(sink, name, "direction=\"out\"", (double)out);
+}
+
+void metrics_transport(struct metrics_sink *sink, const struct transport_counters *counters)
+{
+    metrics_counter(sink, "troth_sessions_total", "Sessions begun in this run.",
+                    (double)counters->sessions);
+    directions(sink, "troth_frames_total", "Frames received and sent.", counters->frames_received,
+               counters->frames_sent);
+    directions(sink, "troth_messages_total", "Messages received and sent, many in a frame.",
+               counters->messages_received, counters->messages_sent);
+    directions(sink, "troth_bytes_total", "Bytes of frames received and sent.",
+               counters->bytes_received, counters->bytes_sent);
+    metrics_counter(sink, "troth_frames_resent_total", "Frames sent once more.",
+                    (double)counters->frames_resent);
+    metrics_counter(sink, "troth_frames_dropped_total",
+                    "Frames that were no sound ones, or of no session.",
+                    (double)counters->frames_dropped);
 }
 
 /* ---- text ---- */

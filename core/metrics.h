@@ -51,6 +51,17 @@ void metrics_histogram(struct metrics_sink *sink, const char *name, const char *
 void metrics_sum(struct metrics_sink *sink, const char *name, const char *labels,
                  const struct metric_sum *sum);
 
+/* ---- the journal, and sessions ------------------------------------------------------------- */
+
+/* What a journal has done in this run. */
+struct journal_counters {
+    uint64_t records, batches, bytes, checkpoints;
+    struct histogram flush;
+};
+
+struct transport_counters;
+void metrics_transport(struct metrics_sink *sink, const struct transport_counters *counters);
+
 /* ---- what stands in doubt, by age ---------------------------------------------------------- */
 
 enum { METRIC_AGES = 5 };

@@ -51,6 +51,7 @@ struct piece {
 struct sizes {
     uint64_t checkpoint_bytes, since_checkpoint_bytes;
     uint64_t total_bytes, segment_count;
+    struct journal_counters counters;
 };
 
 struct file_journal {
@@ -184,11 +185,11 @@ static bool checkpoint_due(void *self)
     struct file_journal *journal = self;
     pthread_mutex_lock(&journal->mutex);
     bool checkpointing = journal->checkpointing;
-    struct sizes sizes = journal->sizes;
+    uint64_t last = journal->sizes.checkpoint_bytes;
+    uint64_t since = journal->sizes.since_checkpoint_bytes;
     pthread_mutex_unlock(&journal->mutex);
-    uint64_t last = sizes.checkpoint_bytes;
     uint64_t needed = 2 * last > journal->segment_bytes ? 2 * last : journal->segment_bytes;
-    return !checkpointing && sizes.since_checkpoint_bytes > needed;
+    return !checkpointing && since > needed;
 }
 
 static void checkpoint_begin(void *self)
@@ -221,7 +222,7 @@ static void note_sizes(struct file_journal *journal)
 {
     const struct journal_writer *writer = &journal->writer;
     journal->sizes = (struct sizes){writer->checkpoint_bytes, writer->since_checkpoint_bytes,
-                                    writer->total_bytes, writer->segment_count};
+                                    writer->total_bytes, writer->segment_count, writer->counters};
 }
 
 /* Waits until the first piece should be written. NULL: nothing is left and the thread must end. */
@@ -458,6 +459,13 @@ void file_journal_close(struct file_journal *journal)
 const struct journal_port *file_journal_port(struct file_journal *journal)
 {
     return &journal->port;
+}
+
+void file_journal_counters(struct file_journal *journal, struct journal_counters *counters)
+{
+    pthread_mutex_lock(&journal->mutex);
+    *counters = journal->sizes.counters;
+    pthread_mutex_unlock(&journal->mutex);
 }
 
 void file_journal_facts(struct file_journal *journal, uint64_t *bytes, uint64_t *segments,

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/error.h"
+#include "core/metrics.h"
 #include "core/ports.h"
 #include "io/loop.h"
 
@@ -36,6 +37,8 @@ const struct journal_port *file_journal_port(struct file_journal *journal);
 /* Bytes of its files, number of them, bytes free on its file system. */
 void file_journal_facts(struct file_journal *journal, uint64_t *bytes, uint64_t *segments,
                         uint64_t *free_bytes);
+/* What it has made durable in this run. */
+void file_journal_counters(struct file_journal *journal, struct journal_counters *counters);
 /* Makes everything appended durable, stops the thread, unlocks, frees. */
 void file_journal_close(struct file_journal *journal);
 

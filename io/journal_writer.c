@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/check.h"
@@ -223,6 +224,13 @@ static bool next_segment(struct journal_writer *writer, uint64_t frame_bytes, st
 
 /* ---- writing ------------------------------------------------------------------------------ */
 
+static uint64_t clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static bool write_frame(struct journal_writer *writer, size_t bytes, struct error *error)
 {
     char name[JOURNAL_NAME_BYTES];
@@ -238,8 +246,12 @@ static bool write_frame(struct journal_writer *writer, size_t bytes, struct erro
         return failed(writer, code, "write", name, error);
     /* A crash here leaves the frame whole, torn or missing; nobody was told of it. */
     CRASH_POINT("journal.written");
+    uint64_t began_us = clock_us();
     if (fdatasync(writer->fd) != 0)
         return failed(writer, errno, "flush", name, error);
+    histogram_add(&writer->counters.flush, clock_us() - began_us);
+    writer->counters.batches++;
+    writer->counters.bytes += bytes;
     /* A crash here leaves a durable frame that nobody acted on yet; the next start replays it. */
     CRASH_POINT("journal.synced");
     writer->since_checkpoint_bytes += bytes;
@@ -258,6 +270,7 @@ bool journal_writer_append(struct journal_writer *writer, const uint8_t *records
         build_frame(writer, records, taken, count, writer->salt);
         if (!write_frame(writer, bytes, error))
             return false;
+        writer->counters.records += count;
         records += taken;
         size -= taken;
     }
@@ -313,6 +326,7 @@ bool journal_writer_checkpoint(struct journal_writer *writer, const uint8_t *rec
     enter_segment(writer, &new);
     writer->checkpoint_bytes = new.end - JOURNAL_PAGE_BYTES;
     writer->since_checkpoint_bytes = 0;
+    writer->counters.checkpoints++;
     return remove_older(writer, new.file_bytes, error);
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/error.h"
+#include "core/metrics.h"
 #include "io/journal_reader.h"
 
 struct journal_writer {
@@ -29,6 +30,8 @@ struct journal_writer {
     uint64_t file_bytes; /* allocated */
     uint64_t end;        /* of the last frame */
     uint64_t zeroed;     /* zeros were written up to here */
+
+    struct journal_counters counters; /* the writer's own: others see a copy */
 
     uint8_t *frame; /* room for the largest frame */
     uint8_t *zeros;

@@ -36,6 +36,7 @@ struct loop {
     bool turning;  /* inside loop_run: the clock stands still within a turn */
     bool clock_read;
     uint64_t now_us;
+    struct histogram turns;
 };
 
 static uint64_t now_us(void *self)
@@ -116,6 +117,9 @@ static void settle_turn(uv_prepare_t *prepare)
                 wake_us = at_us;
         }
     }
+    /* The clock was read when something first happened in this turn. */
+    if (loop->turning && loop->clock_read)
+        histogram_add(&loop->turns, uv_hrtime() / 1000 - loop->now_us);
     loop->clock_read = false;
     set_wake(loop, wake_us);
 }
@@ -163,6 +167,11 @@ uv_loop_t *loop_uv(struct loop *loop)
 const struct host_port *loop_host(struct loop *loop)
 {
     return &loop->host;
+}
+
+const struct histogram *loop_turns(const struct loop *loop)
+{
+    return &loop->turns;
 }
 
 void loop_on_settle(struct loop *loop, uint64_t (*settle)(void *self), void *self)

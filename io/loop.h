@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "core/metrics.h"
 #include "core/ports.h"
 
 struct loop;
@@ -24,6 +25,8 @@ const struct host_port *loop_host(struct loop *loop);
 void loop_on_settle(struct loop *loop, uint64_t (*settle)(void *self), void *self);
 /* SIGTERM and SIGINT. A second one while the first is being served ends the process with 128+n. */
 void loop_on_stop(struct loop *loop, void (*stop)(void *self), void *self);
+/* Each turn, from its first event to the end of what settles it: what everybody else waited. */
+const struct histogram *loop_turns(const struct loop *loop);
 /* Runs until loop_stop. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/id.h"
+#include "io/http.h"
 #include "io/nano.h"
 
 void settings_mistake(struct yaml *yaml, const struct yaml_node *at, const struct error *error)
@@ -50,6 +51,19 @@ struct settings_log settings_log(struct yaml *yaml, const struct yaml_node *node
         log.format = LOG_JSON;
     log.level = (enum log_level)yaml_word(yaml, yaml_get(node, "level"), levels, LOG_INFO);
     return log;
+}
+
+char *settings_metrics(struct yaml *yaml, const struct yaml_node *node)
+{
+    static const char *const keys[] = {"listen", NULL};
+    struct error error = {0};
+    if (!node || !yaml_map(yaml, node, keys))
+        return NULL;
+    const struct yaml_node *at = yaml_need(yaml, node, "listen");
+    const char *address = yaml_string(yaml, at, NULL);
+    if (address && !http_address_check(address, &error))
+        settings_mistake(yaml, at, &error);
+    return address ? xstrdup(address) : NULL;
 }
 
 void settings_security(struct yaml *yaml, const struct yaml_node *map)

@@ -20,6 +20,8 @@ const char *settings_address(struct yaml *yaml, const struct yaml_node *node);
 char *settings_file(struct yaml *yaml, const struct yaml_node *node, const char *key);
 /* log: {format: text|json, level: debug|info|warning|error}; the node may be missing. */
 struct settings_log settings_log(struct yaml *yaml, const struct yaml_node *node);
+/* metrics: {listen: 127.0.0.1:7490}; the node may be missing: NULL then. The caller frees it. */
+char *settings_metrics(struct yaml *yaml, const struct yaml_node *node);
 /* security: must be there, and `none` is all that this version knows. */
 void settings_security(struct yaml *yaml, const struct yaml_node *map);
 /* Notes an error of another module at a node: message, detail and hint on one line. */

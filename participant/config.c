@@ -242,6 +242,7 @@ static void read_all(struct yaml *yaml, struct config *config)
     read_operations(yaml, root, config);
     config->audit = settings_file(yaml, yaml_get(root, "audit"), "audit");
     config->log = settings_log(yaml, yaml_get(root, "log"));
+    config->metrics = settings_metrics(yaml, yaml_get(root, "metrics"));
     settings_security(yaml, root);
 }
 
@@ -268,6 +269,7 @@ void config_fini(struct config *config)
     free(config->participant);
     free(config->listen);
     free(config->audit);
+    free(config->metrics);
     free(config->conninfo);
     operation_set_fini(&config->operations);
     *config = (struct config){0};

@@ -14,8 +14,9 @@ struct config {
     char *cluster, *participant;
     char **coordinators; /* addresses */
     int coordinator_count;
-    char *listen; /* NULL: no three-phase commit */
-    char *audit;  /* a file; NULL: none */
+    char *listen;  /* NULL: no three-phase commit */
+    char *audit;   /* a file; NULL: none */
+    char *metrics; /* where HTTP listens; NULL: nowhere */
     char *conninfo;
     int connections;
     uint64_t lock_timeout_us;

@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2034
 
 packages_to_build=(gcc libc6-dev cmake ninja-build pkg-config libpq-dev libnanomsg-dev libyaml-dev
-    libuv1-dev libprotobuf-c-dev protobuf-c-compiler libjq-dev libsodium-dev)
+    libuv1-dev libprotobuf-c-dev protobuf-c-compiler libjq-dev libsodium-dev libmicrohttpd-dev)
 packages_to_run=(postgresql)
 packages_to_test=(libcmocka-dev perl clang-format shellcheck valgrind spin iproute2)
 
