@@ -6,7 +6,7 @@
 
 #include "coordinator/parts.h"
 #include "coordinator/views.h"
-#include "core/check.h"
+#include "core/samples.h"
 
 /* ---- counting ------------------------------------------------------------------------------ */
 
@@ -479,54 +479,23 @@ void server_metrics(const struct server *server, struct metrics_sink *sink)
 
 /* ---- as samples ---------------------------------------------------------------------------- */
 
-static void skip_family(void *self, const char *name, enum metric_type type, const char *help)
+static void *take(void *self, size_t size)
 {
-    (void)self, (void)name, (void)type, (void)help;
+    return draft_take(self, size);
 }
 
-static char *copy(struct draft *draft, const char *text)
+static bool fits(void *self, size_t packed)
 {
-    size_t size = strlen(text) + 1;
-    return memcpy(draft_take(draft, size), text, size);
+    return draft_fits(self, packed);
 }
 
-struct samples {
-    struct draft *draft;
-    size_t room;
-};
-
-static void count_sample(void *self, const char *name, const char *labels, double value)
+static void read_all(void *of, struct metrics_sink *sink)
 {
-    (void)name, (void)labels, (void)value;
-    ((struct samples *)self)->room++;
-}
-
-static void add_sample(void *self, const char *name, const char *labels, double value)
-{
-    const struct samples *samples = self;
-    struct draft *draft = samples->draft;
-    Wire__Answer *answer = &draft->answer;
-    Wire__Sample sample = WIRE__SAMPLE__INIT;
-    sample.name = (char *)name;
-    sample.labels = (char *)labels;
-    sample.value = value;
-    if (answer->more > 0 || !draft_fits(draft, wire__sample__get_packed_size(&sample))) {
-        answer->more++;
-        return;
-    }
-    CHECK(answer->n_samples < samples->room);
-    sample.name = copy(draft, name);
-    sample.labels = copy(draft, labels);
-    answer->samples[answer->n_samples] = draft_take(draft, sizeof(sample));
-    *answer->samples[answer->n_samples++] = sample;
+    server_metrics(of, sink);
 }
 
 void metrics_view(struct draft *draft)
 {
-    struct samples samples = {.draft = draft};
-    struct metrics_sink counting = {&samples, skip_family, count_sample};
-    struct metrics_sink adding = {&samples, skip_family, add_sample};
-    server_metrics(draft->server, &counting);
-    draft->answer.samples = draft_take(draft, sizeof(void *) * samples.room);
-    server_metrics(draft->server, &adding);
+    struct samples_room room = {draft, take, fits};
+    samples_answer(&draft->answer, &room, read_all, draft->server);
 }

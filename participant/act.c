@@ -197,6 +197,7 @@ void hazards_forget(struct agent *agent)
 static void do_tell(struct agent *agent, struct entry *entry, const struct branch_action *action)
 {
     struct link *link = agent_link(agent, entry->id.coordinator);
+    agent->metrics.hazards += action->hazard != NULL;
     if (action->hazard)
         host_log(&agent->host, LOG_ERROR, "hazard: %s: %s (xid %" PRIu64 ")", entry->gid,
                  action->hazard, entry->branch.xid);
@@ -233,6 +234,7 @@ static void do_work(struct agent *agent, struct entry *entry)
     uint64_t at = now(agent);
     list_remove(&entry->queued);
     agent->working++;
+    entry->work->given_us = at;
     entry->work->request.timeout_us = entry->deadline_us > at ? entry->deadline_us - at : 1;
     agent->database.work(agent->database.self, &entry->work->request, entry);
     /* A crash here: the database rolls the work back when it notices that the connection is gone,
@@ -282,6 +284,7 @@ static void act(struct agent *agent, struct entry *entry, const struct branch_ac
         do_vote(agent, entry, action, context);
         break;
     case BRANCH_DO_FINISH:
+        entry->finish_us = now(agent);
         database->finish(database->self, entry->gid, action->commit, entry);
         break;
     case BRANCH_DO_STATUS:
@@ -306,6 +309,7 @@ static void act(struct agent *agent, struct entry *entry, const struct branch_ac
         scan_soon(agent);
         break;
     case BRANCH_DO_WARN:
+        agent->metrics.hazards++;
         host_log(&agent->host, LOG_ERROR, "hazard: %s: %s", entry->gid, action->hazard);
         break;
     }
@@ -339,6 +343,8 @@ static void step(struct agent *agent, struct entry *entry, const struct branch_e
     branch_step(&entry->branch, event, &actions);
     if (entry->branch.state != before)
         entry->scan = agent->scans;
+    if (entry->branch.state == BRANCH_IN_DOUBT && entry->branch.state != before)
+        entry->doubt_us = agent->host.wall_us(agent->host.self);
     if (before == BRANCH_IN_DOUBT && entry->branch.state != before)
         entry->tries = 0; /* what was asked often is not yet tried often */
     if (entry->site && (entry->branch.state != before || entry->branch.held != held))
@@ -422,7 +428,10 @@ static void on_worked(void *self, void *tag, const struct db_worked *worked)
     struct agent *agent = self;
     CHECK(agent->working > 0);
     agent->working--;
-    if (*(const enum tag_kind *)tag == TAG_TASK)
+    bool task = *(const enum tag_kind *)tag == TAG_TASK;
+    metrics_worked(agent, task ? ((struct errand *)tag)->work : ((struct entry *)tag)->work, task,
+                   worked);
+    if (task)
         task_worked(agent, tag, worked);
     else
         branch_worked(agent, tag, worked);
@@ -433,6 +442,7 @@ static void on_finished(void *self, void *tag, enum db_finish result, const char
 {
     struct agent *agent = self;
     struct entry *entry = tag;
+    metrics_finished(agent, entry, result);
     if (result == DB_FINISHED && entry->branch.decision == BRANCH_COMMIT) {
         /* A crash here: committed and not acknowledged. FINISH comes again and finds the gid gone;
          * the xid proves the commit. */

@@ -626,6 +626,19 @@ void agent_leave(struct agent *agent)
     neighbours_leave(agent);
 }
 
+const char *agent_unready(const struct agent *agent)
+{
+    bool connected = false;
+    if (agent->draining)
+        return "draining: it is being stopped";
+    for (int i = 0; i < agent->link_count; i++)
+        connected = connected || agent->links[i].peer;
+    if (!agent->database_up)
+        return agent->database_reason[0] ? agent->database_reason
+                                         : "no connection to the database was made yet";
+    return connected ? NULL : "no coordinator has a session with it";
+}
+
 bool agent_ready(const struct agent *agent)
 {
     bool connected = false;

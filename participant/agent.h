@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/error.h"
+#include "core/metrics.h"
 #include "core/ports.h"
 #include "participant/operation.h"
 
@@ -57,6 +58,10 @@ void agent_leave(struct agent *agent);
 bool agent_ready(const struct agent *agent);
 /* There is a session with that coordinator. */
 bool agent_in_session(const struct agent *agent, const char *coordinator);
+/* Why no new work is taken now; NULL: it is. */
+const char *agent_unready(const struct agent *agent);
+/* All of docs/metrics.md that a participant has, but for what its process has. */
+void agent_metrics(const struct agent *agent, struct metrics_sink *sink);
 /* Another process took over this participant's name: this one must end. */
 bool agent_replaced(const struct agent *agent);
 

@@ -14,6 +14,7 @@
 #include "core/transport.h"
 #include "participant/agent.h"
 #include "participant/branch.h"
+#include "participant/metrics.h"
 #include "participant/problem.h"
 #include "participant/site.h"
 #include "participant/task.h"
@@ -47,8 +48,10 @@ struct entry {
     uint64_t deadline_us;
     struct timer timer; /* the deadline, or the next try */
     unsigned tries;
-    struct work *work; /* until the database answered */
-    struct site *site; /* of a three-phase transaction */
+    struct work *work;  /* until the database answered */
+    struct site *site;  /* of a three-phase transaction */
+    int64_t doubt_us;   /* wall clock: in doubt since then */
+    uint64_t finish_us; /* when the database was told to end it */
 };
 
 struct link {
@@ -180,6 +183,7 @@ struct agent {
     uint64_t told_us;
 
     bool draining, replaced;
+    struct agent_metrics metrics;
 };
 
 /* ---- agent.c */
@@ -233,6 +237,8 @@ void tasks_run_due(struct agent *agent);
 
 /* ---- scan.c */
 void scan_start(struct agent *agent);
+/* In doubt, and nobody who could judge it will. */
+bool branch_is_held(const struct agent *agent, const struct entry *entry);
 /* A scan soon, when a branch may be prepared that nobody voted for. */
 void scan_soon(struct agent *agent);
 void scan_done(struct agent *agent, bool ok, const struct db_prepared *prepared, int count,

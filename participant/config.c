@@ -229,8 +229,9 @@ static void read_operations(struct yaml *yaml, const struct yaml_node *root, str
 
 static void read_all(struct yaml *yaml, struct config *config)
 {
-    static const char *const keys[] = {"cluster",  "participant", "coordinators", "listen", "log",
-                                       "postgres", "operations",  "security",     "audit",  NULL};
+    static const char *const keys[] = {
+        "cluster",  "participant", "coordinators", "listen", "log", "metrics",
+        "postgres", "operations",  "security",     "audit",  NULL};
     const struct yaml_node *root = yaml_root(yaml);
     if (!yaml_map(yaml, root, keys))
         return;

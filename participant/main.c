@@ -12,6 +12,7 @@
 #include "io/loop.h"
 #include "io/nano.h"
 #include "io/pg.h"
+#include "io/status_pages.h"
 #include "participant/agent.h"
 #include "participant/config.h"
 
@@ -49,6 +50,8 @@ struct daemon {
     struct agent *agent;
     struct coordinator_link *links;
     struct nano *door; /* NULL without `listen` */
+    struct status_pages pages;
+    struct http *http; /* NULL without `metrics` */
     struct line lines[LIMIT_LINES];
     bool ready, stopping;
 };
@@ -116,6 +119,20 @@ static void on_stop(void *self)
     daemon->stopping = true;
     log_write(LOG_INFO, "stopping: no new work, what runs is finished");
     agent_drain(daemon->agent);
+}
+
+static void tell_metrics(void *self, struct metrics_sink *sink)
+{
+    struct daemon *daemon = self;
+    agent_metrics(daemon->agent, sink);
+    metrics_family(sink, "troth_loop_turn_seconds", METRIC_HISTOGRAM,
+                   "From what the event loop was woken for to the end of that turn.");
+    metrics_histogram(sink, "troth_loop_turn_seconds", "", loop_turns(daemon->loop));
+}
+
+static const char *unready(void *self)
+{
+    return agent_unready(((struct daemon *)self)->agent);
 }
 
 static uint64_t settle(void *self)
@@ -218,6 +235,17 @@ static bool open_audit(struct daemon *daemon, struct error *error)
     return daemon->audit != NULL;
 }
 
+/* True without `metrics`, too. */
+static bool open_pages(struct daemon *daemon, struct error *error)
+{
+    daemon->pages = (struct status_pages){daemon, tell_metrics, unready};
+    if (!daemon->config.metrics)
+        return true;
+    daemon->http =
+        http_listen(daemon->loop, daemon->config.metrics, status_pages_get, &daemon->pages, error);
+    return daemon->http != NULL;
+}
+
 static bool open_all(struct daemon *daemon, struct error *error)
 {
     const struct config *config = &daemon->config;
@@ -227,7 +255,7 @@ static bool open_all(struct daemon *daemon, struct error *error)
     daemon->links = xcalloc(count, sizeof(*daemon->links));
     daemon->loop = loop_new();
     bool opened = open_audit(daemon, error) && open_door(daemon, error) &&
-                  connect_links(daemon, ports, error);
+                  open_pages(daemon, error) && connect_links(daemon, ports, error);
     if (opened) {
         struct pg_config database = pg_config(config);
         struct agent_config agent = {.cluster = config->cluster,
@@ -264,6 +292,7 @@ static void close_all(struct daemon *daemon)
     }
     if (daemon->door)
         nano_close(daemon->door, linger_ms);
+    http_close(daemon->http);
     if (daemon->pg)
         pg_free(daemon->pg);
     agent_free(daemon->agent);

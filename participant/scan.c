@@ -69,6 +69,7 @@ static void note(struct agent *agent, const struct db_prepared *prepared)
         host_log(&agent->host, LOG_INFO, "found prepared: %s", prepared->gid);
         entry_step(agent, entry,
                    &(struct branch_event){.kind = BRANCH_FOUND, .xid = prepared->xid});
+        entry->doubt_us = prepared->prepared_at_us;
     }
     if (!entry)
         return;
@@ -219,14 +220,19 @@ static bool nobody_judges(const struct agent *agent, const char *coordinator)
     return true;
 }
 
+bool branch_is_held(const struct agent *agent, const struct entry *entry)
+{
+    return entry->branch.state == BRANCH_IN_DOUBT &&
+           (entry->branch.held || nobody_judges(agent, entry->id.coordinator));
+}
+
 static size_t list_held(struct agent *agent, char **held)
 {
     size_t count = 0;
     for (struct list *node = agent->entries.next; node != &agent->entries && count < STATUS_HELD;
          node = node->next) {
         struct entry *entry = CONTAINER(node, struct entry, all);
-        if (entry->branch.state == BRANCH_IN_DOUBT &&
-            (entry->branch.held || nobody_judges(agent, entry->id.coordinator)))
+        if (branch_is_held(agent, entry))
             held[count++] = entry->gid;
     }
     return count;

@@ -127,6 +127,7 @@ static void do_work(struct agent *agent, struct errand *errand)
     struct work *work = errand->work;
     list_remove(&errand->queued);
     agent->working++;
+    work->given_us = at;
     work->request.timeout_us = errand->deadline_us > at ? errand->deadline_us - at : 1;
     if (PLANTED(BARRIER_IGNORED))
         snprintf(work->gtrid, sizeof(work->gtrid), "%.100s#%08x", errand->key, agent_random(agent));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/arena.h"
+#include "core/samples.h"
 #include "participant/agent_private.h"
 
 enum {
@@ -357,6 +358,32 @@ static void answer_participants(struct draft *draft, const struct status *status
     draft->answer.participants[draft->answer.n_participants++] = view;
 }
 
+static void *take_for_sample(void *self, size_t size)
+{
+    return take(self, size);
+}
+
+static bool sample_fits(void *self, size_t packed)
+{
+    struct draft *draft = self;
+    size_t size = packed + 8;
+    if (draft->bytes + size > LIMIT_MESSAGE_BYTES)
+        return false;
+    draft->bytes += size;
+    return true;
+}
+
+static void read_metrics(void *of, struct metrics_sink *sink)
+{
+    agent_metrics(of, sink);
+}
+
+static void answer_metrics(struct draft *draft)
+{
+    struct samples_room room = {draft, take_for_sample, sample_fits};
+    samples_answer(&draft->answer, &room, read_metrics, draft->agent);
+}
+
 static void answer_coordinator(struct draft *draft)
 {
     char text[160];
@@ -391,6 +418,9 @@ void view_answer(struct agent *agent, struct peer *peer, const Wire__Query *quer
     case WIRE__WHAT__SAGAS:
     case WIRE__WHAT__SAGA:
         answer_coordinator(&draft);
+        break;
+    case WIRE__WHAT__METRICS:
+        answer_metrics(&draft);
         break;
     default:
         fail(&draft, "bad_request", "this version does not know the question", "");
