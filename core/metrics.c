@@ -191,7 +191,7 @@ static void text_sample(void *self, const char *name, const char *labels, double
     if (value > -1e15 && value < 1e15 && value == (double)(int64_t)value)
         print(self, "%" PRId64 "\n", (int64_t)value);
     else
-        print(self, "%.9g\n", value);
+        print(self, "%.15g\n", value);
 }
 
 void metrics_text_init(struct metrics_text *out)

@@ -429,8 +429,8 @@ static void on_worked(void *self, void *tag, const struct db_worked *worked)
     CHECK(agent->working > 0);
     agent->working--;
     bool task = *(const enum tag_kind *)tag == TAG_TASK;
-    metrics_worked(agent, task ? ((struct errand *)tag)->work : ((struct entry *)tag)->work, task,
-                   worked);
+    measure_work(agent, task ? ((struct errand *)tag)->work : ((struct entry *)tag)->work, task,
+                 worked);
     if (task)
         task_worked(agent, tag, worked);
     else
@@ -442,7 +442,7 @@ static void on_finished(void *self, void *tag, enum db_finish result, const char
 {
     struct agent *agent = self;
     struct entry *entry = tag;
-    metrics_finished(agent, entry, result);
+    measure_finish(agent, entry, result);
     if (result == DB_FINISHED && entry->branch.decision == BRANCH_COMMIT) {
         /* A crash here: committed and not acknowledged. FINISH comes again and finds the gid gone;
          * the xid proves the commit. */

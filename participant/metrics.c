@@ -40,8 +40,8 @@ static enum metric_work kind_of(const struct work *work, bool step)
     return METRIC_READ_ONLY;
 }
 
-void metrics_worked(struct agent *agent, const struct work *work, bool step,
-                    const struct db_worked *worked)
+void measure_work(struct agent *agent, const struct work *work, bool step,
+                  const struct db_worked *worked)
 {
     struct agent_metrics *metrics = &agent->metrics;
     enum metric_work kind = kind_of(work, step);
@@ -52,7 +52,7 @@ void metrics_worked(struct agent *agent, const struct work *work, bool step,
         metrics->failures[class_of(worked)]++;
 }
 
-void metrics_finished(struct agent *agent, const struct entry *entry, enum db_finish result)
+void measure_finish(struct agent *agent, const struct entry *entry, enum db_finish result)
 {
     int commit = entry->branch.decision == BRANCH_COMMIT;
     agent->metrics.finished[commit][result]++;
