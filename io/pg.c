@@ -10,6 +10,7 @@
 #include "core/check.h"
 #include "core/limits.h"
 #include "core/map.h"
+#include "io/pg_inspect.h"
 #include "io/pg_private.h"
 
 /* ---- answers given later -------------------------------------------------------------------- */
@@ -216,6 +217,17 @@ static void no_stored(void *self, void *tag, enum db_stored stored)
     (void)self, (void)tag, (void)stored;
 }
 
+static void no_inspected(void *self, void *tag, const struct db_inspected *inspected)
+{
+    (void)self, (void)tag, (void)inspected;
+}
+
+static void no_heuristics(void *self, void *tag, bool ok, const struct db_heuristic *rows,
+                          int count)
+{
+    (void)self, (void)tag, (void)ok, (void)rows, (void)count;
+}
+
 static const struct db_events nobody = {.up = no_up,
                                         .down = no_down,
                                         .worked = no_worked,
@@ -224,6 +236,9 @@ static const struct db_events nobody = {.up = no_up,
                                         .looked_up = no_looked_up,
                                         .register_loaded = no_loaded,
                                         .register_stored = no_stored,
+                                        .inspected = no_inspected,
+                                        .heuristic_stored = no_stored,
+                                        .heuristics_loaded = no_heuristics,
                                         .scanned = no_scanned};
 
 /* application_name: troth:<cluster>:<participant>:<boot>:<serial> within PostgreSQL's 63 bytes.
@@ -262,7 +277,11 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
                                 .clean = pg_clean,
                                 .register_load = pg_register_load,
                                 .register_store = pg_register_store,
-                                .register_settle = pg_register_settle};
+                                .register_settle = pg_register_settle,
+                                .inspect = pg_inspect,
+                                .heuristic_store = pg_heuristic_store,
+                                .heuristics_load = pg_heuristics_load,
+                                .heuristics_forget = pg_heuristics_forget};
     pg->events = nobody;
     list_init(&pg->later);
     pg_statements_init(&pg->statements);
@@ -277,6 +296,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
     pg_workers_init(pg, config->connections, config->lock_timeout_us);
     pg_finishers_init(pg, finishers > 2 ? finishers : 2);
     pg_registers_init(pg, config->three_phase);
+    pg_inspector_init(pg);
     pg_control_init(pg);
     pg_connection_open(&pg->control);
     return pg;
@@ -302,6 +322,7 @@ void pg_free(struct pg *pg)
     pg->events = nobody;
     pg->phase = PG_DOWN; /* so that nothing that is answered now starts anything */
     pg_refuse_all(pg, &pg->later);
+    pg_inspector_fini(pg);
     pg_control_fini(pg);
     pg_workers_fini(pg);
     pg_finishers_fini(pg);

@@ -296,7 +296,8 @@ static void results_take(struct pg_connection *connection)
             continue;
         }
         separated = false;
-        connection->outstanding--;
+        if (PQresultStatus(result) == PGRES_PIPELINE_SYNC)
+            connection->outstanding--;
         if (is_end(connection, result))
             pg_connection_fail(connection, connection->last_words[0]
                                                ? connection->last_words
@@ -379,9 +380,7 @@ static bool may_send(struct pg_connection *connection)
 
 static void sent(struct pg_connection *connection, int ok)
 {
-    if (ok)
-        connection->outstanding++;
-    else
+    if (!ok)
         pg_connection_fail(connection, PQerrorMessage(connection->handle));
 }
 
@@ -414,8 +413,10 @@ void pg_connection_sync(struct pg_connection *connection)
         return;
     /* PQpipelineSync itself flushes as far as the socket takes it. */
     sent(connection, PQpipelineSync(connection->handle));
-    if (!connection->broken)
-        flush(connection);
+    if (connection->broken)
+        return;
+    connection->outstanding++;
+    flush(connection);
 }
 
 void pg_connection_init(struct pg_connection *connection, struct pg_connection_shared *shared,

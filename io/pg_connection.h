@@ -54,7 +54,8 @@ struct pg_connection {
     uv_timer_t *timer; /* of a try, of its time limit, and of a failure to be reported */
     uint64_t serial;
     int backend_pid;
-    int outstanding; /* results that are still to come */
+    int outstanding; /* Syncs that are still to come back; a commit that fails with one is a result
+                        more than commands */
     bool broken;     /* a failure waits to be reported */
     /* A wait for a synchronous standby was cancelled: what was committed or prepared last may not
      * survive a failover. The owner resets it. */

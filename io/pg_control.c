@@ -31,6 +31,7 @@ static void request_free(struct pg_request *request)
 {
     for (int i = 0; i < request->count; i++)
         free(request->values[i]);
+    PQclear(request->kept);
     free(request);
 }
 
@@ -276,8 +277,13 @@ static void on_result(struct pg_connection *connection, PGresult *result)
     }
     struct pg_request *request = request_of(pg->requests.next);
     if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+        if (request->kept && !request->answered)
+            request->answer(pg, request, request->kept);
         list_remove(&request->owed.link);
         request_free(request);
+    } else if (request->commits && PQresultStatus(result) == PGRES_TUPLES_OK) {
+        request->kept = PQcopyResult(result, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
+        CHECK(request->kept != NULL);
     } else if (!request->answered) {
         request->answered = true;
         request->answer(pg, request, result);
@@ -303,20 +309,23 @@ static const struct pg_connection_owner owner = {on_ready, on_result, on_closed}
 
 /* ---- what the runner asks ------------------------------------------------------------------ */
 
-static void status_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+enum db_status pg_status_of(const PGresult *result)
 {
-    enum db_status status = DB_STATUS_ERROR;
     const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     if (result && PQresultStatus(result) == PGRES_TUPLES_OK) {
         const char *word = PQgetvalue(result, 0, 0);
-        status = strcmp(word, "committed") == 0     ? DB_STATUS_COMMITTED
-                 : strcmp(word, "aborted") == 0     ? DB_STATUS_ABORTED
-                 : strcmp(word, "in progress") == 0 ? DB_STATUS_IN_PROGRESS
-                                                    : DB_STATUS_UNKNOWN; /* null: too old */
-    } else if (sqlstate && strcmp(sqlstate, "22023") == 0) {
-        status = DB_STATUS_UNKNOWN; /* "transaction ID is in the future": not of this history */
+        return strcmp(word, "committed") == 0     ? DB_STATUS_COMMITTED
+               : strcmp(word, "aborted") == 0     ? DB_STATUS_ABORTED
+               : strcmp(word, "in progress") == 0 ? DB_STATUS_IN_PROGRESS
+                                                  : DB_STATUS_UNKNOWN; /* null: too old */
     }
-    pg->events.status(pg->events.self, request->tag, status);
+    /* "transaction ID is in the future": not of this history */
+    return sqlstate && strcmp(sqlstate, "22023") == 0 ? DB_STATUS_UNKNOWN : DB_STATUS_ERROR;
+}
+
+static void status_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+{
+    pg->events.status(pg->events.self, request->tag, pg_status_of(result));
 }
 
 void pg_status(void *self, uint64_t xid, void *tag)
@@ -366,8 +375,7 @@ static const char scan_sql[] =
     "   and r.gtrid = substring(p.gid from '^troth\\.(.*)\\.[0-9]+$'))"
     " from (values (1)) one left join pg_prepared_xacts p on p.database = current_database()";
 
-/* The 64 bits of an xid of 32: all xids in use lie within 2^31 of the next one. */
-static uint64_t xid_widen(uint32_t xid, uint64_t next)
+uint64_t pg_xid_widen(uint32_t xid, uint64_t next)
 {
     return next + (uint64_t)(int64_t)(int32_t)(xid - (uint32_t)next);
 }
@@ -389,7 +397,7 @@ static void scan_answer(struct pg *pg, struct pg_request *request, const PGresul
             .gid = PQgetvalue(result, row, 2),
             .registered = !PQgetisnull(result, row, 5),
             .sites = PQgetisnull(result, row, 5) ? NULL : PQgetvalue(result, row, 5),
-            .xid = xid_widen(xid, next),
+            .xid = pg_xid_widen(xid, next),
             .prepared_at_us = strtoll(PQgetvalue(result, row, 4), NULL, 10),
         };
     }
@@ -436,7 +444,7 @@ bool pg_control_cancel(struct pg *pg, struct pg_worker *worker)
 static const char settings[] =
     "select set_config('statement_timeout', '10s', false), set_config('lock_timeout', '5s', false),"
     " set_config('datestyle', 'ISO', false), set_config('standard_conforming_strings', 'on', "
-    "false);"
+    "false), set_config('default_transaction_isolation', 'read committed', false);"
     "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout';"
     "select set_config(name, 'on', false) from pg_settings"
     "   where name = 'synchronous_commit' and setting = 'off'";

@@ -7,6 +7,7 @@
  *   workers    connections   one branch's work at a time each
  *   registers  1             loads and stores registers, many at a time
  *   rows       1             inserts the rows of branches before their work, likewise
+ *   inspector  1, if any     looks, for an operator
  *   finishers  some more     COMMIT and ROLLBACK PREPARED: never behind a branch's work, which may
  *                            wait for the very lock that a commit would free
  *
@@ -71,11 +72,13 @@ struct pg_request {
     struct pg_owed owed;
     const char *sql;
     int count;
-    char *values[5];
+    char *values[7];
     void *tag;
     uint64_t serial; /* of the connection that a cancel is for */
     bool scan;
+    bool commits; /* one row is its result, which is answered when its commit has come back */
     bool answered;
+    PGresult *kept; /* the row, until then */
     /* result: NULL when it could not be asked; else of any status. Called once. */
     void (*answer)(struct pg *pg, struct pg_request *request, const PGresult *result);
 };
@@ -131,6 +134,7 @@ struct pg {
     struct pg_statements statements;
     struct list later; /* struct pg_owed */
     uv_idle_t *later_handle;
+    struct pg_inspector *inspector;
 };
 
 /* ---- pg.c ---------------------------------------------------------------------------------- */
@@ -205,6 +209,12 @@ void pg_clean(void *self, uint64_t age_us);
 void pg_register_settle(void *self, const char *coordinator, uint64_t epoch, const uint64_t *seqs,
                         size_t count);
 
+/* ---- pg_inspect.c; what the port calls is in pg_inspect.h --------------------------------------
+ */
+
+void pg_inspector_init(struct pg *pg);
+void pg_inspector_fini(struct pg *pg);
+
 /* ---- pg_control.c ---------------------------------------------------------------------------- */
 
 void pg_control_init(struct pg *pg);
@@ -219,6 +229,10 @@ pg_request_new(const char *sql, void (*answer)(struct pg *, struct pg_request *,
 void pg_request_value(struct pg_request *request, char *value);
 /* Sends it, or answers it later with NULL when nobody can be asked. */
 void pg_ask(struct pg *pg, struct pg_request *request);
+/* The 64 bits of an xid of 32: all xids in use lie within 2^31 of the next one. */
+uint64_t pg_xid_widen(uint32_t xid, uint64_t next);
+/* Of a result of pg_xact_status(); NULL: it could not be asked. */
+enum db_status pg_status_of(const PGresult *result);
 /* What the server said against it; result may be NULL. */
 const char *pg_problem(const PGresult *result);
 /* Sends a cancel for the worker's backend; false: can't be asked now. */

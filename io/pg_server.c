@@ -14,12 +14,12 @@ const char pg_server_facts_sql[] =
     " coalesce((select has_schema_privilege(n.oid, 'usage') and"
     "   bool_and(has_table_privilege(c.oid, 'select') and (c.relname = 'installed' or"
     "     has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'update')"
-    "     and has_table_privilege(c.oid, 'delete')))"
+    "     and (c.relname = 'heuristic' or has_table_privilege(c.oid, 'delete'))))"
     "   from pg_namespace n left join pg_class c on c.relnamespace = n.oid"
-    "   and c.relname in ('installed', 'barrier', 'register', 'settled')"
+    "   and c.relname in ('installed', 'barrier', 'register', 'settled', 'heuristic')"
     "   where n.nspname = 'troth' group by n.oid), true),"
-    " (select string_agg('troth.' || t, ', ') from unnest(array['barrier', 'register', 'settled']) "
-    "t"
+    " (select string_agg('troth.' || t, ', ')"
+    "   from unnest(array['barrier', 'register', 'settled', 'heuristic']) t"
     "   where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace"
     "     where n.nspname = 'troth' and c.relname = t))";
 
@@ -72,7 +72,7 @@ bool pg_server_judge(const PGresult *facts, const PGresult *version, struct erro
                   fact(facts, USER));
         error_detail(error, "database %s", fact(facts, DATABASE));
         return error_hint(error, "install the schema as this role, or grant it USAGE on schema "
-                                 "troth, SELECT on its tables, and INSERT, UPDATE and DELETE on "
+                                 "troth; SELECT, INSERT and UPDATE on its tables; and DELETE on "
                                  "troth.barrier, troth.register and troth.settled");
     }
     if (!version || PQntuples(version) == 0 || PQgetisnull(version, 0, 0)) {

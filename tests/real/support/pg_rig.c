@@ -111,6 +111,52 @@ static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared 
     }
 }
 
+static void on_inspected(void *self, void *tag, const struct db_inspected *inspected)
+{
+    struct rig_look *look = answered(self, tag)->look;
+    *look = (struct rig_look){.ok = inspected->ok,
+                              .now_us = inspected->now_us,
+                              .held_count = inspected->held_count,
+                              .xid = inspected->xid,
+                              .status = inspected->status,
+                              .registered = inspected->registered,
+                              .state = inspected->state};
+    snprintf(look->problem, sizeof(look->problem), "%s", inspected->problem);
+    snprintf(look->barrier, sizeof(look->barrier), "%s", inspected->barrier);
+    assert_true((size_t)snprintf(look->report, sizeof(look->report), "%s", inspected->report) <
+                sizeof(look->report));
+    for (int i = 0; i < inspected->held_count && i < RIG_HELD; i++) {
+        const struct db_held *held = &inspected->held[i];
+        snprintf(look->held[i].gid, sizeof(look->held[i].gid), "%s", held->gid);
+        snprintf(look->held[i].owner, sizeof(look->held[i].owner), "%s", held->owner);
+        snprintf(look->held[i].database, sizeof(look->held[i].database), "%s", held->database);
+        look->held[i].here = held->here;
+        look->held[i].xid = held->xid;
+        look->held[i].age_xids = held->age_xids;
+        look->held[i].prepared_at_us = held->prepared_at_us;
+    }
+}
+
+static void on_heuristic_stored(void *self, void *tag, enum db_stored stored)
+{
+    answered(self, tag)->stored = stored;
+}
+
+static void on_heuristics_loaded(void *self, void *tag, bool ok, const struct db_heuristic *rows,
+                                 int count)
+{
+    struct rig_heuristics *kept = answered(self, tag)->heuristics;
+    *kept = (struct rig_heuristics){.ok = ok, .count = count};
+    for (int i = 0; i < count && i < RIG_HEURISTICS; i++) {
+        snprintf(kept->rows[i].gid, sizeof(kept->rows[i].gid), "%s", rows[i].gid);
+        snprintf(kept->rows[i].reason, sizeof(kept->rows[i].reason), "%s", rows[i].reason);
+        snprintf(kept->rows[i].by, sizeof(kept->rows[i].by), "%s", rows[i].by);
+        kept->rows[i].commit = rows[i].commit;
+        kept->rows[i].xid = rows[i].xid;
+        kept->rows[i].at_us = rows[i].at_us;
+    }
+}
+
 /* ---- driving ------------------------------------------------------------------------------- */
 
 static void on_limit(uv_timer_t *timer)
@@ -168,6 +214,9 @@ void rig_start(struct rig *rig, int connections)
                                      .looked_up = on_looked_up,
                                      .register_loaded = on_loaded,
                                      .register_stored = on_stored,
+                                     .inspected = on_inspected,
+                                     .heuristic_stored = on_heuristic_stored,
+                                     .heuristics_loaded = on_heuristics_loaded,
                                      .scanned = on_scanned};
     rig->loop = loop_new();
     rig->pg = pg_new(rig->loop, &config);
@@ -232,7 +281,7 @@ void rig_open(struct rig *rig, int connections)
         fail_msg("%s", error_format(&error, text, sizeof(text)));
     rig_sql(rig, "set client_min_messages = error");
     end_prepared(rig);
-    rig_sql(rig, "truncate troth.barrier, troth.register, troth.settled");
+    rig_sql(rig, "truncate troth.barrier, troth.register, troth.settled, troth.heuristic");
     rig_sql(rig, "drop table if exists rig; create table rig (id text primary key, n bigint not "
                  "null check (n >= 0)); insert into rig values ('a', 100), ('b', 100)");
     rig_start(rig, connections);
@@ -337,6 +386,55 @@ enum db_stored rig_store(struct rig *rig, const struct db_register *row,
     struct rig_answer answer = {0};
     rig_store_begin(rig, row, before, &answer);
     rig_until(rig, &answer.done, "the register is stored");
+    return answer.stored;
+}
+
+void rig_inspect_begin(struct rig *rig, const struct db_inspection *inspection,
+                       struct rig_answer *answer)
+{
+    rig->in_call = true;
+    rig->port->inspect(rig->port->self, inspection, answer);
+    rig->in_call = false;
+}
+
+void rig_inspect(struct rig *rig, const struct db_inspection *inspection, struct rig_look *look)
+{
+    struct rig_answer answer = {.look = look};
+    rig_inspect_begin(rig, inspection, &answer);
+    rig_until(rig, &answer.done, "the look is answered");
+}
+
+void rig_heuristic_begin(struct rig *rig, const struct db_heuristic *row, struct rig_answer *answer)
+{
+    rig->in_call = true;
+    rig->port->heuristic_store(rig->port->self, row, answer);
+    rig->in_call = false;
+}
+
+enum db_stored rig_heuristic(struct rig *rig, const struct db_heuristic *row)
+{
+    struct rig_answer answer = {0};
+    rig_heuristic_begin(rig, row, &answer);
+    rig_until(rig, &answer.done, "the heuristic outcome is stored");
+    return answer.stored;
+}
+
+void rig_heuristics(struct rig *rig, struct rig_heuristics *heuristics)
+{
+    struct rig_answer answer = {.heuristics = heuristics};
+    rig->in_call = true;
+    rig->port->heuristics_load(rig->port->self, &answer);
+    rig->in_call = false;
+    rig_until(rig, &answer.done, "the heuristic outcomes are loaded");
+}
+
+enum db_stored rig_forget(struct rig *rig, const char *gtrid)
+{
+    struct rig_answer answer = {0};
+    rig->in_call = true;
+    rig->port->heuristics_forget(rig->port->self, gtrid, &answer);
+    rig->in_call = false;
+    rig_until(rig, &answer.done, "the heuristic outcomes are forgotten");
     return answer.stored;
 }
 

@@ -10,7 +10,39 @@
 #include "io/loop.h"
 #include "io/pg.h"
 
-enum { RIG_RESULTS = 4, RIG_PREPARED = 32 };
+enum { RIG_RESULTS = 4, RIG_PREPARED = 32, RIG_HELD = 8, RIG_HEURISTICS = 8 };
+
+/* What a look found, copied. */
+struct rig_look {
+    bool ok;
+    char problem[256];
+    int64_t now_us;
+    struct {
+        char gid[200], owner[64], database[64];
+        bool here;
+        uint64_t xid, age_xids;
+        int64_t prepared_at_us;
+    } held[RIG_HELD];
+    int held_count;
+    uint64_t xid;
+    enum db_status status;
+    bool registered;
+    struct register_state state;
+    char barrier[32];
+    char report[20000];
+};
+
+/* Rows of what an operator forced, copied. */
+struct rig_heuristics {
+    bool ok;
+    int count;
+    struct {
+        char gid[200], reason[256], by[128];
+        bool commit;
+        uint64_t xid;
+        int64_t at_us;
+    } rows[RIG_HEURISTICS];
+};
 
 /* Everything that an answer may say, copied. Use a fresh one for each question. */
 struct rig_answer {
@@ -34,6 +66,8 @@ struct rig_answer {
         int64_t begun_us;
         struct register_state state;
     } row;
+    struct rig_look *look;             /* where an inspection goes */
+    struct rig_heuristics *heuristics; /* where these go */
     bool ok;
     int slots, count;
     struct {
@@ -91,6 +125,14 @@ void rig_store_begin(struct rig *rig, const struct db_register *row,
                      const struct register_state *before, struct rig_answer *answer);
 enum db_stored rig_store(struct rig *rig, const struct db_register *row,
                          const struct register_state *before);
+void rig_inspect_begin(struct rig *rig, const struct db_inspection *inspection,
+                       struct rig_answer *answer);
+void rig_inspect(struct rig *rig, const struct db_inspection *inspection, struct rig_look *look);
+void rig_heuristic_begin(struct rig *rig, const struct db_heuristic *row,
+                         struct rig_answer *answer);
+enum db_stored rig_heuristic(struct rig *rig, const struct db_heuristic *row);
+void rig_heuristics(struct rig *rig, struct rig_heuristics *heuristics);
+enum db_stored rig_forget(struct rig *rig, const char *gtrid);
 
 /* A table rig (id, n) with the rows a and b of 100 each, and what is done to it. */
 struct db_statement rig_take(const char *const values[2]); /* n, id; one row expected */
