@@ -121,10 +121,19 @@ enum db_mode {
 
 enum db_shape { DB_NO_RESULT, DB_ROW, DB_ROWS };
 
+/* What the text of a statement is known to be. */
+enum db_form {
+    DB_OTHER,   /* nothing is known of it */
+    DB_PLAIN,   /* SELECT, INSERT ...: it runs inside of any transaction, and ends none */
+    DB_CHANGE,  /* INSERT, UPDATE or DELETE, without WITH in front and without RETURNING */
+    DB_RETURNS, /* likewise, with RETURNING at its end */
+};
+
 /* One SQL statement with its values bound. Owned by the runner, unchanged until the completion. */
 struct db_statement {
     const char *name; /* stable name: the port prepares the statement once a connection */
     const char *sql;  /* with $1 ... $n */
+    enum db_form form;
     int parameter_count;
     const char *const *types;  /* PostgreSQL type names, one a parameter */
     const char *const *values; /* text format; NULL is SQL's null */

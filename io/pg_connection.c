@@ -419,6 +419,19 @@ void pg_connection_sync(struct pg_connection *connection)
     flush(connection);
 }
 
+void pg_connection_one_more(struct pg_connection *connection)
+{
+    connection->outstanding++;
+}
+
+/* Since 14.11, 15.6 and 16.2. */
+bool pg_connection_tells_of_sync(void)
+{
+    int version = PQlibVersion();
+    return version >= 160002 || (version >= 150006 && version < 160000) ||
+           (version >= 140011 && version < 150000);
+}
+
 void pg_connection_init(struct pg_connection *connection, struct pg_connection_shared *shared,
                         const struct pg_connection_owner *owner, void *self, const char *settings)
 {

@@ -93,6 +93,11 @@ void pg_connection_execute(struct pg_connection *connection, const char *name, i
                            const char *const *values);
 void pg_connection_sync(struct pg_connection *connection);
 
+/* The result just given was of no command: one more comes than was counted. */
+void pg_connection_one_more(struct pg_connection *connection);
+/* libpq keeps in step when the commit of a Sync fails. */
+bool pg_connection_tells_of_sync(void);
+
 /* The application_name of a serial; returns buffer. */
 enum { PG_NAME_BYTES = 64 };
 const char *pg_connection_name(const struct pg_connection_shared *shared, uint64_t serial,

@@ -1,7 +1,7 @@
 /* What the files of the database port share: pg.c (what is up, and what is not), pg_work.c (who
- * does which work), pg_run.c (doing it), pg_finish.c (ending prepared branches), pg_register.c
- * (registers of three-phase transactions), pg_control.c (asking and fencing), pg_upkeep.c (what is
- * folded and deleted).
+ * does which work), pg_run.c (doing it), pg_joined.c (in one round trip), pg_finish.c (ending
+ * prepared branches), pg_register.c (registers of three-phase transactions), pg_control.c (asking
+ * and fencing), pg_upkeep.c (what is folded and deleted).
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each
@@ -26,10 +26,11 @@ struct pg;
 
 enum pg_run_stage {
     PG_RUN_NONE,
-    PG_RUN_RESOLVING,  /* the OIDs of type names are asked for; no transaction yet */
-    PG_RUN_WORKING,    /* the pipeline of work is under way */
-    PG_RUN_COMMITTING, /* one phase with expectations: they are met, COMMIT is under way */
-    PG_RUN_CLEANING,   /* answered; a ROLLBACK is under way */
+    PG_RUN_RESOLVING,   /* the OIDs of type names are asked for; no transaction yet */
+    PG_RUN_WORKING,     /* the pipeline of work is under way */
+    PG_RUN_COMMITTING,  /* one phase with expectations: they are met, COMMIT is under way */
+    PG_RUN_TAKING_BACK, /* a ROLLBACK is under way; then the work is begun again */
+    PG_RUN_CLEANING,    /* answered; a ROLLBACK is under way */
 };
 
 struct pg_step;
@@ -43,13 +44,17 @@ struct pg_worker {
     void *tag;
     struct pg_step *steps; /* what was sent, in order; a result each */
     int step_count, step_next, step_room;
-    bool decisive;       /* PREPARE or COMMIT was handed to libpq */
-    bool sql_failed;     /* the server refused a command and with it all after it */
-    bool ended;          /* the tag PREPARE TRANSACTION or COMMIT came */
-    bool duplicate;      /* its barrier row was there before */
-    bool too_large;      /* its result can't be kept */
-    bool stale;          /* the session's prepared statement was out of date */
-    bool cancel;         /* wanted by the runner */
+    struct pg_statement *joined; /* does the last statement and inserts the row; NULL: apart */
+    bool implicit;               /* without BEGIN and COMMIT: the Sync commits */
+    bool apart;                  /* was tried joined */
+    bool again;                  /* what was joined is not taken by the server */
+    bool decisive;               /* PREPARE or COMMIT was handed to libpq */
+    bool sql_failed;             /* the server refused a command and with it all after it */
+    bool ended;                  /* the tag PREPARE TRANSACTION or COMMIT came */
+    bool duplicate;              /* its barrier row was there before */
+    bool too_large;              /* its result can't be kept */
+    bool stale;                  /* the session's prepared statement was out of date */
+    bool cancel;                 /* wanted by the runner */
     int cancels_pending; /* asked of the server: until they are through no other work may start */
     uint64_t xid;
     int failed_statement;

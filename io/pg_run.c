@@ -5,9 +5,13 @@
  *                 DB_PREPARE    the xid, PREPARE TRANSACTION, Sync
  *                 DB_READ_ONLY  COMMIT, Sync
  *                 DB_ONE_PHASE  the barrier row, COMMIT, Sync; but when a number of rows must be
- *                               looked at first, or a result goes into that row: Sync, and then
+ *                               looked at first, or a result goes into that row, and the last
+ *                               statement can't do that itself (io/pg_joined.h): Sync, and then
  *   committing    the barrier row, COMMIT, Sync
  *   cleaning    ROLLBACK, Sync                      when the session was left in a transaction
+ *
+ * Where nothing can end the transaction before its time, BEGIN and COMMIT are left out: what stands
+ * before a Sync is one transaction, which the Sync commits.
  *
  * The server skips everything after a command that failed, up to the Sync: so what stands before
  * PREPARE or COMMIT either succeeded or kept it from being carried out. Once one of these was
@@ -24,6 +28,7 @@
 #include "core/check.h"
 #include "core/json.h"
 #include "core/limits.h"
+#include "io/pg_joined.h"
 #include "io/pg_json.h"
 #include "io/pg_private.h"
 
@@ -34,7 +39,8 @@ enum step_kind {
     STEP_STATEMENT,
     STEP_XID,
     STEP_BARRIER,
-    STEP_END, /* PREPARE TRANSACTION or COMMIT */
+    STEP_JOINED, /* the last statement and the barrier row */
+    STEP_END,    /* PREPARE TRANSACTION or COMMIT */
     STEP_ROLLBACK,
     STEP_SYNC,
 };
@@ -104,12 +110,9 @@ static bool is_being_prepared(const struct pg_worker *worker, const struct pg_st
 }
 
 /* Sends one statement, after its Parse where this session does not know it yet. */
-static void statement_send(struct pg_worker *worker, enum step_kind kind,
-                           const struct db_statement *statement, int index,
-                           const char *const *values)
+static void known_send(struct pg_worker *worker, enum step_kind kind, struct pg_statement *known,
+                       int index, const char *const *values)
 {
-    struct pg *pg = worker->connection.self;
-    struct pg_statement *known = pg_statement_get(&pg->statements, statement);
     if (!is_prepared(worker, known->id) && !is_being_prepared(worker, known)) {
         Oid few[16], *oids = known->parameter_count <= 16
                                  ? few
@@ -124,6 +127,14 @@ static void statement_send(struct pg_worker *worker, enum step_kind kind,
     }
     step_add(worker, kind, index)->prepared = known;
     pg_connection_execute(&worker->connection, known->server_name, known->parameter_count, values);
+}
+
+static void statement_send(struct pg_worker *worker, enum step_kind kind,
+                           const struct db_statement *statement, int index,
+                           const char *const *values)
+{
+    struct pg *pg = worker->connection.self;
+    known_send(worker, kind, pg_statement_get(&pg->statements, statement), index, values);
 }
 
 static void sync_send(struct pg_worker *worker)
@@ -168,6 +179,8 @@ static void reset(struct pg_worker *worker)
     worker->work = NULL;
     worker->tag = NULL;
     worker->decisive = worker->sql_failed = worker->ended = worker->cancel = false;
+    worker->joined = NULL;
+    worker->implicit = worker->apart = worker->again = false;
     worker->duplicate = worker->too_large = worker->stale = false;
     worker->xid = 0;
     worker->failed_statement = -1;
@@ -208,6 +221,15 @@ static void answer(struct pg *pg, struct pg_worker *worker, enum db_outcome outc
     free(detail);
 }
 
+/* Leaves a transaction that has failed. */
+static void rollback_send(struct pg_worker *worker, enum pg_run_stage stage)
+{
+    steps_begin(worker, stage);
+    step_add(worker, STEP_ROLLBACK, -1);
+    pg_connection_query(&worker->connection, "rollback", 0, NULL);
+    sync_send(worker);
+}
+
 /* Answers, after the session was made ready for the next branch or a ROLLBACK was sent for that. */
 static void run_finish(struct pg *pg, struct pg_worker *worker, enum db_outcome outcome)
 {
@@ -215,10 +237,7 @@ static void run_finish(struct pg *pg, struct pg_worker *worker, enum db_outcome 
         steps_begin(worker, PG_RUN_NONE);
         pg_worker_idle(pg, worker);
     } else {
-        steps_begin(worker, PG_RUN_CLEANING);
-        step_add(worker, STEP_ROLLBACK, -1);
-        pg_connection_query(&worker->connection, "rollback", 0, NULL);
-        sync_send(worker);
+        rollback_send(worker, PG_RUN_CLEANING);
     }
     answer(pg, worker, outcome);
     pg_work_dispatch(pg);
@@ -226,9 +245,12 @@ static void run_finish(struct pg *pg, struct pg_worker *worker, enum db_outcome 
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
-/* Its COMMIT depends on what the statements came to. */
-static bool must_be_looked_at(const struct db_work *work)
+/* Its COMMIT depends on what the statements came to, and the statements don't see to it. */
+static bool must_be_looked_at(const struct pg_worker *worker)
 {
+    const struct db_work *work = worker->work;
+    if (worker->joined)
+        return false;
     for (int i = 0; i < work->statement_count; i++) {
         const struct db_statement *statement = &work->statements[i];
         if (statement->expect_rows >= 0 || (work->keeps_result && statement->shape != DB_NO_RESULT))
@@ -237,18 +259,47 @@ static bool must_be_looked_at(const struct db_work *work)
     return false;
 }
 
+/* None of its statements can end the transaction that a Sync commits, or is refused in it. */
+static bool can_be_implicit(const struct pg_worker *worker)
+{
+    const struct db_work *work = worker->work;
+    if (work->mode != DB_ONE_PHASE || must_be_looked_at(worker) || !pg_connection_tells_of_sync())
+        return false;
+    for (int i = 0; i < work->statement_count; i++)
+        if (work->statements[i].form == DB_OTHER)
+            return false;
+    return true;
+}
+
 /* The row is last, so that it can hold the result; work that was done before fails on its key, and
  * all of it is rolled back. */
 static void commit_send(struct pg_worker *worker)
 {
     const struct db_work *work = worker->work;
     const char *done[] = {work->gtrid, worker->results ? worker->results[0] : NULL};
-    if (work->keeps_result)
+    if (worker->joined)
+        ;
+    else if (work->keeps_result)
         statement_send(worker, STEP_BARRIER, &done_statement, -1, done);
     else
         statement_send(worker, STEP_BARRIER, &barrier_statement, -1, &work->gtrid);
-    statement_send(worker, STEP_END, &commit_statement, -1, NULL);
+    if (!worker->implicit)
+        statement_send(worker, STEP_END, &commit_statement, -1, NULL);
     worker->decisive = true;
+}
+
+/* The work's last statement, with the row. */
+static void joined_send(struct pg_worker *worker)
+{
+    const struct db_work *work = worker->work;
+    int index = work->statement_count - 1, count = work->statements[index].parameter_count;
+    const char **values = xmalloc((size_t)(count + 2) * sizeof(*values));
+    if (count > 0)
+        memcpy(values, work->statements[index].values, (size_t)count * sizeof(*values));
+    values[count] = work->gtrid;
+    values[count + 1] = work->keeps_result ? "done" : "one-phase";
+    known_send(worker, STEP_JOINED, worker->joined, index, values);
+    free(values);
 }
 
 static void prepare_send(struct pg_worker *worker)
@@ -264,25 +315,28 @@ static void prepare_send(struct pg_worker *worker)
 static void working_begin(struct pg_worker *worker)
 {
     const struct db_work *work = worker->work;
+    int apart = work->statement_count - (worker->joined != NULL);
     steps_begin(worker, PG_RUN_WORKING);
-    statement_send(worker, STEP_BEGIN,
-                   work->mode == DB_READ_ONLY ? &begin_read_only_statement : &begin_statement, -1,
-                   NULL);
-    for (int i = 0; i < work->statement_count; i++)
+    worker->implicit = can_be_implicit(worker);
+    if (!worker->implicit)
+        statement_send(worker, STEP_BEGIN,
+                       work->mode == DB_READ_ONLY ? &begin_read_only_statement : &begin_statement,
+                       -1, NULL);
+    for (int i = 0; i < apart; i++)
         statement_send(worker, STEP_STATEMENT, &work->statements[i], i, work->statements[i].values);
+    if (worker->joined)
+        joined_send(worker);
     if (work->mode == DB_PREPARE)
         prepare_send(worker);
     else if (work->mode == DB_READ_ONLY)
         statement_send(worker, STEP_END, &commit_statement, -1, NULL);
-    else if (!must_be_looked_at(work))
+    else if (!must_be_looked_at(worker))
         commit_send(worker);
     sync_send(worker);
 }
 
-static void resolve_send(struct pg_worker *worker, const struct db_statement *statement, int index)
+static void resolve_send(struct pg_worker *worker, const struct pg_statement *known, int index)
 {
-    struct pg *pg = worker->connection.self;
-    struct pg_statement *known = pg_statement_get(&pg->statements, statement);
     for (int i = 0; i < known->parameter_count; i++) {
         if (known->types[i]->oid)
             continue;
@@ -293,20 +347,43 @@ static void resolve_send(struct pg_worker *worker, const struct db_statement *st
 }
 
 /* Asks the server for the OIDs of type names that it was never asked for; mostly there are none. */
-void pg_run_begin(struct pg_worker *worker, const struct db_work *work, void *tag)
+static void begin(struct pg_worker *worker)
 {
-    worker->work = work;
-    worker->tag = tag;
+    struct pg *pg = worker->connection.self;
+    struct pg_statements *known = &pg->statements;
+    const struct db_work *work = worker->work;
     steps_begin(worker, PG_RUN_RESOLVING);
     worker->connection.standby_doubt = false;
-    if (work->mode == DB_ONE_PHASE)
-        resolve_send(worker, work->keeps_result ? &done_statement : &barrier_statement, -1);
-    for (int i = 0; i < work->statement_count; i++)
-        resolve_send(worker, &work->statements[i], i);
+    worker->joined = worker->apart ? NULL : pg_joined_get(known, work);
+    if (worker->joined)
+        resolve_send(worker, worker->joined, work->statement_count - 1);
+    else if (work->mode == DB_ONE_PHASE)
+        resolve_send(
+            worker,
+            pg_statement_get(known, work->keeps_result ? &done_statement : &barrier_statement), -1);
+    for (int i = 0; i < work->statement_count - (worker->joined != NULL); i++)
+        resolve_send(worker, pg_statement_get(known, &work->statements[i]), i);
     if (worker->step_count > 0)
         sync_send(worker);
     else
         working_begin(worker);
+}
+
+void pg_run_begin(struct pg_worker *worker, const struct db_work *work, void *tag)
+{
+    worker->work = work;
+    worker->tag = tag;
+    begin(worker);
+}
+
+/* The server did not take what was joined, and rolled all of it back: the same, as it was written.
+ */
+static void begin_apart(struct pg_worker *worker)
+{
+    worker->apart = true;
+    worker->again = worker->implicit = worker->sql_failed = false;
+    worker->decisive = worker->stale = false;
+    begin(worker);
 }
 
 /* What nobody could be answered with a second time, or could use, is not done. */
@@ -328,14 +405,26 @@ static void result_check(struct pg_worker *worker)
     json_free(json);
 }
 
+static void take_back(struct pg_worker *worker)
+{
+    if (PQtransactionStatus(worker->connection.handle) == PQTRANS_IDLE)
+        begin_apart(worker);
+    else
+        rollback_send(worker, PG_RUN_TAKING_BACK);
+}
+
 /* A Sync came back: everything before it has its result. */
 static void stage_ended(struct pg *pg, struct pg_worker *worker)
 {
     const struct db_work *work = worker->work;
     enum pg_run_stage stage = worker->stage;
-    if (stage == PG_RUN_CLEANING) {
+    if (stage == PG_RUN_CLEANING || stage == PG_RUN_TAKING_BACK) {
         if (PQtransactionStatus(worker->connection.handle) != PQTRANS_IDLE) {
             pg_connection_fail(&worker->connection, "the session does not leave its transaction");
+            return;
+        }
+        if (stage == PG_RUN_TAKING_BACK) {
+            begin_apart(worker);
             return;
         }
         steps_begin(worker, PG_RUN_NONE);
@@ -343,7 +432,11 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
         pg_work_dispatch(pg);
         return;
     }
-    if (worker->cancel && !worker->decisive)
+    if (worker->again && !worker->cancel) {
+        take_back(worker);
+        return;
+    }
+    if (worker->cancel && (worker->again || !worker->decisive))
         failure_set(worker, -1, "57014", "cancelled", "");
     if (stage == PG_RUN_WORKING && !worker->decisive && work->keeps_result)
         result_check(worker);
@@ -356,7 +449,7 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
         steps_begin(worker, PG_RUN_COMMITTING);
         commit_send(worker);
         sync_send(worker);
-    } else if (!worker->ended) {
+    } else if (!worker->ended && !worker->implicit) {
         failure_set(worker, -1, "", "the database rolled the work back", "");
         run_finish(pg, worker, DB_FAILED);
     } else if (worker->connection.standby_doubt && work->mode != DB_READ_ONLY) {
@@ -369,22 +462,52 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
+static void result_set(struct pg_worker *worker, int call, char *json)
+{
+    CHECK(call >= 0 && call < worker->work->call_count);
+    if (!worker->results) {
+        worker->results = xcalloc((size_t)worker->work->call_count, sizeof(char *));
+        worker->result_count = worker->work->call_count;
+    }
+    free(worker->results[call]);
+    worker->results[call] = json;
+}
+
 static void statement_result(struct pg_worker *worker, int index, const PGresult *result)
 {
+    struct pg *pg = worker->connection.self;
     const struct db_work *work = worker->work;
     const struct db_statement *statement = &work->statements[index];
+    if (work->keeps_result)
+        pg_joined_learn(&pg->statements, statement, result);
     if (statement->expect_rows >= 0 &&
         strtoll(PQcmdTuples((PGresult *)result), NULL, 10) != statement->expect_rows)
         failure_set(worker, index, "", statement->otherwise ? statement->otherwise : "", "");
-    if (statement->shape == DB_NO_RESULT || worker->reason)
-        return;
-    CHECK(statement->call >= 0 && statement->call < work->call_count);
-    if (!worker->results) {
-        worker->results = xcalloc((size_t)work->call_count, sizeof(char *));
-        worker->result_count = work->call_count;
-    }
-    free(worker->results[statement->call]);
-    worker->results[statement->call] = pg_json(result, statement->shape);
+    if (statement->shape != DB_NO_RESULT && !worker->reason)
+        result_set(worker, statement->call, pg_json(result, statement->shape));
+}
+
+static void joined_result(struct pg_worker *worker, int index, const PGresult *result)
+{
+    if (PQnfields(result) > 0)
+        result_set(worker, worker->work->statements[index].call, xstrdup(PQgetvalue(result, 0, 0)));
+}
+
+/* Of the statement with the row. */
+static void joined_failed(struct pg_worker *worker, const struct pg_step *step,
+                          const PGresult *result)
+{
+    struct pg *pg = worker->connection.self;
+    const struct db_statement *statement = &worker->work->statements[step->statement];
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    worker->duplicate = pg_joined_is_duplicate(result);
+    if (pg_joined_is_unexpected(result))
+        failure_set(worker, step->statement, "", statement->otherwise ? statement->otherwise : "",
+                    "");
+    else if (sqlstate && pg_joined_refused(&pg->statements, statement, sqlstate))
+        worker->again = true;
+    else
+        failure_set_sql(worker, worker->duplicate ? -1 : step->statement, result);
 }
 
 static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg_step *step,
@@ -392,11 +515,16 @@ static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg
 {
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
-    if (worker->stage == PG_RUN_CLEANING)
+    if (worker->stage == PG_RUN_CLEANING || worker->stage == PG_RUN_TAKING_BACK)
         return;
     worker->sql_failed = true;
-    worker->duplicate = step->kind == STEP_BARRIER && sqlstate && strcmp(sqlstate, "23505") == 0;
-    failure_set_sql(worker, step->statement, result);
+    if (worker->joined && step->prepared == worker->joined) {
+        joined_failed(worker, step, result);
+    } else {
+        worker->duplicate =
+            step->kind == STEP_BARRIER && sqlstate && strcmp(sqlstate, "23505") == 0;
+        failure_set_sql(worker, step->statement, result);
+    }
     if (!step->prepared)
         return;
     if (step->kind == STEP_PARSE) {
@@ -423,6 +551,9 @@ static void step_done(struct pg_worker *worker, const struct pg_step *step, PGre
     case STEP_STATEMENT:
         statement_result(worker, step->statement, result);
         break;
+    case STEP_JOINED:
+        joined_result(worker, step->statement, result);
+        break;
     case STEP_XID:
         worker->xid = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
         break;
@@ -440,12 +571,25 @@ static void step_done(struct pg_worker *worker, const struct pg_step *step, PGre
     }
 }
 
+static bool at_sync(const struct pg_worker *worker)
+{
+    return worker->step_next < worker->step_count &&
+           worker->steps[worker->step_next].kind == STEP_SYNC;
+}
+
 static void on_result(struct pg_connection *connection, PGresult *result)
 {
     struct pg *pg = connection->self;
     struct pg_worker *worker = CONTAINER(connection, struct pg_worker, connection);
     ExecStatusType status = PQresultStatus(result);
     bool sync = status == PGRES_PIPELINE_SYNC;
+    if (status == PGRES_FATAL_ERROR && worker->implicit && at_sync(worker)) {
+        /* Its commit failed: of a deferred constraint, say. The Sync's own result follows. */
+        worker->sql_failed = true;
+        failure_set_sql(worker, -1, result);
+        pg_connection_one_more(connection);
+        return;
+    }
     if (worker->step_next >= worker->step_count ||
         sync != (worker->steps[worker->step_next].kind == STEP_SYNC)) {
         pg_connection_fail(connection, "the server sent a result that nobody asked for");

@@ -19,6 +19,7 @@ void pg_statements_fini(struct pg_statements *statements)
         list_remove(&statement->link);
         free(statement->name);
         free(statement->sql);
+        free(statement->kept);
         free(statement->types);
         free(statement);
     }

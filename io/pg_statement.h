@@ -30,6 +30,12 @@ struct pg_statement {
     int parameter_count;
     struct pg_type **types;
     bool retired;
+    /* With its barrier row (io/pg_joined.h). */
+    struct pg_statement *joined; /* NULL: not made */
+    char *kept;                  /* SQL of the JSON of its result; NULL: none, or not learned */
+    int kept_columns;
+    bool learned; /* its result was looked at for that */
+    int refusals; /* of what was joined */
 };
 
 struct pg_statements {

@@ -234,6 +234,7 @@ bool operation_statement_add(struct operation *operation, const char *sql, int64
         int count = operation->statement_count + 1;
         statement.name = statement_name(operation, count);
         statement.sql = xstrdup(parsed.sql);
+        statement.form = parsed.form;
         if (expect_rows >= 0)
             statement.otherwise = xstrdup(otherwise ? otherwise : "unexpected_rows");
         operation->statements =
@@ -432,6 +433,7 @@ static void bind_statements(const struct operation *operation, int call,
         binding->statements[i] = (struct db_statement){
             .name = statement->name,
             .sql = statement->sql,
+            .form = statement->form,
             .parameter_count = statement->parameter_count,
             .types = statement->types,
             .values = next,

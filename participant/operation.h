@@ -16,8 +16,9 @@ struct operation_parameter {
 };
 
 struct operation_statement {
-    char *name;      /* of the prepared statement: troth_<operation>_<n>, under 64 bytes */
-    char *sql;       /* :name replaced by $n */
+    char *name; /* of the prepared statement: troth_<operation>_<n>, under 64 bytes */
+    char *sql;  /* :name replaced by $n */
+    enum db_form form;
     int *parameters; /* $n is the operation's parameter parameters[n-1] */
     int parameter_count;
     int64_t expect_rows; /* -1: any */

@@ -46,6 +46,11 @@ static char peek(const struct lexer *lexer, int ahead)
     return lexer->end - lexer->at > ahead ? lexer->at[ahead] : '\0';
 }
 
+static bool word_is(const char *at, size_t size, const char *word)
+{
+    return strlen(word) == size && strncasecmp(at, word, size) == 0;
+}
+
 /* ---- output and mistakes ------------------------------------------------------------------- */
 
 static void put(struct lexer *lexer, const char *bytes, size_t size)
@@ -180,6 +185,8 @@ static bool copy_word(struct lexer *lexer)
     const char *at = lexer->at;
     while (at < lexer->end && (is_word(*at) || *at == '$'))
         at++;
+    if (word_is(lexer->at, (size_t)(at - lexer->at), "returning") && lexer->out->form == DB_CHANGE)
+        lexer->out->form = DB_RETURNS;
     bool escapes = at - lexer->at == 1 && (*lexer->at == 'e' || *lexer->at == 'E');
     copy(lexer, at);
     return escapes && peek(lexer, 0) == '\'' ? copy_escape_string(lexer) : true;
@@ -314,11 +321,6 @@ static size_t word_size(const char *at, const char *end)
     return size;
 }
 
-static bool word_is(const char *at, size_t size, const char *word)
-{
-    return strlen(word) == size && strncasecmp(at, word, size) == 0;
-}
-
 static bool refuse(struct lexer *lexer, const char *at, size_t size, const char *why)
 {
     char what[160];
@@ -343,6 +345,21 @@ static bool check_set(struct lexer *lexer, const char *first)
     return refuse(lexer, first, 3, "the connection is shared with other operations; use SET LOCAL");
 }
 
+/* By its first word. RETURNING is a reserved word: where it stands outside of quotes, it is that.
+ */
+static enum db_form form_of(const char *first, size_t size)
+{
+    static const char *const changes[] = {"insert", "update", "delete"};
+    static const char *const plain[] = {"select", "with", "values", "merge"};
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+        if (word_is(first, size, changes[i]))
+            return DB_CHANGE;
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+        if (word_is(first, size, plain[i]))
+            return DB_PLAIN;
+    return DB_OTHER;
+}
+
 /* At the first thing that is neither white space nor comment. */
 static bool check_first(struct lexer *lexer)
 {
@@ -354,6 +371,7 @@ static bool check_first(struct lexer *lexer)
         if (word_is(at, size, refusals[i].first))
             return refuse(lexer, at, size, refusals[i].why);
     }
+    lexer->out->form = form_of(at, size);
     return word_is(at, size, "set") ? check_set(lexer, at) : true;
 }
 

@@ -11,12 +11,14 @@
 #include <stddef.h>
 
 #include "core/error.h"
+#include "core/ports.h"
 
 /* The caller owns it and ends it with sql_template_fini. */
 struct sql_template {
     char *sql;
     char **names; /* $n is names[n-1]; each name once, in the order of first use */
     int count;
+    enum db_form form;
 };
 
 /* False with an error that tells line and column, and nothing to free: unterminated text, a second

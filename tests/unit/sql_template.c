@@ -195,10 +195,47 @@ static void too_long_a_name_is_refused(void **state)
     becomes(text, "select $1", text + 8);
 }
 
+static void is_of_form(const char *text, enum db_form form)
+{
+    struct error error = {0};
+    struct sql_template parsed;
+    if (!sql_template_parse(text, strlen(text), &parsed, &error))
+        fail_msg("%s: %s", text, error.message);
+    if (parsed.form != form)
+        fail_msg("%s: form %d, not %d", text, (int)parsed.form, (int)form);
+    sql_template_fini(&parsed);
+}
+
+static void the_form_of_a_statement_is_known_only_where_it_is_certain(void **state)
+{
+    (void)state;
+    is_of_form("update t set a = :a where b = :b", DB_CHANGE);
+    is_of_form("-- first\n /* then */ INSERT into t values (:a)", DB_CHANGE);
+    is_of_form("Delete from t where a = 'returning' and \"returning\" = $x$ returning $x$;",
+               DB_CHANGE);
+    is_of_form("delete from t -- returning\n where returning_it = 1 and a.b_returning = 2",
+               DB_CHANGE);
+    is_of_form("insert into t values (:a) returning id", DB_RETURNS);
+    is_of_form("update t set a = 1 RETURNING(a)", DB_RETURNS);
+    is_of_form("delete from t where a=:a/**/returning*", DB_RETURNS);
+    is_of_form("with x as (delete from t returning a) insert into u select a from x", DB_PLAIN);
+    is_of_form("select f(:a)", DB_PLAIN);
+    is_of_form("merge into t using u on a = b when matched then do nothing", DB_PLAIN);
+    is_of_form("(select 1)", DB_OTHER);
+    is_of_form("call p(:a)", DB_OTHER);
+    is_of_form("do $$ begin commit; end $$", DB_OTHER);
+    is_of_form("lock table t", DB_OTHER);
+    is_of_form("set local x = 'insert'", DB_OTHER);
+    is_of_form("create table insert_returning (a int)", DB_OTHER);
+    is_of_form("explain analyze update t set a = 1", DB_OTHER);
+    is_of_form("inserting", DB_OTHER);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_form_of_a_statement_is_known_only_where_it_is_certain),
         cmocka_unit_test(names_become_numbers_in_the_order_of_first_use),
         cmocka_unit_test(casts_assignments_and_slices_are_no_parameters),
         cmocka_unit_test(strings_hide_what_they_hold),
