@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/map.h"
+#include "journal.pb-c.h"
 #include "tests/sim/order_book.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/saga_book.h"
@@ -36,6 +37,8 @@ struct disk {
     uint64_t position;   /* the last that was given */
     uint64_t generation; /* of the process; a flush of an earlier one means nothing */
     bool in_checkpoint;
+    struct entry *copy; /* made after a run that ended in order */
+    int copy_count;
     uint64_t flushes_us; /* the flush that is on its way; UINT64_MAX: none */
     bool flushing;       /* it is past its start: what is appended now waits for the next */
     int flushing_to;
@@ -69,11 +72,21 @@ static void cut(struct disk *disk, int from, int to)
     disk->count -= to - from;
 }
 
+static void drop_copy(struct disk *disk)
+{
+    for (int i = 0; i < disk->copy_count; i++)
+        entry_fini(&disk->copy[i]);
+    free(disk->copy);
+    disk->copy = NULL;
+    disk->copy_count = 0;
+}
+
 void disk_free(struct disk *disk)
 {
     if (disk->entries)
         cut(disk, 0, disk->count);
     free(disk->entries);
+    drop_copy(disk);
     free(disk);
 }
 
@@ -219,6 +232,48 @@ struct journal_port disk_port(struct disk *disk)
                                  .checkpoint_end = disk_checkpoint_end};
 }
 
+static struct record *record_copy(const struct record *record)
+{
+    struct record *copy = xmalloc(sizeof(*copy) + record->size);
+    memcpy(copy, record, sizeof(*copy) + record->size);
+    return copy;
+}
+
+static struct entry *entries_copy(const struct entry *entries, int count)
+{
+    struct entry *copies = xcalloc((size_t)count + 1, sizeof(*copies));
+    for (int i = 0; i < count; i++) {
+        copies[i] = entries[i];
+        copies[i].records = xcalloc((size_t)entries[i].count + 1, sizeof(struct record *));
+        for (int k = 0; k < entries[i].count; k++)
+            copies[i].records[k] = record_copy(entries[i].records[k]);
+    }
+    return copies;
+}
+
+static bool ended_in_order(const struct disk *disk)
+{
+    if (disk->count == 0)
+        return false;
+    const struct entry *entry = &disk->entries[disk->count - 1];
+    const struct record *last = entry->records[entry->count - 1];
+    Journal__Record *record = journal__record__unpack(NULL, last->size, last->bytes);
+    CHECK(record != NULL);
+    bool stopped = record->body_case == JOURNAL__RECORD__BODY_STOPPED;
+    journal__record__free_unpacked(record, NULL);
+    return stopped;
+}
+
+/* A person copies it, as a person may, while no process writes. */
+static void keep_copy(struct disk *disk)
+{
+    if (disk->copy_count > 0 || !ended_in_order(disk))
+        return;
+    disk->copy = entries_copy(disk->entries, disk->count);
+    disk->copy_count = disk->count;
+    world_note(disk->world, (uint64_t)disk->count, "disk %s is copied", disk->node->name);
+}
+
 void disk_gone(struct disk *disk)
 {
     /* A checkpoint that was not ended can't have survived; of the others, a first part may. */
@@ -237,6 +292,7 @@ void disk_gone(struct disk *disk)
     disk->in_checkpoint = disk->flushing = false;
     disk->flushes_us = UINT64_MAX;
     disk->extra_us = 0;
+    keep_copy(disk);
 }
 
 void disk_lose(struct disk *disk)
@@ -246,6 +302,18 @@ void disk_lose(struct disk *disk)
         cut(disk, 0, disk->count);
     disk->durable_count = disk->since_checkpoint = 0;
     order_book_journal_lost(disk->world, disk->node->index);
+}
+
+void disk_restore(struct disk *disk)
+{
+    int count = disk->copy_count;
+    disk_lose(disk);
+    world_note(disk->world, (uint64_t)count, "disk %s is what it was, %d entries", disk->node->name,
+               count);
+    free(disk->entries);
+    disk->entries = entries_copy(disk->copy, count);
+    disk->count = disk->durable_count = count;
+    disk->room = count + 1;
 }
 
 bool disk_open(struct disk *disk, disk_replay *replay, void *self)

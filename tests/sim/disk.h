@@ -23,6 +23,9 @@ struct journal_port disk_port(struct disk *disk);
 void disk_gone(struct disk *disk);
 /* All of it is lost, while no process uses it. */
 void disk_lose(struct disk *disk);
+/* What is left of it is the copy that was made after some earlier run had ended in order; if there
+ * was none, nothing. While no process uses it. */
+void disk_restore(struct disk *disk);
 /* Writes take so long from now on. */
 void disk_slow(struct disk *disk, uint64_t extra_us);
 

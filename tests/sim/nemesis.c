@@ -256,7 +256,12 @@ static void lose_journal(struct world *world)
     if (!node_up(node) || !world->workload->forgetful)
         return;
     node_crash(node, any_length(world));
-    disk_lose(world->disks[0]);
+    /* What was proposed and not decided when the copy was made, its journal promised more about
+     * later: no copy may be used then (docs/failure-model.md). */
+    if (world->protocols == PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 2))
+        disk_restore(world->disks[0]);
+    else
+        disk_lose(world->disks[0]);
     node->wall_skew_us += 10000 * (int64_t)SECOND_US;
 }
 

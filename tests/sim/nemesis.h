@@ -23,7 +23,7 @@ enum fault {
     FAULT_RIVAL, /* a second process takes a participant's name */
     FAULT_SLOW_DISK,
     FAULT_MEDDLE,
-    FAULT_JOURNAL_LOST, /* in forgetful runs */
+    FAULT_JOURNAL_LOST, /* in forgetful runs; or replaced by an older copy */
     FAULT_COUNT,
 };
 
