@@ -23,6 +23,9 @@ struct options {
     enum named_by coordinator_from; /* NOBODY: it is the default */
     bool json;
     uint64_t timeout_us; /* 0: not given */
+    /* Of commands that look: a journal's directory, which is read in the coordinator's place.
+     * NULL: the coordinator is asked. */
+    const char *journal;
 };
 
 /* One command. The words after its name come in as argc, argv. */
@@ -39,6 +42,7 @@ extern const struct command tx_list_command, tx_show_command, tx_explain_command
 extern const struct command tx_resolve_command, tx_forget_command, tx_orphans_command;
 extern const struct command participant_list_command;
 extern const struct command doctor_command;
+extern const struct command audit_verify_command, audit_show_command;
 extern const struct command journal_verify_command, journal_dump_command;
 extern const struct command saga_start_command, saga_list_command, saga_show_command;
 extern const struct command saga_retry_command, saga_compensate_command, saga_signal_command;

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/print.h"
@@ -17,6 +18,8 @@
 #define ORDER_TIMEOUT_US (20 * 1000 * 1000ull)
 
 struct connection {
+    const char *journal;     /* not NULL: this is read, and all else is zeros */
+    struct offline *offline; /* of the journal */
     const char *address;
     uint64_t timeout_us, order_timeout_us;
     struct loop *loop;
@@ -159,8 +162,21 @@ static bool no_session(const struct connection *connection, struct error *error)
                              "`listen`) shows what waits for it");
 }
 
+static struct connection *read_journal(const char *directory, struct error *error)
+{
+    struct offline *offline = offline_open(directory, error);
+    if (!offline)
+        return NULL;
+    struct connection *connection = xcalloc(1, sizeof(*connection));
+    connection->journal = directory;
+    connection->offline = offline;
+    return connection;
+}
+
 struct connection *connection_open(const struct options *options, struct error *error)
 {
+    if (options->journal)
+        return read_journal(options->journal, error);
     struct connection *connection = xcalloc(1, sizeof(*connection));
     connection->address = options->coordinator;
     connection->timeout_us = options->timeout_us ? options->timeout_us : ANSWER_TIMEOUT_US;
@@ -198,6 +214,11 @@ struct connection *connection_open(const struct options *options, struct error *
 
 void connection_close(struct connection *connection)
 {
+    if (connection->offline) {
+        offline_close(connection->offline);
+        free(connection);
+        return;
+    }
     connection->leaving = true;
     client_leave(connection->client);
     client_free(connection->client);
@@ -214,16 +235,69 @@ void connection_close(struct connection *connection)
 
 struct answerer connection_answerer(const struct connection *connection)
 {
+    if (connection->offline) {
+        struct answerer journal = {.journal = connection->journal,
+                                   .offline = *offline_facts(connection->offline)};
+        memcpy(journal.name, journal.offline.coordinator, sizeof(journal.name));
+        return journal;
+    }
     const char *name = client_coordinator(connection->client);
     struct answerer who = {.participant = client_at_participant(connection->client)};
     snprintf(who.name, sizeof(who.name), "%s", name ? name : "");
     return who;
 }
 
+static void print_journal(const struct answerer *who)
+{
+    const struct offline_facts *facts = &who->offline;
+    time_text text;
+    fputs("journal ", stdout);
+    print_escaped(stdout, who->journal);
+    printf(" of coordinator %s, cluster %s,\nas of %s: not the present; nobody was asked\n",
+           facts->coordinator, facts->cluster, time_format(text, facts->as_of_us));
+    if (facts->in_use)
+        puts("a coordinator runs on it: this is what it held at this moment");
+    if (facts->damage.kind != ERROR_NONE)
+        puts("it is DAMAGED: this is what stands before the damage");
+    putchar('\n');
+}
+
 void print_answerer(const struct answerer *who)
 {
-    if (who->participant)
+    if (who->journal)
+        print_journal(who);
+    else if (who->participant)
         printf("participant %s (no coordinator asked)\n\n", who->name);
+}
+
+int answerer_exit(const struct answerer *who, int code)
+{
+    if (!who->journal || who->offline.damage.kind == ERROR_NONE)
+        return code;
+    fflush(stdout);
+    print_error(&who->offline.damage);
+    return EXIT_USAGE;
+}
+
+static void json_journal(struct json_writer *writer, const struct answerer *who)
+{
+    const struct offline_facts *facts = &who->offline;
+    json_name(writer, "journal");
+    json_string(writer, who->journal);
+    json_time(writer, "as_of", facts->as_of_us);
+    json_name(writer, "in_use");
+    json_boolean(writer, facts->in_use);
+    json_name(writer, "damage");
+    if (facts->damage.kind == ERROR_NONE) {
+        json_string(writer, NULL);
+        return;
+    }
+    json_open(writer, '{');
+    json_name(writer, "message");
+    json_string(writer, facts->damage.message);
+    json_name(writer, "detail");
+    json_string(writer, facts->damage.detail);
+    json_close(writer, '}');
 }
 
 void json_answerer(struct json_writer *writer, const struct answerer *who)
@@ -231,9 +305,13 @@ void json_answerer(struct json_writer *writer, const struct answerer *who)
     json_name(writer, "answered_by");
     json_open(writer, '{');
     json_name(writer, "role");
-    json_string(writer, who->participant ? "participant" : "coordinator");
+    json_string(writer, who->journal       ? "journal"
+                        : who->participant ? "participant"
+                                           : "coordinator");
     json_name(writer, "name");
     json_string(writer, who->name);
+    if (who->journal)
+        json_journal(writer, who);
     json_close(writer, '}');
 }
 
@@ -278,6 +356,8 @@ static Wire__Answer *take_answer(struct connection *connection)
 Wire__Answer *connection_query(struct connection *connection, const Wire__Query *query,
                                struct error *error)
 {
+    if (connection->offline)
+        return offline_query(connection->offline, query);
     Wire__Query numbered = *query;
     numbered.request = ++connection->request;
     await_answer(connection, client_query(connection->client, &numbered), connection->timeout_us,

@@ -4,6 +4,7 @@
 #define TROTH_CLI_CONNECT_H
 
 #include "cli/cli.h"
+#include "cli/offline.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "core/limits.h"
@@ -15,15 +16,25 @@ struct connection;
 struct answerer {
     bool participant; /* else a coordinator */
     char name[LIMIT_NAME_BYTES + 1];
+    /* The directory of a coordinator's journal that was read in its place, and what it was like;
+     * NULL: somebody answered. */
+    const char *journal;
+    struct offline_facts offline;
 };
 
-/* For text: a participant is named, so that nobody takes its answer for a coordinator's. */
+/* For text: a participant or a journal is named, so that nobody takes its answer for a
+ * coordinator's. */
 void print_answerer(const struct answerer *who);
 /* The member "answered_by" of the open object. */
 void json_answerer(struct json_writer *writer, const struct answerer *who);
+/* The exit code of a command that has shown an answer and would end with `code`: when a journal is
+ * damaged, that is told on stderr, and it is another one. */
+int answerer_exit(const struct answerer *who, int code);
 
-/* Waits for a session, at most --timeout (5 s when not given). NULL with an error: nobody answers
- * (ERROR_UNREACHABLE), or the coordinator wants none of us (ERROR_REFUSED). */
+/* With options->journal that is read, and only connection_query can be used, on this "connection".
+ * Else waits for a session, at most --timeout (5 s when not given). NULL with an error: nobody
+ * answers (ERROR_UNREACHABLE), or the coordinator wants none of us (ERROR_REFUSED); the journal
+ * can't be read. */
 struct connection *connection_open(const struct options *options, struct error *error);
 void connection_close(struct connection *connection);
 struct answerer connection_answerer(const struct connection *connection);

@@ -3,10 +3,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cli/arguments.h"
 #include "cli/journal_line.h"
 #include "cli/print.h"
+#include "cli/progress.h"
 #include "core/check.h"
 #include "io/file_journal.h"
 #include "journal.pb-c.h"
@@ -14,6 +16,8 @@
 /* ---- journal dump ------------------------------------------------------------------------- */
 
 struct dump {
+    const char *directory;
+    struct progress progress;
     bool as_json;
     uint64_t unknown; /* records that can't be read */
 };
@@ -21,6 +25,7 @@ struct dump {
 static bool dump_record(void *self, const struct journal_visit *visit)
 {
     struct dump *dump = self;
+    progress_journal(&dump->progress, dump->directory, visit);
     struct line line = {.as_json = dump->as_json};
     Journal__Record *record = journal__record__unpack(NULL, visit->size, visit->record);
     if (line.as_json) {
@@ -68,9 +73,14 @@ static int run_dump(const struct command *self, int argc, char **argv)
     if (!one_directory(self, &arguments, &code))
         return code;
     struct error error = {0};
-    struct dump dump = {.as_json = arguments.options.json};
+    struct dump dump = {.directory = arguments.words[0], .as_json = arguments.options.json};
     struct journal_report report = {0};
-    if (!journal_read(arguments.words[0], dump_record, &dump, &report, &error)) {
+    progress_begin(&dump.progress, "printing the journal");
+    dump.progress.off =
+        dump.progress.off || isatty(STDOUT_FILENO); /* the records themselves show it */
+    bool whole = journal_read(dump.directory, dump_record, &dump, &report, &error);
+    progress_end(&dump.progress);
+    if (!whole) {
         print_error(&error); /* on stderr also with --json: the records stand on stdout */
         return exit_of(error.kind);
     }
@@ -106,6 +116,8 @@ const struct command journal_dump_command = {
 /* ---- journal verify ----------------------------------------------------------------------- */
 
 struct verify {
+    const char *directory;
+    struct progress progress;
     uint64_t unknown;
     char file[64]; /* of the first unknown record */
     uint64_t offset;
@@ -115,6 +127,7 @@ struct verify {
 static bool verify_record(void *self, const struct journal_visit *visit)
 {
     struct verify *verify = self;
+    progress_journal(&verify->progress, verify->directory, visit);
     Journal__Record *record = journal__record__unpack(NULL, visit->size, visit->record);
     bool known = record && record->body_case != JOURNAL__RECORD__BODY__NOT_SET;
     if (!known && verify->unknown++ == 0) {
@@ -181,9 +194,11 @@ static int run_verify(const struct command *self, int argc, char **argv)
     if (!one_directory(self, &arguments, &code))
         return code;
     struct error error = {0};
-    struct verify verify = {0};
+    struct verify verify = {.directory = arguments.words[0]};
     struct journal_report report = {0};
-    bool sound = journal_read(arguments.words[0], verify_record, &verify, &report, &error);
+    progress_begin(&verify.progress, "checking the journal");
+    bool sound = journal_read(verify.directory, verify_record, &verify, &report, &error);
+    progress_end(&verify.progress);
     if (sound && verify.unknown) {
         sound = error_set(&error, ERROR_CORRUPT,
                           "%" PRIu64 " records are unknown to this version, the first in %s at "

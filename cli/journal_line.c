@@ -336,12 +336,45 @@ static void put_kept(struct line *line, const Journal__SagaKept *kept)
     put_given(line, "message", kept->message);
 }
 
+/* ---- operators ---------------------------------------------------------------------------- */
+
+static void put_heuristic(struct line *line, const Journal__Heuristic *heuristic)
+{
+    put_type(line, "heuristic");
+    put_given(line, "coordinator", heuristic->coordinator);
+    put_txid(line, heuristic->epoch, heuristic->seq);
+    put_value(line, heuristic->commit);
+    put_given(line, "participant", heuristic->participant);
+    if (*heuristic->participant)
+        line_number(line, "branch", heuristic->branch);
+    line_text(line, "reason", heuristic->reason);
+    line_text(line, "by", heuristic->by);
+    put_time(line, "at", heuristic->at_us);
+    put_given(line, "found", heuristic->found);
+}
+
+static void put_forgotten(struct line *line, const Journal__Forgotten *forgotten)
+{
+    put_type(line, "forgotten");
+    put_given(line, "coordinator", forgotten->coordinator);
+    put_txid(line, forgotten->epoch, forgotten->seq);
+    line_text(line, "reason", forgotten->reason);
+    line_text(line, "by", forgotten->by);
+    put_time(line, "at", forgotten->at_us);
+}
+
 /* ---- any ---------------------------------------------------------------------------------- */
 
 /* Of what is no transaction's own. False: not one of these. */
-static bool put_saga_record(struct line *line, const Journal__Record *record)
+static bool put_other_record(struct line *line, const Journal__Record *record)
 {
     switch (record->body_case) {
+    case JOURNAL__RECORD__BODY_HEURISTIC:
+        put_heuristic(line, record->heuristic);
+        return true;
+    case JOURNAL__RECORD__BODY_FORGOTTEN:
+        put_forgotten(line, record->forgotten);
+        return true;
     case JOURNAL__RECORD__BODY_SAGA_DEFINITION:
         put_definition(line, record->saga_definition);
         return true;
@@ -409,7 +442,7 @@ bool line_record(struct line *line, const Journal__Record *record)
         put_time(line, "at", record->decided->at_us);
         return true;
     default:
-        if (put_saga_record(line, record))
+        if (put_other_record(line, record))
             return true;
         put_type(line, "unknown");
         return false;

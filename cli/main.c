@@ -18,7 +18,7 @@ static const struct command *const commands[] = {
     &saga_retry_command,       &saga_compensate_command, &saga_signal_command,
     &saga_lint_command,        &saga_simulate_command,   &saga_graph_command,
     &participant_list_command, &doctor_command,          &journal_verify_command,
-    &journal_dump_command,
+    &journal_dump_command,     &audit_verify_command,    &audit_show_command,
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

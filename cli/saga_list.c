@@ -117,10 +117,12 @@ static int list_sagas(const struct options *options, const Wire__Query *query)
         code = print_answer_problem(options, answer->problem, saga_refusal(answer->problem));
     else if (options->json)
         print_list_json(answer, &who);
-    else
+    else {
+        print_answerer(&who);
         print_list(answer, query, needing);
+    }
     wire__answer__free_unpacked(answer, NULL);
-    return code;
+    return answerer_exit(&who, code);
 }
 
 static bool read_limit(const char *text, uint32_t *limit)
@@ -134,12 +136,13 @@ static bool read_limit(const char *text, uint32_t *limit)
 static int run_list(const struct command *self, int argc, char **argv)
 {
     bool needs_operator = false, all = false, children = false;
-    const char *name = NULL, *limit = NULL;
+    const char *name = NULL, *limit = NULL, *journal = NULL;
     const struct flag flags[] = {{"--needs-operator", NULL, NULL, &needs_operator},
                                  {"--all", NULL, NULL, &all},
                                  {"--children", NULL, NULL, &children},
                                  {"--name", NULL, &name, NULL},
                                  {"--limit", NULL, &limit, NULL},
+                                 {"--journal", NULL, &journal, NULL},
                                  {NULL, NULL, NULL, NULL}};
     struct arguments arguments = {.command = self, .flags = flags};
     if (!arguments_parse(&arguments, argc, argv))
@@ -163,6 +166,7 @@ static int run_list(const struct command *self, int argc, char **argv)
     if (limit && !read_limit(limit, &query.limit))
         return arguments_refuse(self, "--limit: \"%.60s\" is no number from 1 to %d", limit,
                                 LIMIT_ROWS);
+    arguments.options.journal = journal;
     return list_sagas(&arguments.options, &query);
 }
 
@@ -179,6 +183,8 @@ const struct command saga_list_command = {
             "  --name NAME          only those of this definition\n"
             "  --children           also those that are a step of another\n"
             "  --limit N            at most N rows (default 100)\n"
+            "  --journal DIR        asks nobody: reads the journal in DIR, which may be a copy,\n"
+            "                       and lists what a restart would find\n"
             "\n"
             "Examples:\n"
             "  troth saga list --needs-operator\n"

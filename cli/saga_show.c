@@ -187,11 +187,11 @@ static int show_saga(const struct options *options, const char *id, bool all_ite
     struct answerer who = connection_answerer(connection);
     Wire__SagaView *saga = saga_ask(connection, id, &error);
     struct saga_others others = {0};
-    if (saga && !saga->ended_us && !options->json)
+    if (saga && !saga->ended_us && !options->json && !who.journal)
         ask_others(connection, &others);
     connection_close(connection);
     if (!saga)
-        return print_failure(options, &error);
+        return answerer_exit(&who, print_failure(options, &error));
     if (options->json) {
         struct json_writer writer = {0};
         json_open(&writer, '{');
@@ -201,17 +201,21 @@ static int show_saga(const struct options *options, const char *id, bool all_ite
         json_close(&writer, '}');
         print_json(&writer);
     } else {
+        print_answerer(&who);
         print_saga(saga, &others, all_items);
     }
     free_others(&others);
     wire__saga_view__free_unpacked(saga, NULL);
-    return EXIT_DONE;
+    return answerer_exit(&who, EXIT_DONE);
 }
 
 static int run_show(const struct command *self, int argc, char **argv)
 {
     bool all_items = false;
-    const struct flag flags[] = {{"--items", NULL, NULL, &all_items}, {NULL, NULL, NULL, NULL}};
+    const char *journal = NULL;
+    const struct flag flags[] = {{"--items", NULL, NULL, &all_items},
+                                 {"--journal", NULL, &journal, NULL},
+                                 {NULL, NULL, NULL, NULL}};
     struct arguments arguments = {.command = self, .flags = flags};
     struct error error = {0};
     if (!arguments_parse(&arguments, argc, argv))
@@ -222,12 +226,13 @@ static int run_show(const struct command *self, int argc, char **argv)
         return arguments_refuse(self, "saga show needs one ID");
     if (!saga_id_check(arguments.words[0], &error))
         return print_failure(&arguments.options, &error);
+    arguments.options.journal = journal;
     return show_saga(&arguments.options, arguments.words[0], all_items);
 }
 
 const struct command saga_show_command = {
     .name = "saga show",
-    .usage = "ID [--items]",
+    .usage = "ID [--items] [--journal DIR]",
     .summary = "show one saga, its steps and what is next",
     .help = "Shows the saga's input, its problem, and its steps as a tree:\n"
             "\n"
@@ -248,6 +253,9 @@ const struct command saga_show_command = {
             "  --items      list all items of a for_each, and what is in blocks that were\n"
             "               skipped; else the items of a long one in which nothing happens\n"
             "               are counted, and such blocks stay closed (--json always has all)\n"
+            "  --journal DIR\n"
+            "               asks nobody: reads the journal in DIR, which may be a copy, and\n"
+            "               shows what a restart would find\n"
             "\n"
             "Exit code: 0 shown; 2 it is a transaction's ID; 5 the coordinator does not know\n"
             "it.\n"

@@ -93,16 +93,14 @@ static bool read_number(const struct json *json, uint64_t *out)
     return errno == 0 && *end == '\0';
 }
 
-/* 2026-11-21T01:02:03.456789Z */
-static bool read_time(const struct json *json, int64_t *us)
+bool audit_time_parse(const char *text, int64_t *us)
 {
     struct tm parts = {0};
     int fraction, size = 0;
-    if (!json || json->type != JSON_STRING ||
-        sscanf(json->text, "%4d-%2d-%2dT%2d:%2d:%2d.%6dZ%n", &parts.tm_year, &parts.tm_mon,
+    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%6dZ%n", &parts.tm_year, &parts.tm_mon,
                &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &fraction,
                &size) != 7 ||
-        json->text[size])
+        size == 0 || text[size])
         return false;
     parts.tm_year -= 1900;
     parts.tm_mon -= 1;
@@ -119,7 +117,8 @@ static const char *read_members(const struct json *json, struct link *link)
         return "it is no JSON object";
     if (!read_number(json_member(json, "line"), &link->number))
         return "it has no number";
-    if (!read_time(json_member(json, "at"), &link->at_us))
+    const struct json *at = json_member(json, "at");
+    if (!at || at->type != JSON_STRING || !audit_time_parse(at->text, &link->at_us))
         return "it has no time";
     link->previous[0] = '\0';
     if (!previous || (previous->type != JSON_NULL && !copy_hash(previous, link->previous)))

@@ -31,4 +31,7 @@ struct audit_facts {
 bool audit_verify(const char *path, struct audit_facts *facts,
                   bool (*each)(void *self, const char *line), void *self, struct error *error);
 
+/* 2026-11-21T01:02:03.456789Z, as `at` of a line. */
+bool audit_time_parse(const char *text, int64_t *us);
+
 #endif

@@ -135,6 +135,25 @@ static void append_saga(struct desk *desk)
     APPEND(desk, saga_kept, SAGA_KEPT, kept);
 }
 
+static void append_operators(struct desk *desk)
+{
+    Journal__Heuristic ordered = JOURNAL__HEURISTIC__INIT, told = JOURNAL__HEURISTIC__INIT;
+    Journal__Forgotten forgotten = JOURNAL__FORGOTTEN__INIT;
+    ordered.epoch = told.epoch = forgotten.epoch = 7;
+    ordered.seq = told.seq = forgotten.seq = 4;
+    ordered.reason = told.reason = (char *)"locks held since noon";
+    ordered.by = told.by = forgotten.by = (char *)"ada@host";
+    told.coordinator = (char *)"c2";
+    told.participant = (char *)"payments";
+    told.branch = 1;
+    told.commit = true;
+    told.found = (char *)"it is rolled back";
+    forgotten.reason = (char *)"dealt with";
+    APPEND(desk, heuristic, HEURISTIC, ordered);
+    APPEND(desk, heuristic, HEURISTIC, told);
+    APPEND(desk, forgotten, FORGOTTEN, forgotten);
+}
+
 static struct desk *open_desk(void)
 {
     struct desk *desk = xcalloc(1, sizeof(*desk));
@@ -163,6 +182,7 @@ static int setup_more(void **state)
     struct desk *desk = open_desk();
     append_three_phase(desk);
     append_saga(desk);
+    append_operators(desk);
     file_journal_close(desk->journal);
     *state = desk;
     return 0;
@@ -241,7 +261,7 @@ static void records_are_dumped_as_json_lines(void **state)
     run_fini(&run);
 }
 
-static void records_of_three_phases_and_sagas_are_dumped(void **state)
+static void records_of_every_other_kind_are_dumped(void **state)
 {
     struct desk *desk = *state;
     struct run run = kit_run(NULL, WORDS("journal", "dump", desk->directory));
@@ -257,6 +277,10 @@ static void records_of_three_phases_and_sagas_are_dumped(void **state)
     assert_out(run, " saga_event 7.3 event step_done step 5[3][0] value {\"id\":2}\n");
     assert_out(run, " saga_event 7.3 event failed step 6 code insufficient_funds\n");
     assert_out(run, " saga_event 7.3 event compensated\n");
+    assert_out(run, " heuristic 7.4 abort reason locks held since noon by ada@host\n");
+    assert_out(run, " heuristic coordinator c2 7.4 commit participant payments branch 1 "
+                    "reason locks held since noon by ada@host found it is rolled back\n");
+    assert_out(run, " forgotten 7.4 reason dealt with by ada@host\n");
     assert_out(run, " saga_kept 7.3 name order version 1 key k1 fingerprint \"\" ended "
                     "compensated\n");
     run_fini(&run);
@@ -273,7 +297,7 @@ static void records_of_three_phases_and_sagas_are_dumped(void **state)
             fail_msg("%s: %s", error.message, line);
         json_free(json);
     }
-    assert_int_equal(count, 12);
+    assert_int_equal(count, 15);
     run_fini(&run);
 }
 
@@ -341,7 +365,7 @@ int main(int argc, char **argv)
         TEST(a_whole_journal_is_sound),
         TEST(records_are_dumped_a_line_each),
         TEST(records_are_dumped_as_json_lines),
-        cmocka_unit_test_setup_teardown(records_of_three_phases_and_sagas_are_dumped, setup_more,
+        cmocka_unit_test_setup_teardown(records_of_every_other_kind_are_dumped, setup_more,
                                         teardown),
         TEST(a_torn_tail_is_told_and_is_no_damage),
         TEST(damage_in_front_of_something_valid_is_exit_code_5),
