@@ -153,9 +153,9 @@ static void keep_hazard(struct agent *agent, const struct entry *entry, const ch
 {
     if (agent->untold_count == LIMIT_UNTOLD_HAZARDS)
         return;
-    struct untold_hazard *hazard = xcalloc(1, sizeof(*hazard));
+    struct untold_hazard *hazard = xcalloc(1, sizeof(*hazard) + strlen(text) + 1);
     hazard->id = entry->id;
-    hazard->text = text;
+    strcpy(hazard->text, text);
     hazard->session = session;
     list_append(&agent->untold, &hazard->all);
     agent->untold_count++;
@@ -197,15 +197,25 @@ void hazards_forget(struct agent *agent)
 static void do_tell(struct agent *agent, struct entry *entry, const struct branch_action *action)
 {
     struct link *link = agent_link(agent, entry->id.coordinator);
-    agent->metrics.hazards += action->hazard != NULL;
-    if (action->hazard)
-        host_log(&agent->host, LOG_ERROR, "hazard: %s: %s (xid %" PRIu64 ")", entry->gid,
-                 action->hazard, entry->branch.xid);
-    if (action->hazard && !action->commit)
-        keep_hazard(agent, entry, action->hazard, link ? link->session : 0);
+    const struct heuristic *row = action->against ? heuristic_find(agent, entry->gid) : NULL;
+    const char *hazard = action->hazard;
+    char text[HEURISTIC_TEXT_BYTES];
+    if (row) {
+        heuristic_text(row, text);
+        hazard = text;
+    }
+    agent->metrics.hazards += hazard != NULL;
+    if (hazard)
+        host_log(&agent->host, LOG_ERROR, "hazard: %s: %s%s (xid %" PRIu64 ")", entry->gid,
+                 !row             ? ""
+                 : action->commit ? "the decision is commit, but "
+                                  : "the decision is abort, but ",
+                 hazard, entry->branch.xid);
+    if (hazard && !action->commit)
+        keep_hazard(agent, entry, hazard, link ? link->session : 0);
     if (!link)
         return; /* COMMIT comes again in the next session, and of an abort only a hazard matters */
-    send_finished(agent, link, &entry->id, action->commit, action->hazard);
+    send_finished(agent, link, &entry->id, action->commit, hazard);
     /* A crash here: the acknowledgement is lost, FINISH comes again, and the database proves by the
      * xid that the branch was ended as decided. */
     CRASH_POINT("participant.acked");
@@ -257,6 +267,17 @@ uint64_t agent_backoff_us(const struct agent *agent, unsigned tries)
     return delay_us / 2 + agent_random(agent) % (delay_us / 2 + 1);
 }
 
+/* What has to wait is tried again, as if the database had not carried it out. */
+static void do_finish(struct agent *agent, struct entry *entry, bool commit)
+{
+    entry->finish_us = now(agent);
+    if (heuristics_hinder(agent, entry))
+        entry_step(agent, entry,
+                   &(struct branch_event){.kind = BRANCH_FINISHED, .finish = DB_UNFINISHED});
+    else
+        agent->database.finish(agent->database.self, entry->gid, commit, entry);
+}
+
 static void do_retry(struct agent *agent, struct entry *entry)
 {
     uint64_t at_us = now(agent) + agent_backoff_us(agent, entry->tries++);
@@ -284,8 +305,7 @@ static void act(struct agent *agent, struct entry *entry, const struct branch_ac
         do_vote(agent, entry, action, context);
         break;
     case BRANCH_DO_FINISH:
-        entry->finish_us = now(agent);
-        database->finish(database->self, entry->gid, action->commit, entry);
+        do_finish(agent, entry, action->commit);
         break;
     case BRANCH_DO_STATUS:
         database->status(database->self, entry->branch.xid, entry);
@@ -295,6 +315,9 @@ static void act(struct agent *agent, struct entry *entry, const struct branch_ac
         break;
     case BRANCH_DO_TELL:
         do_tell(agent, entry, action);
+        break;
+    case BRANCH_DO_REPORT:
+        heuristic_ended(agent, entry, action);
         break;
     case BRANCH_DO_ANSWER:
         do_answer(agent, entry, action);
@@ -492,6 +515,7 @@ static void on_up(void *self)
             timers_set(&agent->timers, &entry->timer, now(agent));
     }
     sites_database_up(agent);
+    heuristics_database_up(agent);
     scan_start(agent);
 }
 
@@ -505,6 +529,7 @@ static void on_down(void *self, const char *reason)
         entry_event(agent, CONTAINER(agent->queue.next, struct entry, queued),
                     BRANCH_DATABASE_DOWN);
     tasks_database_down(agent);
+    heuristics_database_down(agent);
     status_send_all(agent);
 }
 
@@ -519,5 +544,8 @@ void agent_listen(struct agent *agent)
                                        .looked_up = on_looked_up,
                                        .register_loaded = site_loaded,
                                        .register_stored = site_stored,
+                                       .inspected = evidence_inspected,
+                                       .heuristic_stored = order_stored,
+                                       .heuristics_loaded = heuristics_loaded,
                                        .scanned = on_scanned};
 }

@@ -208,6 +208,10 @@ static void on_finish(struct agent *agent, struct link *link, const Wire__Finish
     }
     if (!read_branch(link, finish->branch, &id, gid))
         return;
+    struct heuristic *row = heuristic_find(agent, gid);
+    heuristic_decided(agent, &id, finish->commit);
+    if (row)
+        heuristic_apply(agent, row); /* the decision is compared with it */
     struct entry *entry = entry_find(agent, gid);
     if (!entry)
         entry = entry_new(agent, &id, gid);
@@ -229,6 +233,9 @@ static void on_verdicts(struct agent *agent, struct link *link, const Wire__Verd
         if (!entry)
             continue; /* it was ended since it was asked about */
         bool held = entry->branch.held;
+        if (judged->verdict == WIRE__VERDICT__VERDICT_COMMIT ||
+            judged->verdict == WIRE__VERDICT__VERDICT_ABORT)
+            heuristic_decided(agent, &id, judged->verdict == WIRE__VERDICT__VERDICT_COMMIT);
         entry_step(agent, entry,
                    &(struct branch_event){
                        .kind = BRANCH_JUDGED, .verdict = judged->verdict, .xid = judged->xid});
@@ -268,6 +275,19 @@ static void on_settled(struct agent *agent, const struct link *link, const Wire_
                                         settled->seqs, settled->n_seqs);
 }
 
+/* A coordinator asks what the database says; it looks at nothing else here. */
+static void on_query(struct agent *agent, const struct link *link, const Wire__Query *query)
+{
+    if (query->what == WIRE__WHAT__EVIDENCE || query->what == WIRE__WHAT__PREPARED ||
+        query->what == WIRE__WHAT__DIAGNOSIS)
+        inquiry_take(agent, link->session, query);
+    else
+        host_log(&agent->host, LOG_WARNING,
+                 "coordinator %s asked something that a participant does not answer (%d); it is "
+                 "ignored",
+                 link->coordinator, (int)query->what);
+}
+
 static void on_message(void *self, struct peer *peer, const Wire__Message *message)
 {
     struct link *link = self;
@@ -301,6 +321,12 @@ static void on_message(void *self, struct peer *peer, const Wire__Message *messa
         break;
     case WIRE__MESSAGE__BODY_SETTLED:
         on_settled(agent, link, message->settled);
+        break;
+    case WIRE__MESSAGE__BODY_QUERY:
+        on_query(agent, link, message->query);
+        break;
+    case WIRE__MESSAGE__BODY_TX_ORDER:
+        order_take(agent, link, NULL, message->tx_order);
         break;
     default:
         host_log(&agent->host, LOG_WARNING,
@@ -348,6 +374,7 @@ static void on_up(void *self, struct peer *peer)
              link->coordinator, peer_boot(peer));
     status_send(agent, link);
     hazards_tell(agent, link);
+    heuristics_tell(agent, link);
     scan_inquire(agent, link);
     termination_link_up(agent, link);
 }
@@ -427,6 +454,7 @@ struct agent *agent_new(const struct agent_config *config, const struct host_por
     struct agent *agent = xcalloc(1, sizeof(*agent));
     agent->cluster = xstrdup(config->cluster);
     agent->participant = xstrdup(config->participant);
+    agent->audit = config->audit;
     agent->operations = config->operations;
     agent->connections = config->connections;
     agent->sweep_us = config->sweep_us;
@@ -444,6 +472,9 @@ struct agent *agent_new(const struct agent_config *config, const struct host_por
     list_init(&agent->touched);
     list_init(&agent->rounds);
     list_init(&agent->round_queue);
+    list_init(&agent->orders);
+    list_init(&agent->inquiries);
+    heuristics_init(agent);
     agent_tasks_init(agent);
     agent_listen(agent);
     agent->links = xcalloc((size_t)link_count, sizeof(*agent->links));
@@ -473,6 +504,9 @@ void agent_free(struct agent *agent)
         list_remove(first);
         free(CONTAINER(first, struct untold_hazard, all));
     }
+    orders_free(agent);
+    heuristics_free(agent);
+    inquiries_free(agent);
     tasks_free(agent);
     sites_free(agent);
     neighbours_free(agent);
@@ -541,6 +575,10 @@ static void run_due(struct agent *agent)
             scan_start(agent);
             continue;
         }
+        if (timer == &agent->heuristics.retry) {
+            heuristics_load(agent);
+            continue;
+        }
         if (timer == &agent->tell) {
             agent->told_us = now;
             status_send_all(agent);
@@ -598,7 +636,7 @@ static bool is_busy(const struct branch *branch)
 
 bool agent_drained(const struct agent *agent)
 {
-    if (!list_empty(&agent->errands))
+    if (!list_empty(&agent->errands) || !orders_idle(agent))
         return false;
     for (const struct list *node = agent->entries.next; node != &agent->entries;
          node = node->next) {

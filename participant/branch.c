@@ -28,10 +28,10 @@ static const unsigned edges[] = {
     [BRANCH_QUEUED] = TO(WORKING) | TO(ENDED),
     [BRANCH_WORKING] = TO(IN_DOUBT) | TO(ABORTING) | TO(UNSURE) | TO(LOOKING) | TO(ENDED),
     [BRANCH_IN_DOUBT] = TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
-    [BRANCH_COMMITTING] = TO(PROVING) | TO(ENDED),
-    [BRANCH_ABORTING] = TO(PROVING) | TO(ENDED),
+    [BRANCH_COMMITTING] = TO(PROVING) | TO(ABORTING) | TO(ENDED),
+    [BRANCH_ABORTING] = TO(PROVING) | TO(COMMITTING) | TO(ENDED),
     [BRANCH_PROVING] = TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
-    [BRANCH_UNSURE] = TO(ABORTING) | TO(ENDED),
+    [BRANCH_UNSURE] = TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
     [BRANCH_LOOKING] = TO(ENDED),
     [BRANCH_ENDED] = 0,
 };
@@ -92,11 +92,35 @@ static void retry(struct branch *branch, struct branch_actions *actions)
     add(actions, BRANCH_DO_RETRY);
 }
 
-/* The decision is carried out, or (hazard) it can't be proved that it is. */
-static void carried_out(struct branch *branch, const char *hazard, struct branch_actions *actions)
+static const char *against(bool commit)
+{
+    return commit ? "an operator forced a commit of this branch, and the decision is abort"
+                  : "an operator forced a rollback of this branch, and the decision is commit";
+}
+
+/* What was forced is what the other decision is compared with, unless the database says that the
+ * branch ended as decided all the same. */
+static void tell_opposed(bool forced_commit, bool otherwise, struct branch_actions *actions)
+{
+    tell(!forced_commit, otherwise ? NULL : against(forced_commit), actions);
+    actions->list[actions->count - 1].against = !otherwise;
+}
+
+/* The decision is carried out, or (hazard) it can't be proved that it is. otherwise: the database
+ * says that the other one was. */
+static void carried_out(struct branch *branch, const char *hazard, bool otherwise,
+                        struct branch_actions *actions)
 {
     bool commit = branch->decision == BRANCH_COMMIT;
-    if (branch->told && !(commit && PLANTED(ACK_BEFORE_FINISH)))
+    if (branch->forced) {
+        struct branch_action *action = add(actions, BRANCH_DO_REPORT);
+        action->commit = commit;
+        action->hazard = hazard;
+        action->otherwise = otherwise;
+    }
+    if (branch->opposed)
+        tell_opposed(commit, otherwise, actions);
+    else if (branch->told && !(commit && PLANTED(ACK_BEFORE_FINISH)))
         tell(commit, hazard, actions);
     move(branch, BRANCH_ENDED);
 }
@@ -307,7 +331,10 @@ static void told(struct branch *branch, bool commit, uint64_t xid, struct branch
     case BRANCH_ABORTING:
     case BRANCH_PROVING:
     case BRANCH_UNSURE:
-        if (commit != (branch->decision == BRANCH_COMMIT))
+        if (branch->forced) {
+            branch->told = true;
+            branch->opposed = commit != (branch->decision == BRANCH_COMMIT);
+        } else if (commit != (branch->decision == BRANCH_COMMIT))
             tell(commit,
                  commit ? "a commit came for a branch that is being rolled back"
                         : "an abort came for a branch that is being committed",
@@ -356,8 +383,9 @@ static void decided(struct branch *branch, bool commit, struct branch_actions *a
     case BRANCH_PROVING:
     case BRANCH_UNSURE:
         if (commit != (branch->decision == BRANCH_COMMIT))
-            hazard = commit ? "commit was decided, but this branch is being rolled back"
-                            : "abort was decided, but this branch is being committed";
+            hazard = branch->forced ? against(!commit)
+                     : commit       ? "commit was decided, but this branch is being rolled back"
+                                    : "abort was decided, but this branch is being committed";
         break;
     case BRANCH_NEW:
     case BRANCH_LOOKING:
@@ -368,12 +396,46 @@ static void decided(struct branch *branch, bool commit, struct branch_actions *a
         add(actions, BRANCH_DO_WARN)->hazard = hazard;
 }
 
+/* An operator's row is durable: by this process, or by an earlier one, or by another that had taken
+ * over its name. A decision that is known already and not carried out yet has to give way. */
+static void forced(struct branch *branch, bool commit, uint64_t xid, struct branch_actions *actions)
+{
+    if (xid != 0 && branch->xid == 0)
+        branch->xid = xid;
+    switch (branch->state) {
+    case BRANCH_NEW:
+    case BRANCH_IN_DOUBT:
+    case BRANCH_UNSURE:
+        branch->forced = true;
+        finish(branch, commit, actions);
+        break;
+    case BRANCH_COMMITTING:
+    case BRANCH_ABORTING:
+    case BRANCH_PROVING:
+        branch->forced = true;
+        if (commit == (branch->decision == BRANCH_COMMIT))
+            break;
+        CHECK(branch->retrying); /* else the database is just ending it */
+        branch->opposed = branch->told;
+        if (!branch->told)
+            add(actions, BRANCH_DO_WARN)->hazard = against(commit);
+        finish(branch, commit, actions);
+        break;
+    case BRANCH_QUEUED:
+    case BRANCH_WORKING:
+    case BRANCH_LOOKING:
+        break; /* when it turns out to be prepared, a scan finds it and the row */
+    case BRANCH_ENDED:
+        CHECK(!"an ended branch is forgotten");
+    }
+}
+
 static void finished(struct branch *branch, enum db_finish result, struct branch_actions *actions)
 {
     CHECK(branch->state == BRANCH_COMMITTING || branch->state == BRANCH_ABORTING);
     bool commit = branch->decision == BRANCH_COMMIT;
     if (result == DB_FINISHED || (commit && PLANTED(MISSING_IS_SUCCESS) && result == DB_MISSING)) {
-        carried_out(branch, NULL, actions);
+        carried_out(branch, NULL, false, actions);
     } else if (result == DB_UNFINISHED) {
         retry(branch, actions);
     } else if (branch->xid != 0) {
@@ -382,7 +444,7 @@ static void finished(struct branch *branch, enum db_finish result, struct branch
     } else {
         /* What wrote nothing is the same committed and rolled back. */
         const char *hazard = "the prepared transaction is gone, and its xid is not known";
-        carried_out(branch, commit && !branch->empty ? hazard : NULL, actions);
+        carried_out(branch, commit && !branch->empty ? hazard : NULL, false, actions);
     }
 }
 
@@ -390,7 +452,7 @@ static void finished(struct branch *branch, enum db_finish result, struct branch
 static void proved(struct branch *branch, enum db_status status, struct branch_actions *actions)
 {
     CHECK(branch->state == BRANCH_PROVING);
-    bool commit = branch->decision == BRANCH_COMMIT;
+    bool commit = branch->decision == BRANCH_COMMIT, otherwise = false;
     const char *hazard = NULL;
     switch (status) {
     case DB_STATUS_IN_PROGRESS:
@@ -398,9 +460,11 @@ static void proved(struct branch *branch, enum db_status status, struct branch_a
         retry(branch, actions);
         return;
     case DB_STATUS_COMMITTED:
+        otherwise = !commit;
         hazard = commit ? NULL : "the decision is abort, but the database says committed";
         break;
     case DB_STATUS_ABORTED:
+        otherwise = commit;
         hazard = commit ? "the decision is commit, but the database says rolled back" : NULL;
         break;
     case DB_STATUS_UNKNOWN:
@@ -409,7 +473,7 @@ static void proved(struct branch *branch, enum db_status status, struct branch_a
                         : NULL;
         break;
     }
-    carried_out(branch, hazard, actions);
+    carried_out(branch, hazard, otherwise, actions);
 }
 
 /* ---- time, sessions, scans ----------------------------------------------------------------- */
@@ -510,6 +574,9 @@ void branch_step(struct branch *branch, const struct branch_event *event,
         break;
     case BRANCH_DECIDED:
         decided(branch, event->commit, actions);
+        break;
+    case BRANCH_FORCED:
+        forced(branch, event->commit, event->xid, actions);
         break;
     case BRANCH_LOOKED_FOR:
         looked_for(branch, actions);

@@ -5,7 +5,8 @@
  *  1. At most one request of a branch is with the database at a time.
  *  2. A yes is given only while the gid is prepared with every expectation met, and at most once.
  *  3. After a yes the branch ends by the decision and by nothing else: the coordinator's, or in
- * three phases what a majority of the sites' registers holds.
+ * three phases what a majority of the sites' registers holds. Or by an operator, who records that
+ * first and for ever: then what is decided meanwhile or later is compared with it.
  *  4. Finished is told only for what the database proved, or as a hazard. */
 #ifndef TROTH_PARTICIPANT_BRANCH_H
 #define TROTH_PARTICIPANT_BRANCH_H
@@ -42,6 +43,8 @@ struct branch {
     bool asked;     /* LOOKUP waits for its FOUND */
     bool orphan;    /* found by a scan: no vote of this process */
     bool held;      /* the coordinator will not judge it: an operator must */
+    bool forced;    /* an operator's row says how it ends: `decision` is that */
+    bool opposed;   /* forced, and the coordinator's decision is the other one */
     bool retrying;  /* a timer is set to try again */
     bool empty;     /* prepared here without an xid: it wrote nothing */
     uint64_t xid;   /* 0: not known */
@@ -55,6 +58,7 @@ enum branch_event_kind {
     BRANCH_TOLD,          /* FINISH: commit, xid */
     BRANCH_JUDGED,        /* verdict, xid */
     BRANCH_DECIDED,       /* by a majority of the sites' registers: commit. Nobody waits to hear */
+    BRANCH_FORCED,        /* an operator's row is durable: commit, xid */
     BRANCH_LOOKED_FOR,    /* LOOKUP */
     BRANCH_SESSION_LOST,  /* of its PREPARE, or of its LOOKUP */
     BRANCH_DEADLINE,      /* of the transaction */
@@ -90,7 +94,8 @@ enum branch_action_kind {
     BRANCH_DO_FINISH,  /* commit */
     BRANCH_DO_STATUS,  /* of xid */
     BRANCH_DO_LOOK_UP, /* of the gtrid */
-    BRANCH_DO_TELL,    /* FINISHED: commit, hazard (NULL: proved) */
+    BRANCH_DO_TELL,    /* FINISHED: commit, hazard (NULL: proved), against */
+    BRANCH_DO_REPORT,  /* what was forced has ended: commit, hazard, otherwise */
     BRANCH_DO_ANSWER,  /* FOUND: commit */
     BRANCH_DO_ASK,     /* INQUIRE about this branch alone */
     BRANCH_DO_RETRY,   /* set a timer, later each time */
@@ -115,6 +120,8 @@ struct branch_action {
     enum branch_cause cause;
     bool commit;
     const char *hazard; /* a constant text */
+    bool against;       /* the hazard is that an operator forced the other outcome */
+    bool otherwise;     /* the database says that it ended the other way */
 };
 
 enum { BRANCH_ACTIONS = 4 };

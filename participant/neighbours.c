@@ -68,7 +68,9 @@ static void door_message(void *self, struct peer *peer, const Wire__Message *mes
     const struct guest *guest = peer_attached(peer);
     bool participant = peer_role(peer) == WIRE__ROLE__PARTICIPANT;
     if (message->body_case == WIRE__MESSAGE__BODY_QUERY)
-        view_answer(agent, peer, message->query);
+        view_answer(agent, guest, message->query);
+    else if (message->body_case == WIRE__MESSAGE__BODY_TX_ORDER)
+        order_take(agent, NULL, guest, message->tx_order);
     else if (participant && message->body_case == WIRE__MESSAGE__BODY_ASK)
         site_ask(agent, peer_name(peer), false, guest->session, message->ask);
     else if (participant && message->body_case == WIRE__MESSAGE__BODY_DECIDED)

@@ -74,8 +74,8 @@ static void note(struct agent *agent, const struct db_prepared *prepared)
     if (!entry)
         return;
     entry->seen = agent->scans;
-    if (prepared->registered && !entry->site && !site_taken(agent, &id) &&
-        is_own(agent, prepared, id.branch))
+    entry->strange = prepared->registered && !is_own(agent, prepared, id.branch);
+    if (prepared->registered && !entry->strange && !entry->site && !site_taken(agent, &id))
         site_attach(agent, entry, 0, NULL);
 }
 
@@ -124,6 +124,7 @@ void scan_done(struct agent *agent, bool ok, const struct db_prepared *prepared,
     agent->facts = (struct scan_facts){.known = true, .slots = (uint32_t)slots};
     for (int i = 0; i < count; i++)
         note(agent, &prepared[i]);
+    heuristics_scanned(agent);
     spread(agent);
     for (int i = 0; i < agent->link_count; i++)
         scan_inquire(agent, &agent->links[i]);

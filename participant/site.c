@@ -532,6 +532,9 @@ void site_hear_decided(struct agent *agent, const char *from, const Wire__Decide
     }
     struct site *site =
         site_find(agent, decided->coordinator, (struct txid){decided->epoch, decided->seq});
+    struct gid id = {.tx = {decided->epoch, decided->seq}, .branch = -1};
+    snprintf(id.coordinator, sizeof(id.coordinator), "%s", decided->coordinator);
+    heuristic_decided(agent, &id, decided->value == WIRE__VALUE__COMMIT);
     /* Nobody here waits for it. A branch that is found later asks. */
     if (site)
         site_learn(agent, site, (enum register_value)decided->value, from);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/arena.h"
+#include "core/check.h"
 #include "core/samples.h"
 #include "participant/agent_private.h"
 
@@ -199,73 +200,206 @@ static const char *transaction_word(const struct entry *entry)
     return entry->branch.held ? "held" : "in-doubt";
 }
 
-static Wire__BranchView *view_branch(struct draft *draft, struct entry *entry)
+/* What is shown as one transaction: a branch, what was forced of it, or both. */
+struct item {
+    struct entry *entry;
+    const struct heuristic *row;
+};
+
+static struct item item_of(const struct agent *agent, struct entry *entry)
 {
+    struct item item = {.entry = entry, .row = heuristic_find(agent, entry->gid)};
+    if (item.row && item.row->state == HEURISTIC_STORING)
+        item.row = NULL;
+    return item;
+}
+
+static const char *item_word(const struct item *item)
+{
+    return item->entry ? transaction_word(item->entry) : "heuristic";
+}
+
+static const struct gid *item_id(const struct item *item)
+{
+    return item->entry ? &item->entry->id : &item->row->id;
+}
+
+static bool is_mixed(const struct item *item)
+{
+    return item->row && strcmp(heuristic_word(item->row), "mixed") == 0;
+}
+
+/* How the database has ended the branch, as far as that is known. */
+static const char *ended_word(const struct heuristic *row)
+{
+    if (row->state != HEURISTIC_ENDED)
+        return row->commit ? "committing" : "aborting";
+    return row->commit == (row->found[0] == '\0') ? "committed" : "aborted";
+}
+
+static Wire__BranchView *view_branch(struct draft *draft, const struct item *item)
+{
+    const struct entry *entry = item->entry;
+    const struct heuristic *row = item->row;
     Wire__BranchView *view = take(draft, sizeof(*view));
     wire__branch_view__init(view);
     view->participant = draft->agent->participant;
-    view->state = (char *)branch_view_word(entry->branch.state);
-    view->xid = entry->branch.xid;
-    view->gid = entry->gid;
+    view->state = (char *)(entry ? branch_view_word(entry->branch.state) : ended_word(row));
+    view->xid = entry && entry->branch.xid != 0 ? entry->branch.xid : row ? row->xid : 0;
+    view->gid = (char *)(entry ? entry->gid : row->gid);
+    view->voted_us = entry ? entry->doubt_us : 0;
+    if (row) {
+        view->heuristic = take(draft, sizeof(*view->heuristic));
+        heuristic_fill(draft->agent, row, view->heuristic);
+    }
     return view;
 }
 
-static Wire__TransactionView *view_transaction(struct draft *draft, struct entry *entry)
+static void view_site_of(struct draft *draft, const struct site *site, Wire__TransactionView *view)
 {
-    Wire__TransactionView *view = take(draft, sizeof(*view));
-    wire__transaction_view__init(view);
-    view->gtrid = take(draft, sizeof(gtrid_text));
-    gtrid_format(view->gtrid, entry->id.cluster, entry->id.coordinator, entry->id.tx);
-    view->state = (char *)transaction_word(entry);
-    view->in_doubt = entry->branch.state == BRANCH_IN_DOUBT;
-    view->branches = take(draft, sizeof(void *));
-    view->branches[view->n_branches++] = view_branch(draft, entry);
-    view->waits_for = waits_for(draft, entry);
-    if (!entry->site)
-        return view;
     view->protocol = WIRE__PROTOCOL__THREE_PHASE;
-    view->begun_us = entry->site->begun_us;
-    view_sites(draft, entry->site, view);
+    view->begun_us = site->begun_us;
+    view_sites(draft, site, view);
     view->terminator = view_terminator(view);
     view->phase = (char *)phase(view);
+    if (site->decision != REGISTER_EMPTY)
+        view->decision = (char *)(site->decision == REGISTER_COMMIT ? "commit" : "abort");
+}
+
+static void view_heuristic(const struct item *item, Wire__TransactionView *view)
+{
+    const struct heuristic *row = item->row;
+    view->heuristic = (char *)heuristic_word(row);
+    view->n_heuristics = 1;
+    view->heuristics = &view->branches[0]->heuristic;
+    if (row->decided != BRANCH_UNDECIDED)
+        view->decision = (char *)(row->decided == BRANCH_COMMIT ? "commit" : "abort");
+}
+
+static Wire__TransactionView *view_transaction(struct draft *draft, const struct item *item)
+{
+    Wire__TransactionView *view = take(draft, sizeof(*view));
+    const struct gid *id = item_id(item);
+    wire__transaction_view__init(view);
+    view->gtrid = take(draft, sizeof(gtrid_text));
+    gtrid_format(view->gtrid, id->cluster, id->coordinator, id->tx);
+    view->state = (char *)item_word(item);
+    view->in_doubt = item->entry && item->entry->branch.state == BRANCH_IN_DOUBT;
+    view->branches = take(draft, sizeof(void *));
+    view->branches[view->n_branches++] = view_branch(draft, item);
+    if (item->entry)
+        view->waits_for = waits_for(draft, item->entry);
+    if (item->entry && item->entry->site)
+        view_site_of(draft, item->entry->site, view);
+    if (item->row)
+        view_heuristic(item, view);
     return view;
 }
 
 /* What has no vote yet, or a single phase, is nobody's trouble. */
-static bool wanted(const struct entry *entry, const Wire__Query *query)
+static bool is_trouble(const struct item *item)
 {
-    switch (entry->branch.state) {
-    case BRANCH_IN_DOUBT:
+    if (!item->entry)
         return true;
+    switch (item->entry->branch.state) {
+    case BRANCH_IN_DOUBT:
     case BRANCH_COMMITTING:
     case BRANCH_ABORTING:
     case BRANCH_PROVING:
     case BRANCH_UNSURE:
-        return !query->in_doubt;
+        return true;
     default:
         return false;
     }
 }
 
+static bool is_old_enough(const struct agent *agent, const struct item *item, uint64_t older_us)
+{
+    int64_t since_us = item->entry ? item->entry->doubt_us : item->row->at_us;
+    int64_t age_us = agent->host.wall_us(agent->host.self) - since_us;
+    return older_us == 0 || (since_us > 0 && age_us > 0 && (uint64_t)age_us >= older_us);
+}
+
+static bool has_state(const struct item *item, const Wire__Query *query)
+{
+    for (size_t i = 0; i < query->n_states; i++) {
+        if (strcmp(query->states[i], item_word(item)) == 0)
+            return true;
+    }
+    return query->n_states == 0;
+}
+
+static bool wanted(const struct agent *agent, const struct item *item, const Wire__Query *query)
+{
+    bool in_doubt = item->entry && item->entry->branch.state == BRANCH_IN_DOUBT;
+    return is_trouble(item) && (!query->in_doubt || in_doubt || is_mixed(item)) &&
+           (!query->heuristic || item->row) && (!query->hazard || is_mixed(item)) &&
+           has_state(item, query) && is_old_enough(agent, item, query->older_us);
+}
+
+static int newer_first(const void *a, const void *b)
+{
+    const struct heuristic *one = ((const struct item *)a)->row,
+                           *two = ((const struct item *)b)->row;
+    return (one->at_us < two->at_us) - (one->at_us > two->at_us);
+}
+
+/* Newest first: branches in the order in which they came, then what was forced and has ended. */
+static size_t collect(const struct agent *agent, const Wire__Query *query, struct item *items)
+{
+    size_t count = 0, branches;
+    for (struct list *at = agent->entries.previous; at != &agent->entries; at = at->previous) {
+        items[count] = item_of(agent, CONTAINER(at, struct entry, all));
+        count += wanted(agent, &items[count], query);
+    }
+    branches = count;
+    const struct list *rows = &agent->heuristics.all;
+    for (const struct list *at = rows->next; at != rows; at = at->next) {
+        const struct heuristic *row = CONTAINER(at, struct heuristic, all);
+        items[count] = (struct item){.row = row};
+        count += row->state != HEURISTIC_STORING && !entry_find((struct agent *)agent, row->gid) &&
+                 wanted(agent, &items[count], query);
+    }
+    qsort(items + branches, count - branches, sizeof(*items), newer_first);
+    for (size_t i = 0; query->oldest_first && i < count / 2; i++) {
+        struct item item = items[i];
+        items[i] = items[count - 1 - i];
+        items[count - 1 - i] = item;
+    }
+    return count;
+}
+
+/* The first after the one that is named; count: that one is not among them. */
+static size_t place_after(const struct item *items, size_t count, const char *from)
+{
+    for (size_t i = 0; i < count; i++) {
+        gtrid_text gtrid;
+        const struct gid *id = item_id(&items[i]);
+        gtrid_format(gtrid, id->cluster, id->coordinator, id->tx);
+        if (strcmp(gtrid, from) == 0)
+            return i + 1;
+    }
+    return count;
+}
+
 static void answer_transactions(struct draft *draft, const Wire__Query *query)
 {
-    struct agent *agent = draft->agent;
+    const struct agent *agent = draft->agent;
     Wire__Answer *answer = &draft->answer;
-    size_t room = query->limit ? query->limit : DEFAULT_ROWS;
-    if (room > agent->by_gid.count)
-        room = agent->by_gid.count;
-    answer->transactions = take(draft, sizeof(void *) * (room + 1));
     if (query->participant[0] && strcmp(query->participant, agent->participant) != 0)
         return;
-    for (struct list *at = agent->entries.previous; at != &agent->entries; at = at->previous) {
-        struct entry *entry = CONTAINER(at, struct entry, all);
-        if (!wanted(entry, query))
-            continue;
+    size_t most = agent->by_gid.count + agent->heuristics.count;
+    size_t room = query->limit ? query->limit : DEFAULT_ROWS;
+    struct item *items = xcalloc(most + 1, sizeof(*items));
+    size_t count = collect(agent, query, items);
+    size_t first = query->from[0] ? place_after(items, count, query->from) : 0;
+    answer->transactions = take(draft, sizeof(void *) * ((room < count ? room : count) + 1));
+    for (size_t i = first; i < count; i++) {
         if (answer->more > 0 || answer->n_transactions == room) {
             answer->more++;
             continue;
         }
-        Wire__TransactionView *view = view_transaction(draft, entry);
+        Wire__TransactionView *view = view_transaction(draft, &items[i]);
         size_t size = wire__transaction_view__get_packed_size(view) + 8;
         if (draft->bytes + size > LIMIT_MESSAGE_BYTES) {
             answer->more++;
@@ -274,29 +408,37 @@ static void answer_transactions(struct draft *draft, const Wire__Query *query)
         draft->bytes += size;
         answer->transactions[answer->n_transactions++] = view;
     }
+    free(items);
 }
 
-static struct entry *find_transaction(const struct agent *agent, const struct gid *id)
+/* False: nothing of it is here. */
+static bool find_transaction(const struct agent *agent, const struct gid *id, struct item *item)
 {
+    struct gid transaction = *id;
+    transaction.branch = -1;
     for (struct list *at = agent->entries.next; at != &agent->entries; at = at->next) {
         struct entry *entry = CONTAINER(at, struct entry, all);
-        if (txid_equal(entry->id.tx, id->tx) && strcmp(entry->id.coordinator, id->coordinator) == 0)
-            return entry;
+        if (!txid_equal(entry->id.tx, id->tx) ||
+            strcmp(entry->id.coordinator, id->coordinator) != 0)
+            continue;
+        *item = item_of(agent, entry);
+        return true;
     }
-    return NULL;
+    *item = (struct item){.row = heuristic_of(agent, &transaction)};
+    return item->row && item->row->state != HEURISTIC_STORING;
 }
 
 static void answer_transaction(struct draft *draft, const Wire__Query *query)
 {
     struct gid id;
+    struct item item;
     if (!gtrid_parse(query->gtrid, &id) && !gid_parse(query->gtrid, &id)) {
         fail(draft, "bad_request", "this is not the id of a transaction",
              "it looks like CLUSTER.COORDINATOR.EPOCH.SEQ: see `troth tx list`");
         return;
     }
-    bool here = strcmp(id.cluster, draft->agent->cluster) == 0;
-    struct entry *entry = here ? find_transaction(draft->agent, &id) : NULL;
-    if (!entry) {
+    if (strcmp(id.cluster, draft->agent->cluster) != 0 ||
+        !find_transaction(draft->agent, &id, &item)) {
         char text[160];
         snprintf(text, sizeof(text), "participant %s holds nothing of it that is to be finished",
                  draft->agent->participant);
@@ -305,7 +447,7 @@ static void answer_transaction(struct draft *draft, const Wire__Query *query)
         return;
     }
     draft->answer.transactions = take(draft, sizeof(void *));
-    draft->answer.transactions[draft->answer.n_transactions++] = view_transaction(draft, entry);
+    draft->answer.transactions[draft->answer.n_transactions++] = view_transaction(draft, &item);
 }
 
 /* ---- this participant ---------------------------------------------------------------------- */
@@ -394,8 +536,14 @@ static void answer_coordinator(struct draft *draft)
          "address is `listen` in its trothd.yaml");
 }
 
-void view_answer(struct agent *agent, struct peer *peer, const Wire__Query *query)
+void view_answer(struct agent *agent, const struct guest *guest, const Wire__Query *query)
 {
+    if (query->what == WIRE__WHAT__EVIDENCE || query->what == WIRE__WHAT__PREPARED ||
+        query->what == WIRE__WHAT__DIAGNOSIS) {
+        inquiry_take(agent, guest->session, query);
+        return;
+    }
+    struct peer *peer = guest->peer;
     struct draft draft = {.agent = agent, .bytes = ANSWER_OVERHEAD_BYTES};
     struct status status;
     Wire__Message message = WIRE__MESSAGE__INIT;

@@ -241,18 +241,26 @@ static const char *const saga_points[] = {
 };
 enum { SAGA_POINTS = sizeof(saga_points) / sizeof(saga_points[0]) };
 
+/* Passed where operators order alone: operator.c kills at these. */
+static const char *const operator_points[] = {
+    "participant.heuristic-stored",
+    "participant.heuristic-ended",
+};
+enum { OPERATOR_POINTS = sizeof(operator_points) / sizeof(operator_points[0]) };
+
 static void every_crash_point_of_the_sources_is_tried(void **state)
 {
     const char *tried[CRASHES + CHECKPOINT_POINTS];
-    const char *elsewhere[THREE_PHASE_POINTS + SAGA_POINTS];
+    const char *elsewhere[THREE_PHASE_POINTS + SAGA_POINTS + OPERATOR_POINTS];
     (void)state;
     for (int i = 0; i < CRASHES; i++)
         tried[i] = crashes[i].point;
     memcpy(tried + CRASHES, checkpoint_points, sizeof(checkpoint_points));
     memcpy(elsewhere, three_phase_points, sizeof(three_phase_points));
     memcpy(elsewhere + THREE_PHASE_POINTS, saga_points, sizeof(saga_points));
+    memcpy(elsewhere + THREE_PHASE_POINTS + SAGA_POINTS, operator_points, sizeof(operator_points));
     points_check("", (struct points){tried, CRASHES + CHECKPOINT_POINTS},
-                 (struct points){elsewhere, THREE_PHASE_POINTS + SAGA_POINTS});
+                 (struct points){elsewhere, THREE_PHASE_POINTS + SAGA_POINTS + OPERATOR_POINTS});
 }
 
 int main(void)

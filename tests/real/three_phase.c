@@ -534,13 +534,16 @@ static void three_of_five_sites_finish_and_the_last_when_its_database_is_back(st
 
 static void every_crash_point_of_a_participant_is_tried(void **state)
 {
-    /* The same in every protocol: crash_points.c kills there. Those of sagas: saga_crashes.c. */
+    /* The same in every protocol: crash_points.c kills there. Those of sagas: saga_crashes.c;
+     * of operators: operator.c. */
     static const char *const elsewhere[] = {"participant.one-phase-committed",
                                             "participant.abort-received",
                                             "participant.settled",
                                             "participant.execute",
                                             "participant.executed",
-                                            "participant.cancelled"};
+                                            "participant.cancelled",
+                                            "participant.heuristic-stored",
+                                            "participant.heuristic-ended"};
     const char *tried[BOTHS + LIVINGS + 1] = {"participant.terminated"};
     (void)state;
     for (int i = 0; i < BOTHS; i++)
