@@ -101,6 +101,8 @@ static void follow_machine(struct server *server, struct tx *tx)
     enum transaction_state state = tx->machine.state;
     count(&server->undecided, &tx->counted_undecided, transaction_undecided(&tx->machine));
     count(&server->lost, &tx->counted_lost, state == TRANSACTION_LOST);
+    if (state == TRANSACTION_PROPOSED && !tx->counted_proposed)
+        tx->proposed_since_us = server->host.now_us(server->host.self);
     count(&server->proposed, &tx->counted_proposed, state == TRANSACTION_PROPOSED);
     count(&server->unapplied, &tx->counted_unapplied, state == TRANSACTION_COMMITTED);
     count(&server->hazards, &tx->counted_hazard, state == TRANSACTION_HAZARD);
@@ -259,10 +261,24 @@ static void release(struct server *server, struct tx *tx)
         keys_settle(&server->keys, tx->key, tx->ended_us);
     CHECK(!tx->key || tx->machine.committed); /* that of an abort was dropped with the answer */
     tx->key = NULL;
-    if (tx->sites && tx->machine.committed)
+    /* Of a hazard that was forgotten not every site has applied it. */
+    if (tx->sites && tx->machine.committed && tx->machine.in[BRANCH_HAZARD] == 0)
         server_settled(server, tx);
     server_unlist(server, tx);
     history_add(&server->history, tx);
+}
+
+void server_forget_hazard(struct server *server, struct txid id)
+{
+    struct tx *tx = server_find(server, id);
+    struct transaction_event event = {.type = EVENT_FORGOTTEN};
+    if (!tx || tx->machine.state != TRANSACTION_HAZARD)
+        return;
+    tx->ended_us = server->host.wall_us(server->host.self);
+    /* Forgotten is its end in the journal, too. */
+    if (tx->machine.committed && !tx->hazard_only)
+        recovery_ended(&server->recovery, id, tx->ended_us);
+    CHECK(server_step(server, tx, &event));
 }
 
 static void aborted(struct server *server, struct tx *tx)

@@ -12,8 +12,8 @@ struct config {
     char *cluster, *coordinator;
     char *listen;
     char *journal_directory;
-    char *audit; /* a file */
-    char *sagas; /* the folder of their definitions; NULL: there are none */
+    char *audit;   /* a file */
+    char *sagas;   /* the folder of their definitions; NULL: there are none */
     char *metrics; /* where HTTP listens; NULL: nowhere */
     uint64_t retain_us;
     uint64_t transaction_timeout_us, heartbeat_us;

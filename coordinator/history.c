@@ -8,12 +8,16 @@ void history_init(struct history *history)
     list_init(&history->all);
 }
 
+static void drop(struct history *history, struct tx *tx)
+{
+    list_remove(&tx->all);
+    map_remove(&history->map, &tx->node);
+    tx_free(tx);
+}
+
 static void drop_oldest(struct history *history)
 {
-    struct tx *oldest = CONTAINER(history->all.next, struct tx, all);
-    list_remove(&oldest->all);
-    map_remove(&history->map, &oldest->node);
-    tx_free(oldest);
+    drop(history, CONTAINER(history->all.next, struct tx, all));
 }
 
 void history_fini(struct history *history)
@@ -25,7 +29,10 @@ void history_fini(struct history *history)
 
 void history_add(struct history *history, struct tx *tx)
 {
+    struct tx *older = history_find(history, tx->id);
     tx_drop_results(tx);
+    if (older)
+        drop(history, older); /* it was listed once more, for a hazard */
     list_append(&history->all, &tx->all);
     map_insert(&history->map, &tx->node, txid_hash(tx->id));
     if (history->map.count > LIMIT_HISTORY)

@@ -105,7 +105,7 @@ void metrics_moved(struct server *server, struct tx *tx)
     enum metric_outcome outcome;
     struct tx_clock *clock = &tx->clock;
     if (clock->counted && tx->machine.state == TRANSACTION_DONE && clock->decided_us &&
-        tx->machine.committed) {
+        tx->machine.in[BRANCH_HAZARD] == 0 && tx->machine.committed) {
         uint64_t now_us = server->host.now_us(server->host.self);
         histogram_add(&server->metrics.applied[protocol_of(tx)], now_us - clock->decided_us);
         clock->decided_us = 0;

@@ -1,12 +1,15 @@
 /* What the files of the runner share: server.c (life, time, sessions), submit.c (new work),
  * carry.c (the actions of the machine), votes.c (what participants send), sites.c (the registers
  * of three-phase commit), answers.c (outcomes), tasks.c and groups.c (steps of sagas), records.c
- * (what goes into the journal), replay.c (what comes out of it). What runs
- * sagas is in sagas.h. */
+ * (what goes into the journal), replay.c (what comes out of it). What runs sagas is in sagas.h;
+ * what operators ask and order in inquiries.h and heuristics.h. */
 #ifndef TROTH_COORDINATOR_PARTS_H
 #define TROTH_COORDINATOR_PARTS_H
 
+#include "coordinator/alerts.h"
+#include "coordinator/heuristics.h"
 #include "coordinator/history.h"
+#include "coordinator/inquiries.h"
 #include "coordinator/keys.h"
 #include "coordinator/metrics.h"
 #include "coordinator/participants.h"
@@ -26,6 +29,7 @@ struct guest {
     struct participant *participant; /* NULL: a client */
     struct list waiters;
     struct list saga_waiters; /* struct saga_waiter */
+    struct list callers;      /* struct caller: who waits for an inquiry */
 };
 
 struct server {
@@ -60,6 +64,10 @@ struct server {
     struct sagas sagas;
     struct coordinator_metrics metrics;
 
+    struct inquiries inquiries;
+    struct heuristics heuristics;
+    struct alerts alerts;
+
     const Wire__Submit *submitting; /* during the step of EVENT_SUBMITTED */
 
     struct arena arena; /* for unpacking records */
@@ -69,6 +77,11 @@ struct server {
 
 uint8_t *server_scratch(struct server *server, size_t size);
 struct tx *server_find(const struct server *server, struct txid id);
+/* Live, or of the history; of what is listed again for a hazard rather what is known of all of it.
+ */
+struct tx *server_remember(const struct server *server, struct txid id);
+/* Of this cluster and this coordinator. */
+bool server_is_ours(const struct server *server, const struct gid *id);
 
 /* carry.c. False: the machine refused the event, which a participant must not have sent. After it
  * the transaction may be over: then its state is TRANSACTION_DONE and it lies in the history. */
@@ -85,6 +98,10 @@ void server_list(struct server *server, struct tx *tx); /* makes it live */
 void server_unlist(struct server *server, struct tx *tx);
 bool server_send_prepare(struct server *server, struct tx *tx, int index,
                          const Wire__Submit *submit);
+
+/* An operator has dealt with the hazard: the transaction is history. Does nothing unless it rests
+ * as a hazard. Its record is appended before. */
+void server_forget_hazard(struct server *server, struct txid id);
 
 /* submit.c */
 void server_submit(struct server *server, struct guest *guest, const Wire__Submit *submit);
@@ -115,6 +132,10 @@ void server_finished(struct server *server, struct guest *guest, const Wire__Fin
 void server_found(struct server *server, struct guest *guest, const Wire__Found *found);
 void server_inquired(struct server *server, struct guest *guest, const Wire__Inquire *inquire);
 enum presence server_presence(const struct tx *tx);
+/* What is known of the decision, also when it has ended. Of another coordinator's transaction:
+ * nothing. */
+enum decision { DECISION_NONE, DECISION_COMMIT, DECISION_ABORT };
+enum decision server_decision(const struct server *server, const struct gid *id);
 /* The participant can't prove, or denies, what was decided of this branch: a hazard. Does nothing
  * unless the branch was told so and has not acknowledged it. */
 void server_unproved(struct server *server, struct tx *tx, int index, const char *reason);
@@ -182,6 +203,8 @@ bool server_senseless(struct error *error, const char *what);
  * listed now under that id. */
 struct tx *server_relist(struct server *server, struct txid id, uint32_t number,
                          struct participant *participant, bool commit, const char *reason);
+/* Forgotten: what is left of it, a hazard, has ended then. */
+void server_forget_replayed(struct server *server, struct txid id, int64_t at_us);
 
 /* views.c */
 void server_query(struct server *server, struct guest *guest, const Wire__Query *query);

@@ -288,6 +288,7 @@ void server_checkpoint(struct server *server)
         append_live(server);
     append_keys(server, &server->keys.aged);
     append_keys(server, &server->keys.of_steps);
+    heuristics_checkpoint(server);
     sagas_checkpoint(server);
     server->journal.checkpoint_end(server->journal.self);
 }

@@ -337,6 +337,20 @@ static bool replay_hazard(struct server *server, const Journal__Hazard *hazard, 
     return true;
 }
 
+void server_forget_replayed(struct server *server, struct txid id, int64_t at_us)
+{
+    struct tx *tx = server_find(server, id);
+    if (!tx || tx->machine.in[BRANCH_HAZARD] == 0)
+        return;
+    /* What its other branches have acknowledged is in no record, but this was written after it. */
+    if (tx->machine.committed && !tx->hazard_only)
+        recovery_ended(&server->recovery, id, at_us);
+    if (tx->key)
+        keys_settle(&server->keys, tx->key, at_us);
+    server_unlist(server, tx);
+    tx_free(tx);
+}
+
 static bool replay_record(struct server *server, const Journal__Record *record, struct error *error)
 {
     switch (record->body_case) {
@@ -354,6 +368,10 @@ static bool replay_record(struct server *server, const Journal__Record *record, 
         return replay_register(server, record->registered, error);
     case JOURNAL__RECORD__BODY_DECIDED:
         return replay_decided(server, record->decided, error);
+    case JOURNAL__RECORD__BODY_HEURISTIC:
+        return heuristics_replayed(server, record->heuristic, error);
+    case JOURNAL__RECORD__BODY_FORGOTTEN:
+        return heuristics_forgotten(server, record->forgotten, error);
     case JOURNAL__RECORD__BODY_STOPPED:
         return true;
     case JOURNAL__RECORD__BODY_RETAINED:

@@ -145,8 +145,10 @@ static void recount(struct server *server, struct saga_run *run)
     run->counted_state = run->child ? 0 : (uint8_t)saga_state(run->machine);
     run->counted_operator = saga_needs_operator(run->machine);
     count(&server->sagas, run, 1);
-    if (needed != run->counted_operator && !server->replaying)
+    if (needed != run->counted_operator && !server->replaying) {
         log_operator(server, run);
+        alerts_saga(server, run, run->counted_operator);
+    }
 }
 
 /* ---- what its machine wants ---------------------------------------------------------------- */

@@ -37,6 +37,20 @@ struct tx *server_find(const struct server *server, struct txid id)
     return node ? CONTAINER(node, struct tx, node) : NULL;
 }
 
+struct tx *server_remember(const struct server *server, struct txid id)
+{
+    struct tx *live = server_find(server, id), *old = NULL;
+    if (!live || live->hazard_only)
+        old = history_find(&server->history, id);
+    return old ? old : live;
+}
+
+bool server_is_ours(const struct server *server, const struct gid *id)
+{
+    return strcmp(id->cluster, server->cluster) == 0 &&
+           strcmp(id->coordinator, server->coordinator) == 0;
+}
+
 /* ---- sessions ---- */
 
 static bool admit(void *self, const Wire__Hello *hello, struct error *error)
@@ -68,6 +82,7 @@ static void up(void *self, struct peer *peer)
     guest->peer = peer;
     list_init(&guest->waiters);
     list_init(&guest->saga_waiters);
+    list_init(&guest->callers);
     peer_attach(peer, guest);
     if (peer_role(peer) != WIRE__ROLE__PARTICIPANT)
         return;
@@ -95,11 +110,13 @@ static void down(void *self, struct peer *peer, const char *reason)
     while (!list_empty(&guest->waiters))
         server_stop_waiting(server, CONTAINER(guest->waiters.next, struct waiter, in_guest));
     sagas_guest_gone(server, guest);
+    callers_guest_gone(guest);
     struct participant *participant = guest->participant;
     if (participant && participant->peer == peer) {
         host_log(&server->host, LOG_WARNING, "participant %s is gone: %s", participant->name,
                  reason);
         server_participant_down(server, participant);
+        inquiries_participant_down(server, participant);
     }
     free(guest);
 }
@@ -115,6 +132,9 @@ static void message_of_client(struct server *server, struct guest *guest,
         server_submit(server, guest, message->submit);
     else if (message->body_case == WIRE__MESSAGE__BODY_QUERY)
         server_query(server, guest, message->query);
+    else if (message->body_case == WIRE__MESSAGE__BODY_TX_ORDER &&
+             peer_role(guest->peer) != WIRE__ROLE__OBSERVER)
+        server_tx_order(server, guest, message->tx_order);
     else if (message->body_case == WIRE__MESSAGE__BODY_START_SAGA &&
              peer_role(guest->peer) != WIRE__ROLE__OBSERVER)
         server_start_saga(server, guest, message->start_saga);
@@ -179,6 +199,12 @@ static void message_of_participant(struct server *server, struct guest *guest,
     case WIRE__MESSAGE__BODY_QUERY:
         server_query(server, guest, message->query);
         return;
+    case WIRE__MESSAGE__BODY_ANSWER:
+        inquiries_answered(server, guest, message->answer);
+        return;
+    case WIRE__MESSAGE__BODY_HEURISTICS:
+        heuristics_told(server, guest, message->heuristics);
+        return;
     default:
         break;
     }
@@ -217,6 +243,9 @@ struct server *server_new(const struct server_config *config, const struct host_
     tries_init(&server->tasks);
     history_init(&server->history);
     sagas_init(server);
+    inquiries_init(server);
+    heuristics_init(server);
+    alerts_init(server);
     arena_init(&server->arena, ARENA_BYTES);
     struct transport_config transport = {.acceptor = true,
                                          .cluster = server->cluster,
@@ -253,6 +282,9 @@ void server_free(struct server *server)
     if (!server)
         return;
     sagas_fini(server);
+    inquiries_fini(server);
+    heuristics_fini(server);
+    alerts_fini(server);
     free_live(server);
     free_guests(server);
     transport_free(server->transport);
@@ -380,6 +412,7 @@ void server_durable(struct server *server, uint64_t position)
         record_durable(server, tx);
     }
     sagas_durable(server);
+    tx_orders_durable(server);
 }
 
 static void pass_deadline(struct server *server, struct tx *tx)
@@ -433,6 +466,8 @@ uint64_t server_settle(struct server *server)
     run_timers(server);
     run_rounds(server);
     sagas_settle(server);
+    inquiries_run_due(server);
+    uint64_t alert_us = alerts_settle(server);
     uint64_t task_us = tasks_settle(server);
     if (server->ready && server->journal.checkpoint_due(server->journal.self))
         server_checkpoint(server);
@@ -441,12 +476,15 @@ uint64_t server_settle(struct server *server)
     /* A crash here: what was told in this turn is on its way, or lost with this process where a
      * peer is paced or the link is full (core/peer.c). Nobody may count on either. */
     CRASH_POINT("coordinator.settled");
-    uint64_t saga_us = sagas_next(server);
-    uint64_t timer_us = timers_next(&server->timers), round_us = timers_next(&server->rounds);
-    next_us = timer_us < next_us ? timer_us : next_us;
-    next_us = saga_us < next_us ? saga_us : next_us;
-    next_us = task_us < next_us ? task_us : next_us;
-    return round_us < next_us ? round_us : next_us;
+    const uint64_t others_us[] = {timers_next(&server->timers),
+                                  timers_next(&server->rounds),
+                                  timers_next(&server->inquiries.timers),
+                                  sagas_next(server),
+                                  task_us,
+                                  alert_us};
+    for (size_t i = 0; i < sizeof(others_us) / sizeof(*others_us); i++)
+        next_us = others_us[i] < next_us ? others_us[i] : next_us;
+    return next_us;
 }
 
 int server_define(struct server *server, const struct server_definition *definitions, int count)

@@ -547,6 +547,9 @@ bool transaction_step(struct transaction *t, const struct transaction_event *eve
     case EVENT_JOINED:
         joined(t, actions);
         return true;
+    case EVENT_FORGOTTEN:
+        end(t, TURN_FORGOTTEN, actions);
+        return true;
     case EVENT_BRANCH_RECOVERED:
         branch_recovered(t, event);
         return true;

@@ -12,7 +12,8 @@
  * T2  after the record was appended nothing aborts, but the registers of a majority of the sites;
  * T3  a branch is told commit, and a client committed, only after a majority of the sites has
  *     accepted it durably: with two phases after the record is durable;
- * T4  the transaction ends only when every branch that was told commit has carried it out;
+ * T4  the transaction ends only when every branch that was told commit has carried it out, or an
+ *     operator has forgotten that one could not prove it;
  * T5  another site is asked only when this one has granted the same itself, durably. */
 #ifndef TROTH_COORDINATOR_TRANSACTION_H
 #define TROTH_COORDINATOR_TRANSACTION_H
@@ -65,6 +66,7 @@ enum transaction_turn {
     TURN_REFUSED_ALONE,
     TURN_LOST_ALONE,
     TURN_JOINED,
+    TURN_FORGOTTEN, /* an operator has dealt with the hazard */
     TURN_RECOVERED,
     TURN_RECOVERED_PROPOSED,
     TURN_RECOVERED_HAZARD,
@@ -127,8 +129,9 @@ enum transaction_event_type {
     EVENT_FINISHED,         /* branch, commit, hazard */
     EVENT_PARTICIPANT_LOST, /* branch: the session in which it was sent something ended */
     EVENT_DEADLINE_PASSED,
-    EVENT_FOUND,  /* branch, commit: the answer to a lookup */
-    EVENT_JOINED, /* one more client waits for the same answer */
+    EVENT_FOUND,     /* branch, commit: the answer to a lookup */
+    EVENT_JOINED,    /* one more client waits for the same answer */
+    EVENT_FORGOTTEN, /* an operator has dealt with the hazard that is left of it */
     /* From the journal: */
     EVENT_BRANCH_RECOVERED,   /* branch, commit (the decision), hazard, applied, read_only */
     EVENT_RECOVERED,          /* after every branch was */

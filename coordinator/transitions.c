@@ -20,7 +20,8 @@ static const char *const transaction_turns[TRANSACTION_TURNS] = {
     [TURN_ALL_FINISHED] = "all finished",
     [TURN_HAZARD_LEFT] = "hazard left", [TURN_CAME_LATE] = "came late",
     [TURN_DONE_ALONE] = "done alone", [TURN_REFUSED_ALONE] = "refused alone",
-    [TURN_LOST_ALONE] = "lost alone", [TURN_JOINED] = "joined", [TURN_RECOVERED] = "recovered",
+    [TURN_LOST_ALONE] = "lost alone", [TURN_JOINED] = "joined",
+    [TURN_FORGOTTEN] = "forgotten", [TURN_RECOVERED] = "recovered",
     [TURN_RECOVERED_PROPOSED] = "recovered proposed",
     [TURN_RECOVERED_HAZARD] = "recovered hazard",
 };
@@ -84,6 +85,7 @@ static const uint8_t transaction_next[TRANSACTION_STATES][TRANSACTION_TURNS] = {
     [TRANSACTION_HAZARD] = {
         [TURN_BRANCH_CHANGED] = TRANSACTION_HAZARD,
         [TURN_JOINED] = TRANSACTION_HAZARD,
+        [TURN_FORGOTTEN] = TRANSACTION_DONE,
     },
 };
 

@@ -140,11 +140,21 @@ void tx_hazard(struct tx *tx, struct participant *participant, const char *reaso
     tx_problem(tx, participant, &problem);
 }
 
+uint32_t tx_age_ms(const struct tx *tx, int64_t wall_us)
+{
+    int64_t ms = (wall_us - tx->begun_us) / 1000;
+    if (tx->begun_us == 0 || ms >= UINT32_MAX)
+        return 0;
+    return ms > 0 ? (uint32_t)ms + 1 : 1; /* the clock may have been set back */
+}
+
 const char *tx_state_word(const struct tx *tx)
 {
     const struct transaction *machine = &tx->machine;
     if (machine->state != TRANSACTION_DONE)
         return transaction_state_name(machine->state);
+    if (machine->in[BRANCH_HAZARD] > 0)
+        return "forgotten";
     bool overruled =
         machine->proposer.phase == PROPOSER_DECIDED && machine->proposer.value == REGISTER_ABORT;
     return overruled || machine->in[BRANCH_NO] + machine->in[BRANCH_ABORTED] > 0 ? "aborted"

@@ -39,6 +39,9 @@ struct tx_branch {
     struct participant *participant;
     struct list waits; /* in the participant's list that `place` names */
     uint64_t xid;
+    /* When it voted, and when it acknowledged the outcome: ms after the transaction began, and one
+     * more. 0: not yet, or not known any more. */
+    uint32_t voted_ms, ended_ms;
     uint8_t number; /* in the gid */
     uint8_t place, burden;
     uint8_t *planted_prepare; /* only the simulator's planted bugs send a PREPARE twice */
@@ -101,6 +104,7 @@ struct tx {
     char *key_text;      /* or NULL */
     struct problem *problem;
     int64_t begun_us, decided_us, ended_us; /* wall clock */
+    uint64_t proposed_since_us;             /* monotonic, in this run */
     struct tx_clock clock;
     bool results_dropped;
     bool hazard_only; /* listed again for a hazard after its end: no COMMIT record stands for it */
@@ -129,7 +133,9 @@ void tx_problem(struct tx *tx, struct participant *participant, const Wire__Prob
 /* What can't be proved takes the place of whatever was the problem before. */
 void tx_hazard(struct tx *tx, struct participant *participant, const char *reason);
 void tx_drop_results(struct tx *tx);
-/* One word for a person: voting, committed, applied, aborted, unknown, hazard ... */
+/* For voted_ms and ended_ms. */
+uint32_t tx_age_ms(const struct tx *tx, int64_t wall_us);
+/* One word for a person: voting, committed, applied, aborted, unknown, hazard, forgotten ... */
 const char *tx_state_word(const struct tx *tx);
 
 #endif

@@ -29,5 +29,16 @@ bool draft_fits(struct draft *draft, size_t size);
 bool view_in_doubt(const struct tx *tx);
 /* Rows that a query wants. */
 size_t draft_rows(const Wire__Query *query);
+static inline char *text_or_empty(char *text)
+{
+    return text ? text : (char *)"";
+}
+
+/* views_tx.c: one transaction. With `tx` NULL that of which only heuristic outcomes are known. */
+Wire__TransactionView *view_tx(struct draft *draft, const struct tx *tx,
+                               const struct heuristic *heuristic);
+void views_transaction(struct draft *draft, const Wire__Query *query);
+/* views_list.c */
+void views_transactions(struct draft *draft, const Wire__Query *query);
 
 #endif

@@ -114,8 +114,24 @@ void server_voted(struct server *server, struct guest *guest, const Wire__Vote *
     if (tx->machine.branches[index].state == BRANCH_ASKED && event.choice == CHOSE_YES)
         tx->branches[index].xid = vote->xid;
     metrics_voted(server, tx, index);
-    if (!server_step(server, tx, &event))
+    if (!server_step(server, tx, &event)) {
         stray(server, guest, "a vote", vote->branch, "it does not fit what was asked");
+        return;
+    }
+    struct tx_branch *branch = &tx->branches[index];
+    if (branch->voted_ms == 0 && event.choice != CHOSE_LOST)
+        branch->voted_ms = tx_age_ms(tx, server->host.wall_us(server->host.self));
+    if (event.choice == CHOSE_DONE)
+        branch->ended_ms = branch->voted_ms;
+}
+
+/* It has acknowledged the outcome, or said that it can't. */
+static void note_end(const struct server *server, struct tx *tx, int index)
+{
+    enum branch_state state = tx->machine.branches[index].state;
+    if (tx->branches[index].ended_ms == 0 &&
+        (state == BRANCH_APPLIED || state == BRANCH_ABORTED || state == BRANCH_HAZARD))
+        tx->branches[index].ended_ms = tx_age_ms(tx, server->host.wall_us(server->host.self));
 }
 
 static void take_hazard(struct server *server, struct tx *tx, int index, const char *reason)
@@ -189,7 +205,9 @@ void server_finished(struct server *server, struct guest *guest, const Wire__Fin
                                       .commit = finished->commit,
                                       .hazard = finished->hazard};
     metrics_finished(server, tx, index);
-    if (!server_step(server, tx, &event))
+    if (server_step(server, tx, &event))
+        note_end(server, tx, index);
+    else
         stray(server, guest, "an acknowledgement", finished->branch, "it was not told that");
     /* A crash here forgets that this branch is applied: it is told once more. */
     CRASH_POINT("coordinator.acked");
@@ -210,7 +228,9 @@ void server_found(struct server *server, struct guest *guest, const Wire__Found 
         problem.message = (char *)"the connection was lost, and the work is not in the database";
         tx_problem(tx, guest->participant, &problem);
     }
-    if (!server_step(server, tx, &event))
+    if (server_step(server, tx, &event))
+        note_end(server, tx, index);
+    else
         stray(server, guest, "a found outcome", found->branch, "nobody asked");
     server_pump(server, guest->participant);
 }
@@ -232,6 +252,26 @@ enum presence server_presence(const struct tx *tx)
         return PRESENCE_ABORTED;
     }
     return PRESENCE_NONE;
+}
+
+enum decision server_decision(const struct server *server, const struct gid *id)
+{
+    if (!server_is_ours(server, id))
+        return DECISION_NONE;
+    const struct tx *tx = server_remember(server, id->tx);
+    if (tx && !tx->hazard_only && tx->machine.state == TRANSACTION_DONE) {
+        bool aborted = strcmp(tx_state_word(tx), "aborted") == 0 ||
+                       (tx->machine.in[BRANCH_HAZARD] > 0 && !tx->machine.committed);
+        return aborted ? DECISION_ABORT : DECISION_COMMIT;
+    }
+    switch (recovery_judge(&server->recovery, id->tx, server_presence(tx))) {
+    case VERDICT_IS_COMMIT:
+        return DECISION_COMMIT;
+    case VERDICT_IS_ABORT:
+        return DECISION_ABORT;
+    default:
+        return DECISION_NONE;
+    }
 }
 
 /* xid: that the participant found. A vote has none when the branch had written nothing yet. */
@@ -269,11 +309,16 @@ void server_inquired(struct server *server, struct guest *guest, const Wire__Inq
         Wire__Verdicts verdicts = WIRE__VERDICTS__INIT;
         Wire__Message message = WIRE__MESSAGE__INIT;
         for (size_t i = from; i < inquire->n_branches && i < from + VERDICTS_BATCH; i++) {
-            pointers[i - from] = &judged[i - from];
+            Wire__Judged *one = &judged[verdicts.n_judged];
             uint64_t xid = i < inquire->n_xids ? inquire->xids[i] : 0;
-            judge(server, inquire->branches[i], xid, &judged[i - from]);
-            verdicts.n_judged++;
+            judge(server, inquire->branches[i], xid, one);
+            if (one->verdict == WIRE__VERDICT__VERDICT_HOLD &&
+                heuristics_relay(server, guest, branch_txid(inquire->branches[i])))
+                continue; /* what an operator ordered, instead */
+            pointers[verdicts.n_judged++] = one;
         }
+        if (verdicts.n_judged == 0)
+            continue;
         verdicts.judged = pointers;
         message.body_case = WIRE__MESSAGE__BODY_VERDICTS;
         message.verdicts = &verdicts;

@@ -51,7 +51,7 @@ static void every_pair_of_the_transaction_table_is_as_written_here(void **unused
                               "refused alone>done, lost alone>unknown",
         [TRANSACTION_LOST] = "branch changed>unknown, came late>unknown, done alone>done, "
                              "refused alone>done",
-        [TRANSACTION_HAZARD] = "branch changed>hazard, joined>hazard",
+        [TRANSACTION_HAZARD] = "branch changed>hazard, joined>hazard, forgotten>done",
         [TRANSACTION_DONE] = "",
     };
     for (int state = 1; state < TRANSACTION_STATES; state++)

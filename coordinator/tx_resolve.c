@@ -1,0 +1,416 @@
+/* RESOLVE: the protocol's abort, or an outcome that is forced on the branches in doubt. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/tx_order.h"
+#include "core/check.h"
+
+/* ---- what is known ---- */
+
+static enum standing standing_of_live(const struct tx *tx)
+{
+    switch ((enum transaction_state)tx->machine.state) {
+    case TRANSACTION_DECIDING:
+        return STANDING_WRITING;
+    case TRANSACTION_PROPOSED:
+        return STANDING_PROPOSED;
+    case TRANSACTION_ALONE:
+    case TRANSACTION_LOST:
+        return STANDING_ALONE;
+    case TRANSACTION_COMMITTED:
+        return STANDING_COMMITTED;
+    case TRANSACTION_ABORTED:
+        return STANDING_ABORTED;
+    case TRANSACTION_HAZARD:
+        return tx->machine.committed ? STANDING_COMMITTED : STANDING_ABORTED;
+    default:
+        return STANDING_VOTING;
+    }
+}
+
+static enum standing standing_of(const struct server *server, const struct gid *id)
+{
+    const struct tx *tx = server_is_ours(server, id) ? server_find(server, id->tx) : NULL;
+    if (tx && !tx->hazard_only)
+        return standing_of_live(tx);
+    switch (server_decision(server, id)) {
+    case DECISION_COMMIT:
+        return STANDING_COMMITTED;
+    case DECISION_ABORT:
+        return STANDING_ABORTED;
+    default:
+        return STANDING_HELD;
+    }
+}
+
+/* Sites that can take part in a round now: this one, and those whose database can store. */
+static bool has_majority(const struct server *server, const struct gid *id)
+{
+    const struct tx *tx = server_is_ours(server, id) ? server_find(server, id->tx) : NULL;
+    int reachable = 1;
+    if (!tx || !tx->sites)
+        return false;
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        const struct participant *participant = tx->branches[i].participant;
+        reachable += participant->peer && participant->report.database_up;
+    }
+    return 2 * reachable > tx->machine.branch_count + 1;
+}
+
+static struct weighed weigh(const struct server *server, const struct tx_order *order)
+{
+    struct weighed weighed = {.majority = has_majority(server, &order->id)};
+    for (size_t i = 0; i < order->count; i++)
+        resolution_weigh(&weighed, order->testimonies[i]);
+    /* That is this one, which does not know. */
+    if (server_is_ours(server, &order->id))
+        weighed.judged = false;
+    return weighed;
+}
+
+static enum forced forced_before(const struct server *server, const struct tx_order *order)
+{
+    const struct heuristic *heuristic = heuristics_find(server, order->gtrid);
+    if (!heuristic)
+        return FORCED_NOT;
+    const char *word = heuristic_word(server, heuristic);
+    /* Where both were forced the other one was, too. */
+    if (strcmp(word, "mixed") == 0)
+        return order->commit ? FORCED_ABORT : FORCED_COMMIT;
+    return strcmp(word, "commit") == 0 ? FORCED_COMMIT : FORCED_ABORT;
+}
+
+static const char *standing_word(const struct server *server, const struct tx_order *order,
+                                 enum standing standing)
+{
+    static const char *const words[STANDINGS] = {
+        [STANDING_VOTING] = "voting",
+        [STANDING_ALONE] = "in one phase",
+        [STANDING_WRITING] = "being recorded",
+        [STANDING_PROPOSED] = "pre-committed",
+        [STANDING_COMMITTED] = "committed",
+        [STANDING_ABORTED] = "aborted",
+        [STANDING_HELD] = "held",
+    };
+    if (standing == STANDING_HELD && !server_is_ours(server, &order->id))
+        return "another coordinator's";
+    return words[standing];
+}
+
+/* "held; prepared at orders, payments". */
+static void describe(const struct server *server, struct tx_order *order, enum standing standing)
+{
+    char text[400];
+    int used = snprintf(text, sizeof(text), "%s", standing_word(server, order, standing));
+    const char *before = "; prepared at ";
+    for (size_t i = 0; i < order->count && (size_t)used < sizeof(text); i++) {
+        if (!tx_order_prepared(order, i))
+            continue;
+        used += snprintf(text + used, sizeof(text) - (size_t)used, "%s%s", before,
+                         order->asked[i]->name);
+        before = ", ";
+    }
+    order->before = xstrdup(text);
+}
+
+static void name_the_unheard(struct tx_order *order)
+{
+    for (size_t i = 0; i < order->count; i++) {
+        const Wire__Testimony *testimony = order->testimonies[i];
+        if (testimony->problem)
+            lines_add(&order->unknowns, "%s: %s: it may hold a branch of it",
+                      testimony->participant, testimony->problem->message);
+    }
+}
+
+/* ---- refusals ---- */
+
+/* Whose database, or operator, says otherwise. NULL: nobody's. */
+static const Wire__Testimony *against(const struct tx_order *order)
+{
+    for (size_t i = 0; i < order->count; i++) {
+        struct weighed weighed = {0};
+        resolution_weigh(&weighed, order->testimonies[i]);
+        if (order->commit ? weighed.aborted || weighed.decided_abort
+                          : weighed.committed || weighed.decided_commit)
+            return order->testimonies[i];
+    }
+    return NULL;
+}
+
+static void contradict(struct server *server, struct tx_order *order, enum standing standing)
+{
+    struct error why = {0};
+    const Wire__Testimony *testimony = against(order);
+    const char *other = order->commit ? "aborted" : "committed";
+    const struct heuristic *heuristic = heuristics_find(server, order->gtrid);
+    if (standing == (order->commit ? STANDING_ABORTED : STANDING_COMMITTED)) {
+        error_set(&why, ERROR_REFUSED, "it is decided: the transaction is %s", other);
+        error_detail(&why, "a branch that is still prepared is told so as soon as it can be");
+    } else if (testimony) {
+        error_set(&why, ERROR_REFUSED, "participant %s proves that it was %s there",
+                  testimony->participant, other);
+        error_detail(&why, "its database, its register or an operator's row there says so");
+    } else if (heuristic) {
+        error_set(&why, ERROR_REFUSED, "an operator forced it otherwise before: %s",
+                  heuristic_word(server, heuristic));
+    } else {
+        error_set(&why, ERROR_REFUSED, "it was %s", other);
+    }
+    error_hint(&why, "`troth tx explain %s` tells what is true in each database", order->gtrid);
+    tx_order_refuse(server, order, "contradicts", &why);
+}
+
+static void leave_undecided(struct server *server, struct tx_order *order, enum standing standing)
+{
+    static const char *const details[STANDINGS] = {
+        [STANDING_VOTING] = "votes are missing; it is aborted when its deadline passes",
+        [STANDING_ALONE] = "it is in one phase: its only database decides, and is asked",
+        [STANDING_WRITING] = "its decision is on its way to the disk",
+        [STANDING_PROPOSED] = "a majority of its sites can be reached, and decides",
+    };
+    struct error why = {0};
+    error_set(&why, ERROR_REFUSED, "the transaction will be decided by itself");
+    error_detail(&why, "%s", details[standing] ? details[standing] : "");
+    error_hint(&why,
+               standing == STANDING_VOTING
+                   ? "to abort it now: `troth tx resolve %s --abort --reason ...`"
+                   : "wait: `troth tx show %s` tells how it goes",
+               order->gtrid);
+    tx_order_refuse(server, order, "undecided", &why);
+}
+
+static void leave_to_its_own(struct server *server, struct tx_order *order)
+{
+    struct error why = {0};
+    error_set(&why, ERROR_REFUSED, "it belongs to coordinator %s, which is there",
+              order->id.coordinator);
+    error_detail(&why, "a participant that holds a branch of it has a session with that one");
+    error_hint(&why, "order it there: `troth --coordinator ITS-ADDRESS tx resolve %s`",
+               order->gtrid);
+    tx_order_refuse(server, order, "judged", &why);
+}
+
+/* ---- the protocol's abort ---- */
+
+static void name_steps_of_abort(struct tx_order *order, const struct tx *tx)
+{
+    for (int i = 0; i < tx->machine.branch_count; i++) {
+        const struct participant *participant = tx->branches[i].participant;
+        enum branch_state state = tx->machine.branches[i].state;
+        if (state != BRANCH_YES && state != BRANCH_ASKED)
+            continue;
+        if (!participant->peer)
+            lines_add(&order->steps, "%s: not connected; told abort when it asks",
+                      participant->name);
+        else
+            lines_add(&order->steps, "%s: %s", participant->name,
+                      state == BRANCH_YES ? "ROLLBACK PREPARED" : "its work is rolled back");
+    }
+}
+
+static void abort_by_protocol(struct server *server, struct tx_order *order)
+{
+    enum { MESSAGE_BYTES = LIMIT_REASON_BYTES + 40 };
+    char message[MESSAGE_BYTES];
+    struct tx *tx = server_find(server, order->id.tx);
+    struct transaction_event event = {.type = EVENT_DEADLINE_PASSED};
+    Wire__Problem problem = WIRE__PROBLEM__INIT;
+    name_steps_of_abort(order, tx);
+    if (order->dry_run) {
+        tx_order_done(server, order, WIRE__DEED__DEED_ABORT,
+                      "it is undecided: it would be aborted, as if its deadline had passed");
+        return;
+    }
+    tx_order_audit(server, order, "ordered", NULL);
+    snprintf(message, sizeof(message), "an operator aborted it: %s", order->reason);
+    problem.code = (char *)"operator";
+    problem.message = message;
+    tx_problem(tx, NULL, &problem);
+    CHECK(server_step(server, tx, &event));
+    tx_order_done(server, order, WIRE__DEED__DEED_ABORT,
+                  "aborted: it was undecided; all its participants are told");
+}
+
+/* ---- what is decided already ---- */
+
+static void wait_for_it(struct server *server, struct tx_order *order)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < order->count; i++) {
+        if (!tx_order_prepared(order, i))
+            continue;
+        left++;
+        lines_add(&order->steps, "%s: %s PREPARED, by itself", order->asked[i]->name,
+                  order->commit ? "COMMIT" : "ROLLBACK");
+    }
+    name_the_unheard(order);
+    tx_order_done(server, order, WIRE__DEED__DEED_WAIT, "it is decided so: %s; %s",
+                  order->commit ? "committed" : "aborted",
+                  left ? "what is left is carried out by itself" : "nothing is left to be done");
+}
+
+/* ---- forcing it ---- */
+
+static bool is_told(const struct tx_order *order, size_t index)
+{
+    return tx_order_prepared(order, index) &&
+           (!order->participant[0] || strcmp(order->participant, order->asked[index]->name) == 0);
+}
+
+static void carried_out(struct server *server, void *context, const struct inquiry_result *result)
+{
+    struct tx_order *order = context;
+    size_t done = 0;
+    for (size_t i = 0; result && i < result->count; i++) {
+        const char *name = result->participants[i]->name;
+        const Wire__Resolution *resolution = result->resolutions[i];
+        if (result->problems[i])
+            lines_add(&order->steps, "%s: refused: %s", name, result->problems[i]->message);
+        else if (!resolution)
+            lines_add(&order->unknowns, "%s: %s; whether it has carried it out is not known", name,
+                      result->testimonies[i]->problem->message);
+        else if (resolution->n_steps == 0)
+            lines_add(&order->steps, "%s: %s", name, resolution->message);
+        for (size_t j = 0; resolution && j < resolution->n_steps; j++)
+            lines_add(&order->steps, "%s", resolution->steps[j]);
+        done += resolution && !result->problems[i];
+    }
+    if (!result)
+        tx_order_free(order);
+    else if (order->participant[0] && result->count == 1 && result->problems[0]) {
+        struct error why = {0};
+        error_set(&why, ERROR_REFUSED, "%s", result->problems[0]->message);
+        error_detail(&why, "%s", result->problems[0]->detail);
+        error_hint(&why, "%s", result->problems[0]->hint);
+        char code[64];
+        snprintf(code, sizeof(code), "%s", result->problems[0]->code);
+        tx_order_refuse(server, order, code, &why);
+    } else
+        tx_order_done(server, order, WIRE__DEED__DEED_HEURISTIC,
+                      "forced: %s, by %zu of %zu participants that hold it in doubt; it stays on "
+                      "the list until it is forgotten",
+                      tx_order_word(order), done, result->count);
+}
+
+static void relay(struct server *server, struct tx_order *order)
+{
+    struct participant **whom = xcalloc(order->count + 1, sizeof(struct participant *));
+    size_t count = 0;
+    for (size_t i = 0; i < order->count; i++) {
+        if (is_told(order, i))
+            whom[count++] = order->asked[i];
+    }
+    tx_order_relay(server, order, whom, count, carried_out);
+    free(whom);
+}
+
+void tx_resolve_recorded(struct server *server, struct tx_order *order)
+{
+    relay(server, order);
+}
+
+static bool is_there(struct server *server, const struct tx_order *order)
+{
+    const struct participant *participant =
+        participants_find(&server->participants, order->participant);
+    return participant && participant->peer;
+}
+
+/* False: it was refused, or has nothing to do. */
+static bool can_be_forced(struct server *server, struct tx_order *order, bool prepared)
+{
+    struct error why = {0};
+    size_t told = 0;
+    for (size_t i = 0; i < order->count; i++)
+        told += is_told(order, i);
+    if (order->participant[0] && !is_there(server, order)) {
+        error_set(&why, ERROR_UNREACHABLE, "participant %s is not connected", order->participant);
+        error_hint(&why, "order it at its own door: troth --coordinator tcp://ITS-LISTEN-ADDRESS "
+                         "tx resolve --participant");
+        tx_order_refuse(server, order, "not_connected", &why);
+        return false;
+    }
+    if (order->participant[0] && told == 0) {
+        tx_order_done(server, order, WIRE__DEED__DEED_NONE,
+                      "nothing of it is prepared at participant %s", order->participant);
+        return false;
+    }
+    if (server_is_ours(server, &order->id) && !prepared &&
+        recovery_reach(&server->recovery, order->id.tx) == REACH_FUTURE) {
+        error_set(&why, ERROR_USAGE, "there never was such a transaction");
+        error_detail(&why, "this coordinator has not given out the id, and nobody holds it");
+        tx_order_refuse(server, order, "unknown", &why);
+        return false;
+    }
+    if (!order->participant[0] && !heuristics_room(server)) {
+        error_set(&why, ERROR_BUSY, "%d heuristic outcomes are listed, the limit",
+                  LIMIT_HEURISTICS);
+        error_hint(&why, "`troth tx list --heuristic` tells them; `troth tx forget` those that "
+                         "are dealt with");
+        tx_order_refuse(server, order, "busy", &why);
+        return false;
+    }
+    return true;
+}
+
+static void force(struct server *server, struct tx_order *order, const struct weighed *weighed)
+{
+    name_the_unheard(order);
+    if (!can_be_forced(server, order, weighed->prepared))
+        return;
+    if (order->dry_run) {
+        for (size_t i = 0; i < order->count; i++) {
+            if (is_told(order, i))
+                lines_add(&order->steps, "%s: %s PREPARED", order->asked[i]->name,
+                          order->commit ? "COMMIT" : "ROLLBACK");
+        }
+        tx_order_done(server, order, WIRE__DEED__DEED_HEURISTIC,
+                      "nobody can decide it any more: %s would be forced on each branch in doubt, "
+                      "and stay on the list as heuristic until it is forgotten",
+                      tx_order_word(order));
+        return;
+    }
+    tx_order_audit(server, order, "ordered", NULL);
+    host_log(&server->host, LOG_WARNING, "%s of transaction %s is forced by %s: %s",
+             tx_order_word(order), order->gtrid, order->by, order->reason);
+    if (order->participant[0]) {
+        relay(server, order); /* its row is the record, and it tells of it */
+        return;
+    }
+    struct Wire__TxOrder wire;
+    tx_order_wire(order, &wire);
+    tx_order_await(server, order, heuristics_order(server, &order->id, &wire));
+}
+
+void tx_resolve(struct server *server, struct tx_order *order)
+{
+    struct weighed weighed = weigh(server, order);
+    enum standing standing = standing_of(server, &order->id);
+    describe(server, order, standing);
+    switch (resolution_of(standing, order->commit, forced_before(server, order), &weighed)) {
+    case ORDER_ABORT:
+        abort_by_protocol(server, order);
+        break;
+    case ORDER_NOTHING:
+        tx_order_done(server, order, WIRE__DEED__DEED_NONE,
+                      "nothing of it is prepared anywhere: there is nothing to resolve");
+        break;
+    case ORDER_WAIT:
+        wait_for_it(server, order);
+        break;
+    case ORDER_UNDECIDED:
+        leave_undecided(server, order, standing);
+        break;
+    case ORDER_CONTRADICTS:
+        contradict(server, order, standing);
+        break;
+    case ORDER_JUDGED:
+        leave_to_its_own(server, order);
+        break;
+    case ORDER_HEURISTIC:
+        force(server, order, &weighed);
+        break;
+    }
+}
