@@ -18,14 +18,15 @@ struct desk {
     char *address;
     bool refuse, hang_up;
     const Wire__Outcome *outcome;   /* the answer to a submit */
-    const Wire__Answer *answers[8]; /* the answer to a query, by what; [0]: to an order */
+    const Wire__Answer *answers[16]; /* the answer to a query, by what; [0]: to an order */
+    const Wire__Answer *ordered; /* to an order about a transaction that is no dry run; or NULL */
     const Wire__SagaOutcome *saga_outcome;
     /* Instead of answers, where it is there; NULL from it: as if it were not. */
     const Wire__Answer *(*page)(struct desk *desk, const Wire__Query *query);
     void *pages;
     Wire__Message *last;    /* the newest message that came */
     Wire__Message *request; /* the newest that is no query */
-    int submits;
+    int submits, orders; /* orders: that are no dry runs */
 };
 
 static inline bool admit(void *self, const Wire__Hello *hello, struct error *error)
@@ -69,6 +70,28 @@ static inline const Wire__Answer *desk_answer(struct desk *desk, const Wire__Que
     return answer;
 }
 
+static inline uint64_t desk_request(const Wire__Message *message)
+{
+    switch (message->body_case) {
+    case WIRE__MESSAGE__BODY_SAGA_ORDER:
+        return message->saga_order->request;
+    case WIRE__MESSAGE__BODY_TX_ORDER:
+        return message->tx_order->request;
+    default:
+        return message->query->request;
+    }
+}
+
+/* What is answered by an Answer. */
+static inline const Wire__Answer *desk_reply(struct desk *desk, const Wire__Message *message)
+{
+    if (message->body_case == WIRE__MESSAGE__BODY_QUERY)
+        return desk_answer(desk, message->query);
+    bool done = message->body_case == WIRE__MESSAGE__BODY_TX_ORDER && !message->tx_order->dry_run;
+    desk->orders += done;
+    return done && desk->ordered ? desk->ordered : desk->answers[0];
+}
+
 static inline void on_message(void *self, struct peer *peer, const Wire__Message *message)
 {
     struct desk *desk = self;
@@ -80,7 +103,8 @@ static inline void on_message(void *self, struct peer *peer, const Wire__Message
     if (message->body_case != WIRE__MESSAGE__BODY_QUERY)
         keep(&desk->request, message);
     desk->submits += message->body_case == WIRE__MESSAGE__BODY_SUBMIT;
-    if (desk->hang_up) {
+    bool dry = message->body_case == WIRE__MESSAGE__BODY_TX_ORDER && message->tx_order->dry_run;
+    if (desk->hang_up && !dry) {
         peer_close(peer, "the test hangs up");
         return;
     }
@@ -95,9 +119,8 @@ static inline void on_message(void *self, struct peer *peer, const Wire__Message
         reply.body_case = WIRE__MESSAGE__BODY_SAGA_OUTCOME;
         reply.saga_outcome = &saga_outcome;
     } else {
-        bool order = message->body_case == WIRE__MESSAGE__BODY_SAGA_ORDER;
-        answer = order ? *desk->answers[0] : *desk_answer(desk, message->query);
-        answer.request = order ? message->saga_order->request : message->query->request;
+        answer = *desk_reply(desk, message);
+        answer.request = desk_request(message);
         reply.body_case = WIRE__MESSAGE__BODY_ANSWER;
         reply.answer = &answer;
     }
