@@ -363,8 +363,7 @@ static void answer_forgotten(struct draft *draft, const struct gid *gid)
             "it was not committed by two or three phases: a branch of it that asks is told abort");
         return;
     default:
-        draft_fail(draft, "unknown",
-                   "the transaction is beyond what the coordinator's journal knows",
+        draft_fail(draft, "held", "the transaction is beyond what the coordinator's journal knows",
                    "a branch of it that asks is held for an operator, never presumed aborted");
         return;
     }
