@@ -661,7 +661,7 @@ static void the_view_shows_who_is_there_and_what_is_in_doubt(void **unused)
     assert_int_equal(answer->coordinator->undecided, 1);
     assert_string_equal(answer->coordinator->name, "c1");
     answer = ask(shop.client, WIRE__WHAT__TRANSACTION, "shop.c1.1700000005.77", false);
-    assert_string_equal(answer->problem->code, "unknown");
+    assert_string_equal(answer->problem->code, "held");
     answer = ask(shop.client, WIRE__WHAT__TRANSACTION, "nonsense", false);
     assert_string_equal(answer->problem->code, "bad_request");
     world_free(shop.world);
