@@ -140,7 +140,7 @@ static void look_at_heuristics(struct server *server)
     for (struct list *at = head->next; at != head; at = at->next) {
         const struct heuristic *heuristic = CONTAINER(at, struct heuristic, all);
         char text[TEXT_BYTES], command[sizeof(gtrid_text) + 32];
-        if (strcmp(heuristic_word(server, heuristic), "mixed") != 0)
+        if (strcmp(heuristic_outcome(server, heuristic), "mixed") != 0)
             continue;
         snprintf(text, sizeof(text),
                  "transaction %s: what an operator forced differs from what else is known",

@@ -9,7 +9,7 @@
 
 enum { FOUND_BYTES = 300 };
 
-void heuristics_init(struct server *server)
+void server_heuristics_init(struct server *server)
 {
     list_init(&server->heuristics.all);
     list_init(&server->heuristics.orders);
@@ -35,7 +35,7 @@ static void drop(struct heuristics *heuristics, struct heuristic *heuristic)
     free(heuristic);
 }
 
-void heuristics_fini(struct server *server)
+void server_heuristics_fini(struct server *server)
 {
     struct heuristics *heuristics = &server->heuristics;
     tx_orders_fini(server);
@@ -167,7 +167,7 @@ static bool has_hazard(const struct server *server, const struct gid *id)
     return tx && tx->machine.in[BRANCH_HAZARD] > 0;
 }
 
-const char *heuristic_word(const struct server *server, const struct heuristic *heuristic)
+const char *heuristic_outcome(const struct server *server, const struct heuristic *heuristic)
 {
     enum decision decision = server_decision(server, &heuristic->id);
     unsigned facts = decision == DECISION_NONE ? 0 : fact(decision == DECISION_COMMIT);
@@ -195,7 +195,7 @@ size_t heuristics_mixed(const struct server *server)
     const struct list *head = &server->heuristics.all;
     for (struct list *at = head->next; at != head; at = at->next) {
         const struct heuristic *heuristic = CONTAINER(at, struct heuristic, all);
-        mixed += strcmp(heuristic_word(server, heuristic), "mixed") == 0;
+        mixed += strcmp(heuristic_outcome(server, heuristic), "mixed") == 0;
     }
     return mixed;
 }

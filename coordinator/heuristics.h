@@ -50,13 +50,13 @@ struct heuristics {
     struct list orders; /* struct tx_order: they wait for their record */
 };
 
-void heuristics_init(struct server *server);
-void heuristics_fini(struct server *server);
+void server_heuristics_init(struct server *server);
+void server_heuristics_fini(struct server *server);
 struct heuristic *heuristics_find(const struct server *server, const char *gtrid);
 /* One more may be ordered. */
 bool heuristics_room(const struct server *server);
 /* H2, with the decision that is known now: "commit", "abort", "mixed". */
-const char *heuristic_word(const struct server *server, const struct heuristic *heuristic);
+const char *heuristic_outcome(const struct server *server, const struct heuristic *heuristic);
 size_t heuristics_mixed(const struct server *server);
 /* Texts live as long as the part. */
 void heuristic_view(const struct heuristic *heuristic, const struct heuristic_part *part,

@@ -198,6 +198,57 @@ static void log_order(struct server *server, struct guest *guest, const Wire__Sa
                  peer_name(guest->peer), order->reason);
 }
 
+static const char *action(const Wire__SagaOrder *order)
+{
+    switch (order->order) {
+    case WIRE__ORDER__ORDER_RETRY:
+        return "saga retry";
+    case WIRE__ORDER__ORDER_COMPENSATE:
+        return "saga compensate";
+    default:
+        return "saga signal";
+    }
+}
+
+/* Signals come from programs, too, and are told once: when they are taken or refused. What a person
+ * has tried again or undone is there before it is done. */
+static void audit(struct server *server, struct guest *guest, const struct saga_run *run,
+                  const Wire__SagaOrder *order, const char *stage, const char *after)
+{
+    const struct audit_port *port = server->config.audit;
+    char by[LIMIT_BY_BYTES + 1], session[LIMIT_NAME_BYTES + 16], reason[LIMIT_REASON_BYTES + 1];
+    const char *name = peer_name(guest->peer);
+    bool signal = order->order == WIRE__ORDER__ORDER_SIGNAL;
+    if (!port || (signal && strcmp(stage, "ordered") == 0))
+        return;
+    snprintf(by, sizeof(by), "%s", order->by[0] ? order->by : name);
+    snprintf(session, sizeof(session), "%s (%s)", name,
+             peer_role(guest->peer) == WIRE__ROLE__OPERATOR ? "operator" : "client");
+    snprintf(reason, sizeof(reason), "%s", signal ? order->signal : order->reason);
+    struct audit_entry entry = {.action = action(order),
+                                .subject = order->saga,
+                                .by = by,
+                                .session = session,
+                                .reason = reason[0] ? reason : NULL,
+                                .stage = stage,
+                                .before = saga_state_words[saga_state(run->machine)],
+                                .after = after};
+    port->append(port->self, &entry);
+}
+
+/* False: it objects. */
+static bool carry_out(struct server *server, struct guest *guest, struct saga_run *run,
+                      const Wire__SagaOrder *order, struct objection *why)
+{
+    audit(server, guest, run, order, "ordered", NULL);
+    if (!obey(server, run, order, why)) {
+        audit(server, guest, run, order, "refused", why->error.message);
+        return false;
+    }
+    audit(server, guest, run, order, "done", saga_state_words[saga_state(run->machine)]);
+    return true;
+}
+
 void server_order_saga(struct server *server, struct guest *guest, const Wire__SagaOrder *order)
 {
     struct objection why = {0};
@@ -207,7 +258,7 @@ void server_order_saga(struct server *server, struct guest *guest, const Wire__S
         refuse(&why, "busy");
         run = NULL;
     }
-    if (!run || !fits(server, run, order, &why) || !obey(server, run, order, &why)) {
+    if (!run || !fits(server, run, order, &why) || !carry_out(server, guest, run, order, &why)) {
         send(guest, order->request, why.code, &why.error);
         return;
     }

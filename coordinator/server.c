@@ -244,7 +244,7 @@ struct server *server_new(const struct server_config *config, const struct host_
     history_init(&server->history);
     sagas_init(server);
     inquiries_init(server);
-    heuristics_init(server);
+    server_heuristics_init(server);
     alerts_init(server);
     arena_init(&server->arena, ARENA_BYTES);
     struct transport_config transport = {.acceptor = true,
@@ -283,7 +283,7 @@ void server_free(struct server *server)
         return;
     sagas_fini(server);
     inquiries_fini(server);
-    heuristics_fini(server);
+    server_heuristics_fini(server);
     alerts_fini(server);
     free_live(server);
     free_guests(server);

@@ -62,7 +62,7 @@ static void describe(const struct server *server, struct tx_order *order)
 {
     const struct heuristic *heuristic = heuristics_find(server, order->gtrid);
     const struct tx *tx = find_live(server, order);
-    order->before = xstrdup(heuristic ? heuristic_word(server, heuristic)
+    order->before = xstrdup(heuristic ? heuristic_outcome(server, heuristic)
                             : tx      ? tx_state_word(tx)
                                       : "not listed");
 }

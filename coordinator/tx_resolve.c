@@ -74,7 +74,7 @@ static enum forced forced_before(const struct server *server, const struct tx_or
     const struct heuristic *heuristic = heuristics_find(server, order->gtrid);
     if (!heuristic)
         return FORCED_NOT;
-    const char *word = heuristic_word(server, heuristic);
+    const char *word = heuristic_outcome(server, heuristic);
     /* Where both were forced the other one was, too. */
     if (strcmp(word, "mixed") == 0)
         return order->commit ? FORCED_ABORT : FORCED_COMMIT;
@@ -154,7 +154,7 @@ static void contradict(struct server *server, struct tx_order *order, enum stand
         error_detail(&why, "its database, its register or an operator's row there says so");
     } else if (heuristic) {
         error_set(&why, ERROR_REFUSED, "an operator forced it otherwise before: %s",
-                  heuristic_word(server, heuristic));
+                  heuristic_outcome(server, heuristic));
     } else {
         error_set(&why, ERROR_REFUSED, "it was %s", other);
     }

@@ -117,7 +117,7 @@ static bool is_held(const struct server *server, const struct heuristic *heurist
 
 static bool is_mixed(const struct server *server, const struct row *row)
 {
-    return row->heuristic && strcmp(heuristic_word(server, row->heuristic), "mixed") == 0;
+    return row->heuristic && strcmp(heuristic_outcome(server, row->heuristic), "mixed") == 0;
 }
 
 static bool is_hazard(const struct row *row)

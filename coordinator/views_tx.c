@@ -304,7 +304,7 @@ static size_t count_parts(const struct heuristic *heuristic)
 static void view_heuristics(struct draft *draft, const struct heuristic *heuristic, size_t parts,
                             Wire__TransactionView *view)
 {
-    view->heuristic = (char *)heuristic_word(draft->server, heuristic);
+    view->heuristic = (char *)heuristic_outcome(draft->server, heuristic);
     view->heuristics = draft_take(draft, sizeof(*view->heuristics) * (parts + 1));
     for (struct list *at = heuristic->parts.next; at != &heuristic->parts; at = at->next) {
         Wire__Heuristic *one = draft_take(draft, sizeof(*one));

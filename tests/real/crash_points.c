@@ -243,6 +243,7 @@ enum { SAGA_POINTS = sizeof(saga_points) / sizeof(saga_points[0]) };
 
 /* Passed where operators order alone: operator.c kills at these. */
 static const char *const operator_points[] = {
+    "coordinator.heuristic-recorded",
     "participant.heuristic-stored",
     "participant.heuristic-ended",
 };
