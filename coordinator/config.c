@@ -78,11 +78,33 @@ static void read_audit(struct yaml *yaml, const struct yaml_node *node, struct c
         config->audit = xasprintf("%s/audit.log", config->journal_directory);
 }
 
+static void read_alerts(struct yaml *yaml, const struct yaml_node *map, struct config *config)
+{
+    static const char *const keys[] = {"command", NULL};
+    enum { WORDS_MOST = 64 };
+    if (!map || !yaml_map(yaml, map, keys))
+        return;
+    const struct yaml_node *list = yaml_need(yaml, map, "command");
+    int count = list && yaml_is_sequence(list) ? yaml_count(list) : 0;
+    if (list && (count < 1 || count > WORDS_MOST)) {
+        yaml_mistake(yaml, list,
+                     "command: expected a list of 1 to %d words, as [/usr/local/bin/page, --now]: "
+                     "no shell reads it",
+                     WORDS_MOST);
+        return;
+    }
+    config->alerts = xcalloc((size_t)count + 1, sizeof(char *));
+    for (int i = 0; i < count; i++)
+        config->alerts[i] = xstrdup(yaml_string(yaml, yaml_item(list, i), ""));
+    if (count > 0 && !config->alerts[0][0])
+        yaml_mistake(yaml, yaml_item(list, 0), "command: the first word is a program's name");
+}
+
 static void read_all(struct yaml *yaml, struct config *config)
 {
-    static const char *const keys[] = {"cluster",  "coordinator", "listen", "journal",
-                                       "sagas",    "timeouts",    "log",    "metrics",
-                                       "security", "audit",       NULL};
+    static const char *const keys[] = {"cluster", "coordinator", "listen", "journal",
+                                       "sagas",   "timeouts",    "log",    "metrics",
+                                       "alerts",  "security",    "audit",  NULL};
     const struct yaml_node *root = yaml_root(yaml);
     if (!yaml_map(yaml, root, keys))
         return;
@@ -97,6 +119,7 @@ static void read_all(struct yaml *yaml, struct config *config)
     read_timeouts(yaml, yaml_get(root, "timeouts"), config);
     config->log = settings_log(yaml, yaml_get(root, "log"));
     config->metrics = settings_metrics(yaml, yaml_get(root, "metrics"));
+    read_alerts(yaml, yaml_get(root, "alerts"), config);
     settings_security(yaml, root);
 }
 
@@ -123,5 +146,8 @@ void config_fini(struct config *config)
     free(config->audit);
     free(config->sagas);
     free(config->metrics);
+    for (int i = 0; config->alerts && config->alerts[i]; i++)
+        free(config->alerts[i]);
+    free(config->alerts);
     *config = (struct config){0};
 }

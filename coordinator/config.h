@@ -14,6 +14,7 @@ struct config {
     char *journal_directory;
     char *audit;   /* a file */
     char *sagas;   /* the folder of their definitions; NULL: there are none */
+    char **alerts; /* the words of the hook's command, NULL-ended; NULL: none */
     char *metrics; /* where HTTP listens; NULL: nowhere */
     uint64_t retain_us;
     uint64_t transaction_timeout_us, heartbeat_us;

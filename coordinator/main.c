@@ -9,6 +9,7 @@
 #include "coordinator/server.h"
 #include "core/check.h"
 #include "core/limits.h"
+#include "io/alert_hook.h"
 #include "io/audit.h"
 #include "io/crash.h"
 #include "io/file_journal.h"
@@ -33,6 +34,7 @@ struct daemon {
     struct audit_port orders;
     struct server *server;
     struct folder *sagas;
+    struct alert_hook *alerts; /* NULL without `alerts` */
     struct status_pages pages;
     struct http *http; /* NULL without `metrics` */
     uint64_t replayed;
@@ -174,6 +176,19 @@ static bool open_pages(struct daemon *daemon, struct error *error)
     return daemon->http != NULL;
 }
 
+/* True without `alerts`, too. First of all: it forks. */
+static bool open_alerts(struct daemon *daemon, struct error *error)
+{
+    const struct config *config = &daemon->config;
+    if (!config->alerts)
+        return true;
+    char *process = xasprintf("trothd %s", config->coordinator);
+    daemon->alerts = alert_hook_start(
+        &(struct alert_hook_config){.command = config->alerts, .process = process}, error);
+    free(process);
+    return daemon->alerts != NULL;
+}
+
 static bool open_all(struct daemon *daemon, struct error *error)
 {
     const struct config *config = &daemon->config;
@@ -187,9 +202,10 @@ static bool open_all(struct daemon *daemon, struct error *error)
                                    .heartbeat_us = config->heartbeat_us,
                                    .retain_us = config->retain_us,
                                    .loader = definition_files_loader(),
-                                   .audit = &daemon->orders};
+                                   .audit = &daemon->orders,
+                                   .alerts =
+                                       daemon->alerts ? alert_hook_port(daemon->alerts) : NULL};
     daemon->orders = (struct audit_port){daemon, record_order};
-    daemon->loop = loop_new();
     daemon->nano =
         nano_listen(daemon->loop, config->listen, LIMIT_AGENT_FRAME_BYTES, &nano_events, error);
     if (!daemon->nano || !open_pages(daemon, error))
@@ -221,6 +237,7 @@ static void close_all(struct daemon *daemon)
         server_free(daemon->server);
     audit_close(daemon->audit);
     loop_free(daemon->loop);
+    alert_hook_stop(daemon->alerts);
 }
 
 static int run(struct daemon *daemon)
@@ -232,7 +249,9 @@ static int run(struct daemon *daemon)
     log_write(LOG_WARNING, "security: none. Everybody on this machine can speak for anybody; only "
                            "loopback addresses are used");
     int code = EXIT_SUCCESS;
-    if (open_all(daemon, &error)) {
+    bool opened = open_alerts(daemon, &error);
+    daemon->loop = loop_new();
+    if (opened && open_all(daemon, &error)) {
         loop_run(daemon->loop);
         log_write(LOG_INFO, "stopped");
     } else {
