@@ -15,6 +15,8 @@ enum {
     ADDED = 2,                      /* parameters: the key and the kind */
     COLUMN_BYTES = 64 * 6 + 2 + 40, /* name in JSON and value */
 };
+#define SEVERAL_ROWS "21000" /* of a subquery that must have one */
+
 _Static_assert(COLUMNS *COLUMN_BYTES < LIMIT_RESULT_BYTES, "a result has room");
 
 /* Types of a fixed size whose text is the same here and in pg_json. The functions take nothing that
@@ -138,15 +140,24 @@ static char *with_name(int columns)
     return columns ? add(sql, ")") : sql;
 }
 
+/* Null when the number of rows differs. One row is expected nearly always, and not to count them is
+ * cheaper: several are an error then (pg_joined_refused). */
+static char *kind_sql(int64_t expect_rows, int parameter)
+{
+    if (expect_rows < 0)
+        return xasprintf("$%d", parameter);
+    if (expect_rows == 1)
+        return xasprintf("(select $%d from w)", parameter);
+    return xasprintf("case (select count(*) from w) when %" PRId64 " then $%d end", expect_rows,
+                     parameter);
+}
+
 /* A comment at its end ends with the line. */
 static char *joined_sql(const struct db_statement *statement, const struct pg_statement *known,
                         bool result)
 {
     int key = statement->parameter_count + 1;
-    char *kind = statement->expect_rows < 0
-                     ? xasprintf("$%d", key + 1)
-                     : xasprintf("case (select count(*) from w) when %" PRId64 " then $%d end",
-                                 statement->expect_rows, key + 1);
+    char *kind = kind_sql(statement->expect_rows, key + 1);
     char *name = with_name(result ? known->kept_columns : 0);
     char *sql = xasprintf("with %s as (%s\n%s) insert into troth.barrier (gtrid, kind%s)"
                           " values ($%d, %s%s%s)%s",
@@ -200,6 +211,8 @@ bool pg_joined_refused(struct pg_statements *statements, const struct db_stateme
                        const char *sqlstate)
 {
     struct pg_statement *known = pg_statement_get(statements, statement);
+    if (strcmp(sqlstate, SEVERAL_ROWS) == 0)
+        return true; /* it or the work itself: done apart it tells */
     if (strncmp(sqlstate, "42", 2) != 0 && strncmp(sqlstate, "0A", 2) != 0)
         return false;
     if (known->joined)

@@ -2,8 +2,7 @@
  * of troth.barrier become one statement, that counts the rows, makes the result and keeps it.
  *
  *   with w (c1) as (<the statement>) insert into troth.barrier (gtrid, kind, result)
- *   values ($3, case (select count(*) from w) when 1 then $4 end, <c1 of w as JSON>) returning
- * result
+ *   values ($3, case (select count(*) from w) when 2 then $4 end, <JSON of c1>) returning result
  *
  * Where the number of rows is not the expected one, kind is null, which the table refuses: so
  * nothing is done. That is the only way to find it out, as the row is committed in the same round
@@ -26,9 +25,9 @@ struct pg_statement *pg_joined_get(struct pg_statements *statements, const struc
 void pg_joined_learn(struct pg_statements *statements, const struct db_statement *statement,
                      const PGresult *result);
 
-/* The server does not take the joined statement: as a rule of the table keeps it from standing in a
- * WITH, or a column has another type now. What was learned is forgotten; not for ever, unless it
- * comes again and again. False: the failure is another one. */
+/* The server does not take the joined statement, and the work is to be done apart: as a rule of the
+ * table keeps it from standing in a WITH, or a column has another type now. What was learned is
+ * forgotten; not for ever, unless it comes again and again. False: the failure is another one. */
 bool pg_joined_refused(struct pg_statements *statements, const struct db_statement *statement,
                        const char *sqlstate);
 

@@ -221,6 +221,7 @@ static void errors_of_the_work_are_not_taken_for_those_of_its_row(void **state)
         {"insert into barrier values (7, 'x')", "23505"},
         {"update rig set n = n - 1000 where id = 'a'", "23514"},
         {"update rig set n = n / 0", "22012"},
+        {"update rig set n = (select n from rig)", "21000"},
         {"update rig set n = 'x' where id = 'a'", "22P02"},
         {"update nowhere set n = 1", "42P01"},
         {"update rig set n = 1 where", "42601"},
