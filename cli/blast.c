@@ -124,12 +124,13 @@ static void print_upkeep(const struct json *report)
     const struct json *vacuum = object_of(report, "vacuum"), *slots = object_of(report, "slots");
     int64_t age = number_of(vacuum, "age_xids"), most = number_of(vacuum, "freeze_max_age");
     int64_t used = number_of(slots, "used"), max = number_of(slots, "max");
+    double share = most > 0 ? 100.0 * (double)age / (double)most : 0;
     if (age >= 0 && most > 0)
         line(4,
-             "vacuum is held back by %" PRId64 " transaction%s: %.1f%% of "
+             "vacuum is held back by %" PRId64 " transaction%s: %s%.1f%% of "
              "autovacuum_freeze_max_age%s",
-             age, age == 1 ? "" : "s", 100.0 * (double)age / (double)most,
-             is_true(vacuum, "oldest") ? "; nothing else holds it back further" : "");
+             age, age == 1 ? "" : "s", share < 0.1 ? "under " : "", share < 0.1 ? 0.1 : share,
+             is_true(vacuum, "oldest") ? "; nothing holds it back further" : "");
     else if (age >= 0)
         line(4, "vacuum is held back by %" PRId64 " transaction%s", age, age == 1 ? "" : "s");
     if (used >= 0 && max > 0)

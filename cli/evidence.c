@@ -123,7 +123,7 @@ void print_evidence(Wire__Testimony *const *testimonies, size_t count, const cha
 {
     enum { NAME_COLUMNS = 16 };
     int width = 0;
-    if (count > 0)
+    if (count > 0 && title)
         puts(title);
     for (size_t i = 0; i < count; i++) {
         int columns = text_width(testimonies[i]->participant);

@@ -9,7 +9,7 @@
 
 /* ---- of one transaction ------------------------------------------------------------------- */
 
-/* A line or more each, below the title; nothing when there is none. */
+/* A line or more each, below the title (NULL: none); nothing when there is none. */
 void print_evidence(Wire__Testimony *const *testimonies, size_t count, const char *title);
 void json_evidence(struct json_writer *writer, const char *name,
                    Wire__Testimony *const *testimonies, size_t count);

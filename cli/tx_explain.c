@@ -175,7 +175,7 @@ static void print_inquest(const struct inquest *inquest)
     if (*inquest->gtrid) {
         puts("\nWhat is on record, and what each database holds:");
         print_record(inquest);
-        print_evidence(inquest->facts.testimonies, inquest->facts.testimony_count, "");
+        print_evidence(inquest->facts.testimonies, inquest->facts.testimony_count, NULL);
         print_blast(inquest->facts.testimonies, inquest->facts.testimony_count);
     }
     print_advice(&inquest->advice);

@@ -17,7 +17,7 @@ struct desk {
     struct transport *transport;
     char *address;
     bool refuse, hang_up;
-    const Wire__Outcome *outcome;   /* the answer to a submit */
+    const Wire__Outcome *outcome;    /* the answer to a submit */
     const Wire__Answer *answers[16]; /* the answer to a query, by what; [0]: to an order */
     const Wire__Answer *ordered; /* to an order about a transaction that is no dry run; or NULL */
     const Wire__SagaOutcome *saga_outcome;
@@ -26,7 +26,7 @@ struct desk {
     void *pages;
     Wire__Message *last;    /* the newest message that came */
     Wire__Message *request; /* the newest that is no query */
-    int submits, orders; /* orders: that are no dry runs */
+    int submits, orders;    /* orders: that are no dry runs */
 };
 
 static inline bool admit(void *self, const Wire__Hello *hello, struct error *error)

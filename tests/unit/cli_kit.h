@@ -21,6 +21,7 @@
 #include "io/nano.h"
 
 static char *kit_troth; /* path of the program */
+static int kit_running; /* its process, while kit_run_on waits for it */
 
 /* From TROTH_BUILD, or from where this test lies: BUILD/t/unit/NAME.t. */
 static inline void kit_find(const char *argv0)
@@ -109,6 +110,7 @@ static inline struct run kit_run_on(struct loop *loop, const char *in, const cha
         .exit_cb = kit_exited, .file = kit_troth, .args = argv, .stdio = streams, .stdio_count = 3};
     uv_process_t process = {.data = &run};
     CHECK(uv_spawn(loop_uv(loop), &process, &options) == 0);
+    kit_running = process.pid;
     loop_run(loop);
     uv_run(loop_uv(loop), UV_RUN_NOWAIT); /* the close callback, before process goes */
     close(files[0]);
