@@ -18,6 +18,19 @@ static bool registers_say(bool commit, const struct weighed *weighed)
     return commit ? weighed->decided_commit : weighed->decided_abort;
 }
 
+/* Of two phases and three no record means abort; of one it means nothing. */
+static enum verdict_on_order presumable(bool commit, bool known, bool denied,
+                                        const struct weighed *weighed)
+{
+    if (denied || (commit && weighed->prepared))
+        return ORDER_CONTRADICTS;
+    if (known || weighed->prepared)
+        return ORDER_WAIT;
+    if (weighed->unheard)
+        return ORDER_UNDECIDED;
+    return commit && !weighed->committed ? ORDER_CONTRADICTS : ORDER_NOTHING;
+}
+
 enum verdict_on_order resolution_of(enum standing standing, bool commit, enum forced forced,
                                     const struct weighed *weighed)
 {
@@ -41,6 +54,8 @@ enum verdict_on_order resolution_of(enum standing standing, bool commit, enum fo
         return commit && !denied ? ORDER_WAIT : ORDER_CONTRADICTS;
     case STANDING_ABORTED:
         return !commit && !denied ? ORDER_WAIT : ORDER_CONTRADICTS;
+    case STANDING_PRESUMED:
+        return presumable(commit, known, denied, weighed);
     default:
         if (known)
             return denied ? ORDER_CONTRADICTS : ORDER_WAIT;

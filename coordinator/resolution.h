@@ -20,7 +20,10 @@ enum standing {
     STANDING_WRITING,   /* its record is on the way to the disk */
     STANDING_PROPOSED,  /* three phases: a majority of the sites decides */
     STANDING_COMMITTED, /* decided, also when ended and remembered */
-    STANDING_ABORTED,   /* likewise, also presumed */
+    STANDING_ABORTED,   /* likewise */
+    /* Its journal does not know it, and would: so what is prepared is rolled back. But a commit in
+     * one phase leaves no record. */
+    STANDING_PRESUMED,
     STANDING_HELD,      /* its journal does not know, or it is another coordinator's */
     STANDINGS
 };

@@ -38,7 +38,7 @@ static enum standing standing_of(const struct server *server, const struct gid *
     case DECISION_COMMIT:
         return STANDING_COMMITTED;
     case DECISION_ABORT:
-        return STANDING_ABORTED;
+        return server_remember(server, id->tx) ? STANDING_ABORTED : STANDING_PRESUMED;
     default:
         return STANDING_HELD;
     }
@@ -91,6 +91,7 @@ static const char *standing_word(const struct server *server, const struct tx_or
         [STANDING_PROPOSED] = "pre-committed",
         [STANDING_COMMITTED] = "committed",
         [STANDING_ABORTED] = "aborted",
+        [STANDING_PRESUMED] = "not in the journal",
         [STANDING_HELD] = "held",
     };
     if (standing == STANDING_HELD && !server_is_ours(server, &order->id))
@@ -155,6 +156,9 @@ static void contradict(struct server *server, struct tx_order *order, enum stand
     } else if (heuristic) {
         error_set(&why, ERROR_REFUSED, "an operator forced it otherwise before: %s",
                   heuristic_outcome(server, heuristic));
+    } else if (standing == STANDING_PRESUMED) {
+        error_set(&why, ERROR_REFUSED, "it was not committed: its coordinator has no record of it");
+        error_detail(&why, "a branch that is still prepared is rolled back by itself");
     } else {
         error_set(&why, ERROR_REFUSED, "it was %s", other);
     }
@@ -169,9 +173,13 @@ static void leave_undecided(struct server *server, struct tx_order *order, enum 
         [STANDING_ALONE] = "it is in one phase: its only database decides, and is asked",
         [STANDING_WRITING] = "its decision is on its way to the disk",
         [STANDING_PROPOSED] = "a majority of its sites can be reached, and decides",
+        [STANDING_PRESUMED] =
+            "its coordinator has no record of it, so nothing of it stays prepared; "
+            "but one phase leaves none, and not every participant could be asked",
     };
     struct error why = {0};
-    error_set(&why, ERROR_REFUSED, "the transaction will be decided by itself");
+    error_set(&why, ERROR_REFUSED, "the transaction %s by itself",
+              standing == STANDING_PRESUMED ? "has ended, or ends," : "will be decided");
     error_detail(&why, "%s", details[standing] ? details[standing] : "");
     error_hint(&why,
                standing == STANDING_VOTING

@@ -101,7 +101,8 @@ static bool decided_commit(const struct entry *e)
 
 static bool decided_abort(const struct entry *e)
 {
-    return e->standing == STANDING_ABORTED || e->w.decided_abort;
+    return e->standing == STANDING_ABORTED || e->w.decided_abort ||
+           (e->standing == STANDING_PRESUMED && e->w.prepared);
 }
 
 static bool decided(const struct entry *e)
@@ -160,7 +161,9 @@ static bool is_anothers(const struct entry *e)
 static bool agrees_with_the_decision(const struct entry *e)
 {
     bool known = e->standing == STANDING_COMMITTED || e->standing == STANDING_ABORTED ||
-                 ((e->standing == STANDING_PROPOSED || e->standing == STANDING_HELD) && decided(e));
+                 ((e->standing == STANDING_PROPOSED || e->standing == STANDING_HELD ||
+                   e->standing == STANDING_PRESUMED) &&
+                  decided(e));
     return known && !contradicted(e);
 }
 
