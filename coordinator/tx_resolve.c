@@ -345,6 +345,12 @@ static bool can_be_forced(struct server *server, struct tx_order *order, bool pr
                       "nothing of it is prepared at participant %s", order->participant);
         return false;
     }
+    /* Of its own it is asked about later; of another's nobody would ask here. */
+    if (!server_is_ours(server, &order->id) && told == 0) {
+        tx_order_done(server, order, WIRE__DEED__DEED_NONE,
+                      "nothing of it is prepared at the participants that could be asked");
+        return false;
+    }
     if (server_is_ours(server, &order->id) && !prepared &&
         recovery_reach(&server->recovery, order->id.tx) == REACH_FUTURE) {
         error_set(&why, ERROR_USAGE, "there never was such a transaction");

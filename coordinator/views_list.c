@@ -130,9 +130,9 @@ static bool wanted(const struct server *server, const struct row *row, const Wir
 {
     if (query->in_doubt && !(row->tx ? view_in_doubt(row->tx) : is_held(server, row->heuristic)))
         return false;
-    if (query->heuristic && !row->heuristic)
-        return false;
-    if (query->hazard && !is_hazard(row) && !is_mixed(server, row))
+    bool hazard = query->hazard && (is_hazard(row) || is_mixed(server, row));
+    bool heuristic = query->heuristic && row->heuristic;
+    if ((query->hazard || query->heuristic) && !hazard && !heuristic)
         return false;
     if (query->participant[0] && !has_participant(row, query->participant))
         return false;

@@ -329,12 +329,19 @@ static bool has_state(const struct item *item, const Wire__Query *query)
     return query->n_states == 0;
 }
 
+/* Both kinds when both are asked for. */
+static bool is_of_kind(const struct item *item, const Wire__Query *query)
+{
+    return (!query->heuristic && !query->hazard) || (query->heuristic && item->row) ||
+           (query->hazard && is_mixed(item));
+}
+
 static bool wanted(const struct agent *agent, const struct item *item, const Wire__Query *query)
 {
     bool in_doubt = item->entry && item->entry->branch.state == BRANCH_IN_DOUBT;
     return is_trouble(item) && (!query->in_doubt || in_doubt || is_mixed(item)) &&
-           (!query->heuristic || item->row) && (!query->hazard || is_mixed(item)) &&
-           has_state(item, query) && is_old_enough(agent, item, query->older_us);
+           is_of_kind(item, query) && has_state(item, query) &&
+           is_old_enough(agent, item, query->older_us);
 }
 
 static int newer_first(const void *a, const void *b)
