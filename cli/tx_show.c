@@ -384,16 +384,19 @@ static int show_transaction(const struct options *options, const char *gtrid)
         code = tx_show_print(options, gtrid, answer, &who);
     }
     wire__answer__free_unpacked(answer, NULL);
-    return code;
+    return answerer_exit(&who, code);
 }
 
 static int run_show(const struct command *self, int argc, char **argv)
 {
-    struct arguments arguments = {.command = self};
+    const char *journal = NULL;
+    const struct flag flags[] = {{"--journal", NULL, &journal, NULL}, {NULL, NULL, NULL, NULL}};
+    struct arguments arguments = {.command = self, .flags = flags};
     if (!arguments_parse(&arguments, argc, argv))
         return EXIT_USAGE;
     if (arguments.help)
         return EXIT_DONE;
+    arguments.options.journal = journal;
     if (arguments.word_count != 1)
         return arguments_refuse(self, "tx show needs one GTRID");
     if (!tx_gtrid_check(self, arguments.words[0]))
@@ -403,7 +406,7 @@ static int run_show(const struct command *self, int argc, char **argv)
 
 const struct command tx_show_command = {
     .name = "tx show",
-    .usage = "GTRID",
+    .usage = "GTRID [--journal DIR]",
     .summary = "show one transaction, its branches and sites",
     .help = "Shows what happened to a transaction in order of time, why it aborted, and\n"
             "each branch: its state, its xid and gid in the participant's database (see\n"
@@ -428,7 +431,11 @@ const struct command tx_show_command = {
             "While the coordinator is away, --coordinator with the `listen` address of a\n"
             "participant shows what that one knows.\n"
             "\n"
-            "Exit codes: 0 shown; 5 who was asked does not know the transaction.\n"
+            "  --journal DIR    asks nobody: reads the journal in DIR, which may be a copy, and\n"
+            "                   shows what a restart would find\n"
+            "\n"
+            "Exit codes: 0 shown; 2 the journal is damaged; 5 who was asked does not know the "
+            "transaction.\n"
             "\n"
             "Examples:\n"
             "  troth tx show shop.c1.1795222861.42\n"
