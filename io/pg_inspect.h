@@ -35,8 +35,8 @@
  *    "superuser": false, "monitor": true, "in_recovery": false, "started_us": 1795222861000000,
  *    "settings": {"max_prepared_transactions": "64", "fsync": "on", ...},
  *    "connections": {"used": 25, "max": 100}, "slots": {"used": 3, "max": 64},
- *    "schema_version": 4, "missing_rights": ["insert on troth.barrier"],
- *    "missing_tables": ["troth.settled"],
+ *    "work_connections": 16, "schema_version": 4,
+ *    "missing_rights": ["insert on troth.barrier"], "missing_tables": ["troth.settled"],
  *    "oldest_prepared_ms": 5300, "oldest_xmin_age": 812, "oldest_xmin_of": "prepared shop...",
  *    "frozen_age": 1000, "freeze_max_age": 200000000,
  *    "standbys": [{"name": "b", "state": "streaming", "sync_state": "async", "lag_bytes": 0}]}

@@ -291,8 +291,8 @@ static bool version_answer(struct pg_look *look, const PGresult *result)
 
 static const char *server_ask(struct pg *pg, struct pg_look *look)
 {
-    (void)pg;
     value_add(look, look->schema_version);
+    value_add(look, xasprintf("%d", pg->worker_count));
     look->schema_version = NULL;
     return pg_look_server_sql;
 }

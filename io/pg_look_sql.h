@@ -41,7 +41,7 @@ enum {
     PG_REACH_LOCKS_MORE /* likewise only in the first row */
 };
 
-/* $1 the schema's version, or null. One row, one column. */
+/* $1 the schema's version, or null; $2 connections for work. One row: the report, and the clock. */
 extern const char pg_look_server_sql[];
 
 #endif

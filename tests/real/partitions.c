@@ -100,7 +100,7 @@ static struct said ask(const struct saying *saying)
 {
     if (saying->id)
         return shop_say_at(saying->shop, saying->at, "tx", "show", saying->id, NULL);
-    return shop_say_at(saying->shop, saying->at, "doctor", NULL);
+    return shop_say_at(saying->shop, saying->at, "--json", "doctor", NULL); /* unbroken lines */
 }
 
 static bool is_said(void *self)

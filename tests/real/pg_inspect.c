@@ -418,6 +418,7 @@ static void the_server_is_described(void **state)
     assert_true(number_of(part(report, "connections"), "used") >= 3);
     assert_int_equal(number_of(part(report, "connections"), "max"), 60);
     assert_int_equal(number_of(part(report, "slots"), "used"), 1);
+    assert_int_equal(number_of(report, "work_connections"), 2);
     assert_int_equal(number_of(report, "schema_version"), 4);
     assert_int_equal(part(report, "missing_rights")->count, 0);
     assert_int_equal(part(report, "missing_tables")->count, 0);

@@ -324,117 +324,6 @@ static void a_transaction_that_is_not_known_is_exit_code_5(void **state)
     run_fini(&run);
 }
 
-/* ---- doctor ------------------------------------------------------------------------------- */
-
-/* A cluster of one participant in which all is well. */
-struct health {
-    Wire__CoordinatorView coordinator;
-    Wire__ParticipantView participant, *participants[1];
-    Wire__Answer answers[3];
-};
-
-static void health_init(struct health *health, struct desk *desk)
-{
-    wire__coordinator_view__init(&health->coordinator);
-    health->coordinator.cluster = (char *)"shop";
-    health->coordinator.name = (char *)"c1";
-    health->coordinator.epoch = 7;
-    health->coordinator.journal_segments = 1;
-    health->coordinator.journal_free_bytes = 1ull << 40;
-    wire__participant_view__init(&health->participant);
-    health->participant.name = (char *)"payments";
-    health->participant.connected = health->participant.database_up = true;
-    health->participant.prepared_slots = 100;
-    health->participants[0] = &health->participant;
-    static const Wire__What whats[] = {WIRE__WHAT__COORDINATOR, WIRE__WHAT__PARTICIPANTS,
-                                       WIRE__WHAT__TRANSACTIONS};
-    for (int i = 0; i < 3; i++) {
-        wire__answer__init(&health->answers[i]);
-        desk->answers[whats[i]] = &health->answers[i];
-    }
-    health->answers[0].coordinator = &health->coordinator;
-    health->answers[1].participants = health->participants;
-    health->answers[1].n_participants = 1;
-}
-
-static void doctor_is_content_when_all_is_well(void **state)
-{
-    struct desk *desk = *state;
-    struct health health;
-    health_init(&health, desk);
-    struct run run = ask(desk, WORDS("doctor"));
-    assert_code(run, 0);
-    assert_out(run, "ok       coordinator c1: cluster shop, epoch 7");
-    assert_out(run, "ok       participant payments: connected, database up, 0 of 100 prepared");
-    assert_null(strstr(run.out, "warning"));
-    assert_null(strstr(run.out, "problem"));
-    run_fini(&run);
-}
-
-/* Expects exit 1 and this line from a doctor. */
-static void expect_finding(struct desk *desk, const char *line)
-{
-    struct run run = ask(desk, WORDS("doctor"));
-    assert_code(run, 1);
-    assert_out(run, line);
-    assert_out(run, "         -> ");
-    run_fini(&run);
-}
-
-static void doctor_tells_what_is_wrong_with_a_participant(void **state)
-{
-    struct desk *desk = *state;
-    struct health health;
-    char *held[] = {(char *)"troth.shop.c1.1.1.0"};
-    health_init(&health, desk);
-    health.participant.prepared = 79;
-    health.participant.prepared_foreign = 1;
-    expect_finding(desk, "warning  participant payments: 80 of 100 prepared transactions");
-    expect_finding(desk, "warning  participant payments: 1 prepared transactions in its database "
-                         "are not this cluster's");
-    health.participant.prepared_slots = 0;
-    expect_finding(desk, "problem  participant payments: its PostgreSQL allows no prepared");
-    health_init(&health, desk);
-    health.participant.held = held;
-    health.participant.n_held = 1;
-    expect_finding(desk, "problem  participant payments: troth.shop.c1.1.1.0 is held");
-    health_init(&health, desk);
-    health.participant.oldest_prepared_us = 1;
-    expect_finding(desk, "warning  participant payments: its oldest prepared transaction is ");
-    health_init(&health, desk);
-    health.participant.database_up = false;
-    health.participant.database_reason = (char *)"connection refused";
-    expect_finding(desk, "problem  participant payments: its database is down: connection refused");
-    health.participant.connected = false;
-    health.participant.unapplied = 4;
-    expect_finding(desk, "4 decided branches wait for it");
-    health.answers[1].n_participants = 0;
-    expect_finding(desk, "problem  participants: none has connected");
-}
-
-static void doctor_tells_what_is_wrong_with_the_coordinator(void **state)
-{
-    struct desk *desk = *state;
-    struct health health;
-    struct view view;
-    health_init(&health, desk);
-    health.coordinator.draining = true;
-    expect_finding(desk, "warning  coordinator c1: is draining");
-    health_init(&health, desk);
-    health.coordinator.hazards = 2;
-    expect_finding(desk, "problem  coordinator c1: 2 hazards");
-    health_init(&health, desk);
-    health.coordinator.journal_free_bytes = 500 << 20;
-    expect_finding(desk, "warning  journal: 0 bytes in 1 segment, 500 MiB free");
-    health.coordinator.journal_free_bytes = 5 << 20;
-    expect_finding(desk, "problem  journal: 0 bytes in 1 segment, 5.0 MiB free");
-    health_init(&health, desk);
-    view_init(&view);
-    view.tx.begun_us = 1;
-    desk->answers[WIRE__WHAT__TRANSACTIONS] = &view.answer;
-    expect_finding(desk, "warning  in doubt: 4 transactions, the oldest for ");
-}
-
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -455,9 +344,6 @@ int main(int argc, char **argv)
         TEST(a_transaction_is_shown_with_times_and_branches),
         TEST(a_transaction_as_json_is_valid_and_whole),
         TEST(a_transaction_that_is_not_known_is_exit_code_5),
-        TEST(doctor_is_content_when_all_is_well),
-        TEST(doctor_tells_what_is_wrong_with_a_participant),
-        TEST(doctor_tells_what_is_wrong_with_the_coordinator),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(kit_troth);

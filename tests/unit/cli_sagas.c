@@ -1,4 +1,4 @@
-/* What other commands know of sagas: doctor, tx show, participant list, and lint that asks a
+/* What other commands know of sagas: tx show, participant list, and lint that asks a
  * coordinator what can be called. */
 #include "tests/unit/saga_desk.h"
 
@@ -133,38 +133,7 @@ static void a_coordinator_that_is_away_is_a_warning_or_an_error(void **state)
     free(path);
 }
 
-/* ---- doctor, participant list, tx show ----------------------------------------------------- */
-
-static void doctor_tells_of_sagas_that_need_an_operator(void **state)
-{
-    struct desk *desk = *state;
-    Wire__CoordinatorView view = WIRE__COORDINATOR_VIEW__INIT;
-    Wire__Answer coordinator = WIRE__ANSWER__INIT, others = WIRE__ANSWER__INIT;
-    char *definitions[] = {(char *)"place-order 1"};
-    view.cluster = (char *)"shop";
-    view.name = (char *)"c1";
-    coordinator.coordinator = &view;
-    desk->answers[WIRE__WHAT__COORDINATOR] = &coordinator;
-    desk->answers[WIRE__WHAT__PARTICIPANTS] = desk->answers[WIRE__WHAT__TRANSACTIONS] = &others;
-    struct run run = ask(desk, WORDS("doctor"));
-    assert_null(strstr(run.out, "sagas"));
-    run_fini(&run);
-    view.definitions = definitions;
-    view.n_definitions = 1;
-    view.sagas_running = 3;
-    view.sagas_compensating = 1;
-    run = ask(desk, WORDS("doctor"));
-    assert_out(run, "ok       sagas: new ones can be of place-order 1\n"
-                    "ok       sagas: 3 run, 1 is being undone\n");
-    run_fini(&run);
-    view.sagas_waiting_for_operator = 1;
-    run = ask(desk, WORDS("doctor"));
-    assert_code(run, 1);
-    assert_out(run, "problem  sagas: 1 of 4 needs an operator\n"
-                    "         -> troth saga list --needs-operator names them, and troth saga show "
-                    "ID what to do\n");
-    run_fini(&run);
-}
+/* ---- participant list, tx show ----------------------------------------------------- */
 
 static void participants_tell_how_many_steps_they_have_to_do(void **state)
 {
@@ -229,7 +198,6 @@ int main(int argc, char **argv)
         TEST(lint_asks_a_coordinator_that_is_named),
         TEST(lint_asks_nobody_when_configurations_are_given),
         cmocka_unit_test(a_coordinator_that_is_away_is_a_warning_or_an_error),
-        TEST(doctor_tells_of_sagas_that_need_an_operator),
         TEST(participants_tell_how_many_steps_they_have_to_do),
         TEST(a_saga_is_no_transaction),
         TEST(a_transaction_names_the_saga_of_which_it_is_a_step),
