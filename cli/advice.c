@@ -56,7 +56,13 @@ static enum standing standing_of(const struct question *question)
                                      : standing_of_state(facts->tx);
     bool own = !facts->at_participant && strcmp(question->id.coordinator, facts->asked) == 0;
     bool presumed = facts->problem && strcmp(facts->problem->code, "unknown") == 0;
-    return own && presumed ? STANDING_ABORTED : STANDING_HELD;
+    return own && presumed ? STANDING_PRESUMED : STANDING_HELD;
+}
+
+static bool is_reached(const struct question *question, const Wire__SiteView *site)
+{
+    const Wire__Testimony *testimony = testimony_of(question, site->name);
+    return site->reachable && !(testimony && testimony_is(testimony, UNHEARD));
 }
 
 static void count_sites(const struct question *question, size_t *reached, size_t *all)
@@ -65,7 +71,17 @@ static void count_sites(const struct question *question, size_t *reached, size_t
     *reached = 0;
     *all = tx ? tx->n_sites : 0;
     for (size_t i = 0; i < *all; i++)
-        *reached += tx->sites[i]->reachable;
+        *reached += is_reached(question, tx->sites[i]);
+}
+
+/* Whether another coordinator is there to ask: not of what this one itself does not know, and not
+ * of what that one has said that it does not know. */
+static bool is_judged(const struct question *question)
+{
+    const struct advice_facts *facts = question->facts;
+    if (facts->at_participant)
+        return !is_held(question);
+    return strcmp(question->id.coordinator, facts->asked) != 0;
 }
 
 static void weigh(struct question *question)
@@ -83,6 +99,7 @@ static void weigh(struct question *question)
     }
     count_sites(question, &reached, &all);
     question->weighed.majority = 2 * reached > all;
+    question->weighed.judged = question->weighed.judged && is_judged(question);
     /* A participant's door tells of its own database, and of no other. */
     question->weighed.unheard |= facts->at_participant;
     if (facts->tx && strcmp(facts->tx->heuristic, "commit") == 0)
@@ -238,10 +255,10 @@ static char *unreached_sites(const struct question *question)
     const Wire__TransactionView *tx = question->facts->tx;
     size_t count = 0, index = 0;
     for (size_t i = 0; i < tx->n_sites; i++)
-        count += !tx->sites[i]->reachable;
+        count += !is_reached(question, tx->sites[i]);
     char *text = xstrdup("");
     for (size_t i = 0; i < tx->n_sites; i++) {
-        if (!tx->sites[i]->reachable)
+        if (!is_reached(question, tx->sites[i]))
             text = list_add(text, tx->sites[i]->name, index++, count);
     }
     return text;
@@ -322,11 +339,14 @@ static void advise_standing(struct question *question)
     case STANDING_COMMITTED:
         advise_committed(question);
         return;
-    case STANDING_ABORTED:
-        if (!question->facts->tx && !question->weighed.prepared)
+    case STANDING_PRESUMED:
+        if (!question->weighed.prepared)
             advise_presumed(question);
         else
             advise_aborted(question);
+        return;
+    case STANDING_ABORTED:
+        advise_aborted(question);
         return;
     default:
         break;

@@ -170,18 +170,6 @@ void advise_held(struct question *question)
 
 /* ---- at a participant's door, in the coordinator's absence ---------------------------------- */
 
-static bool is_held(const struct question *question)
-{
-    const struct advice_facts *facts = question->facts;
-    for (size_t i = 0; i < facts->testimony_count; i++) {
-        for (size_t k = 0; k < facts->testimonies[i]->n_exhibits; k++) {
-            if (facts->testimonies[i]->exhibits[k]->held)
-                return true;
-        }
-    }
-    return facts->tx && strcmp(facts->tx->state, "held") == 0;
-}
-
 void advise_at_participant(struct question *question)
 {
     const struct advice_facts *facts = question->facts;
@@ -205,19 +193,24 @@ void advise_at_participant(struct question *question)
         because(question,
                 "Bring back %s or other sites: with a majority they decide by themselves.",
                 coordinator);
+    } else if (held) {
+        say(question, ADVICE_RUN,
+            "held at %s: its coordinator %s does not know it, and so never ends it", here,
+            coordinator);
+        because(
+            question,
+            "Ask a coordinator, %s or another: it asks all databases, and one of them may prove "
+            "how it was to end. ADDRESS is `listen` in its trothd.yaml.",
+            coordinator);
+        question->advice->command =
+            xasprintf("troth --coordinator ADDRESS tx explain %s", facts->id);
     } else {
-        say(question, ADVICE_WAIT,
-            held ? "held at %s: its coordinator %s does not know it, and so never ends it"
-                 : "in doubt at %s: only its coordinator %s knows the decision",
+        say(question, ADVICE_WAIT, "in doubt at %s: only its coordinator %s knows the decision",
             here, coordinator);
-        because(question,
-                held
-                    ? "Ask %s first, or any coordinator that all participants are connected to: it "
-                      "asks all databases, and one of them may prove how it was to end."
-                    : "Start %s again: it ends it by itself.",
-                coordinator);
+        because(question, "Start %s again: it ends it by itself.", coordinator);
     }
     question->advice->otherwise = last_resort_command(question);
-    unknown(question, "what %s has decided", coordinator);
+    if (!held)
+        unknown(question, "what %s has decided", coordinator);
     unheard_unknowns(question);
 }

@@ -120,6 +120,18 @@ char *branch_reason(const struct question *question, const char *const *states)
     return xstrdup("");
 }
 
+bool is_held(const struct question *question)
+{
+    const struct advice_facts *facts = question->facts;
+    for (size_t i = 0; i < facts->testimony_count; i++) {
+        for (size_t k = 0; k < facts->testimonies[i]->n_exhibits; k++) {
+            if (facts->testimonies[i]->exhibits[k]->held)
+                return true;
+        }
+    }
+    return facts->tx && strcmp(facts->tx->state, "held") == 0;
+}
+
 /* ---- saying ------------------------------------------------------------------------------- */
 
 static char *formatted(const char *format, va_list list)

@@ -23,6 +23,8 @@ bool testimony_is(const Wire__Testimony *testimony, enum holding holding);
 bool some_are(const struct question *question, enum holding holding);
 /* "payments and inventory", a new text; "nobody". */
 char *who_are(const struct question *question, enum holding holding);
+/* Its coordinator has said that it does not know it. */
+bool is_held(const struct question *question);
 /* Of a participant, or NULL. */
 const Wire__Testimony *testimony_of(const struct question *question, const char *participant);
 

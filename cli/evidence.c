@@ -93,7 +93,7 @@ static char *exhibit_words(const Wire__Exhibit *exhibit, int64_t now_us)
     if (*exhibit->state && !(exhibit->prepared && strcmp(exhibit->state, "prepared") == 0))
         text = joined(text, ", ", xstrdup(exhibit->state));
     if (exhibit->held)
-        text = joined(text, "; ", xstrdup("held: nobody who could judge it will"));
+        text = joined(text, "; ", xstrdup("held: its coordinator does not know it"));
     if (exhibit->registered)
         text = joined(text, "; ", register_words(exhibit));
     if (exhibit->heuristic)

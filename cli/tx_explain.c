@@ -139,8 +139,7 @@ static void print_record(const struct inquest *inquest)
     free(text);
     for (size_t i = 0; tx && i < tx->n_heuristics; i++) {
         char *line = heuristic_line(tx->heuristics[i]);
-        text =
-            xasprintf("an operator, %s: %s", time_format(moment, tx->heuristics[i]->at_us), line);
+        text = xasprintf("%s %s", time_format(moment, tx->heuristics[i]->at_us), line);
         print_lines(text, 2);
         free(text);
         free(line);
@@ -160,6 +159,8 @@ static void print_advice(const struct advice *advice)
         print_command(advice->command);
     if (advice->otherwise && advice->kind == ADVICE_WAIT)
         print_lines("Only if that never comes:", 2);
+    else if (advice->otherwise && advice->kind == ADVICE_RUN)
+        print_lines("Only if that is not possible:", 2);
     if (advice->otherwise)
         print_command(advice->otherwise);
     if (advice->unknown_count > 0)

@@ -77,9 +77,6 @@ static void print_resolution(const Wire__TxOrder *order, const Wire__Resolution 
     print_wrapped(stdout, text, 0, "  ");
     putchar('\n');
     free(text);
-    if (resolution->deed == WIRE__DEED__DEED_HEURISTIC && preview)
-        print_item("This forces an outcome that nobody decided: it is recorded as heuristic, and "
-                   "stays on the list until it is forgotten.");
     print_items(preview ? "would be done:" : "done:", resolution->steps, resolution->n_steps);
     print_items("can't be known:", resolution->unknowns, resolution->n_unknowns);
     if (preview)

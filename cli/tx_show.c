@@ -173,17 +173,38 @@ static const char *decision_word(const Wire__TransactionView *tx)
     return *tx->decision ? tx->decision : decision_known(tx);
 }
 
+/* Votes are kept by the millisecond, and the decision waits for the last one. */
+static int64_t vote_us(const Wire__TransactionView *tx, const Wire__BranchView *branch)
+{
+    bool rounded = branch->voted_us > tx->decided_us && branch->voted_us < tx->decided_us + 1000;
+    return rounded ? tx->decided_us : branch->voted_us;
+}
+
+/* Nothing is known of it but what an operator forced. */
+static bool is_forced_only(const Wire__TransactionView *tx)
+{
+    return strcmp(tx->state, "heuristic") == 0;
+}
+
+static bool is_told_as_forced(const Wire__BranchView *branch)
+{
+    return branch->heuristic && !*branch->heuristic->found && strcmp(branch->state, "hazard") != 0;
+}
+
 static void add_moments(struct timeline *line, const Wire__TransactionView *tx)
 {
     const char *decision = decision_word(tx);
-    add_moment(line, tx->begun_us, xstrdup("begun"));
+    if (!is_forced_only(tx)) /* else that is when it was forced */
+        add_moment(line, tx->begun_us, xstrdup("begun"));
     for (size_t i = 0; i < tx->n_branches; i++)
-        add_moment(line, tx->branches[i]->voted_us,
+        add_moment(line, vote_us(tx, tx->branches[i]),
                    xasprintf("%s: %s", tx->branches[i]->participant, vote_words(tx->branches[i])));
     add_moment(line, tx->decided_us,
                xasprintf("decided%s%s", decision ? ": " : "", decision ? decision : ""));
-    for (size_t i = 0; i < tx->n_branches; i++)
-        add_moment(line, tx->branches[i]->ended_us, end_words(tx->branches[i]));
+    for (size_t i = 0; i < tx->n_branches; i++) {
+        if (!is_told_as_forced(tx->branches[i]))
+            add_moment(line, tx->branches[i]->ended_us, end_words(tx->branches[i]));
+    }
     add_heuristics(line, tx);
     add_moment(line, tx->ended_us, xstrdup("ended: nothing is owed any more"));
 }
@@ -212,8 +233,9 @@ static void print_moment(const struct moment *moment, int64_t since_us)
  * transaction, not what its coordinator has written down. */
 static void print_missing(const Wire__TransactionView *tx, const struct answerer *who)
 {
-    const char *missing = who->participant ? "not known here" : "not yet", *decision;
-    if (!tx->begun_us)
+    bool unknown = who->participant || is_forced_only(tx);
+    const char *missing = unknown ? "not known here" : "not yet", *decision;
+    if (!tx->begun_us || is_forced_only(tx))
         print_fact("begun", missing);
     if (!tx->decided_us && (decision = decision_word(tx))) {
         char *text = xasprintf("%s; when is not known here", decision);

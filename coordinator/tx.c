@@ -136,7 +136,8 @@ void tx_hazard(struct tx *tx, struct participant *participant, const char *reaso
     problem.code = (char *)"hazard";
     problem.message = (char *)"the database can't prove what was decided";
     problem.detail = (char *)reason;
-    problem.hint = (char *)"`troth tx show` with its id tells what is known of each branch";
+    problem.hint =
+        (char *)"`troth tx explain` with its id tells what each database holds, and what to do";
     tx_problem(tx, participant, &problem);
 }
 
