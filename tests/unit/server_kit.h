@@ -51,6 +51,8 @@ struct world {
     bool checkpoint_due;
     bool moved;                            /* a frame came to the server in this turn */
     struct saga_loader loader;             /* zeros: it runs no sagas */
+    const struct audit_port *audit;        /* or NULL */
+    const struct alert_port *alerts;       /* or NULL */
     void (*prepare)(struct world *world);  /* a server that has read its journal; or NULL */
     size_t checkpoint_from, checkpoint_to; /* of the last one: it replaces all before it */
     struct visitor visitors[GUESTS];
@@ -334,7 +336,9 @@ static inline void make_server(struct world *world, const char *cluster, const c
                                    .transaction_timeout_us = 30 * SECOND_US,
                                    .heartbeat_us = SECOND_US / 2,
                                    .retain_us = 7ull * 24 * 3600 * SECOND_US,
-                                   .loader = world->loader};
+                                   .loader = world->loader,
+                                   .audit = world->audit,
+                                   .alerts = world->alerts};
     struct link_port link = {world, server_link_send, NULL};
     world->server = server_new(&config, &world->host, &link);
 }
