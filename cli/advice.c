@@ -126,8 +126,8 @@ static void advise_committed(struct question *question)
     } else if (open) {
         say(question, ADVICE_WAIT, "committed, not yet applied at %s%s", open, reason);
         because(question,
-                "%s must be running, with its database. COMMIT is sent again in each new session "
-                "and carried out there by itself: nothing else is to be done.",
+                "It needs %s to run, each with its database: COMMIT is sent again in each new "
+                "session, and carried out by itself. Nothing else is to be done.",
                 open);
     } else if (question->weighed.prepared) {
         say(question, ADVICE_WAIT, "committed, and prepared again at %s", again);
@@ -174,8 +174,8 @@ static void advise_aborted(struct question *question)
     } else if (where) {
         say(question, ADVICE_WAIT, "aborted, not yet rolled back at %s%s", where, reason);
         because(question,
-                "%s must be running, with its database. It asks for what it finds prepared and is "
-                "told to roll back: nothing else is to be done.",
+                "It needs %s to run, each with its database: who finds a branch prepared asks, and "
+                "is told to roll back. Nothing else is to be done.",
                 where);
     } else if (question->weighed.unheard) {
         say(question, ADVICE_NOTHING, "aborted; what %s holds of it was not heard", unheard);

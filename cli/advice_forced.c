@@ -54,17 +54,26 @@ static void advise_mixed(struct question *question)
 {
     const Wire__TransactionView *tx = question->facts->tx;
     char *forced = forced_words(question), *owed = owed_words(question);
-    if (*tx->decision)
+    bool commit = strcmp(tx->decision, "commit") == 0;
+    enum holding wrong = commit ? HOLDS_ABORTED : HOLDS_COMMITTED;
+    char *where = some_are(question, wrong) ? who_are(question, wrong)
+                                            : xstrdup("those that hold the opposite");
+    if (*tx->decision) {
         say(question, ADVICE_MEND, "mixed: %s, and the decision is %s", forced, tx->decision);
-    else
+        because(question,
+                "Databases disagree, and no command makes them agree. What was decided holds "
+                "wherever it was not forced: set right by hand the data of %s, then forget it.%s",
+                where, owed);
+    } else {
         say(question, ADVICE_MEND, "mixed: %s, and another database holds the opposite", forced);
-    because(question,
-            "Databases disagree, and no command makes them agree. %s Set right by hand "
-            "the data of those that hold the opposite, then forget it.%s",
-            *tx->decision ? "The decision is right, and carried out wherever it was not forced."
-                          : "Find out which outcome is right.",
-            owed);
+        because(question,
+                "Databases disagree, and no command makes them agree. Find out which outcome is "
+                "right, set right by hand the data of those that hold the opposite, then forget "
+                "it.%s",
+                owed);
+    }
     question->advice->command = forget_command(question);
+    free(where);
     free(owed);
     free(forced);
 }
@@ -163,6 +172,12 @@ static void advise_heuristic(struct question *question)
             prepared);
         because(question, "%s is told as soon as it is connected, and ends it by itself.",
                 prepared);
+    } else if (question->facts->at_participant) {
+        say(question, ADVICE_WAIT, "an operator forced %s (%s)", word, forced);
+        because(question,
+                "Its coordinator %s is told when it is back, and compares it with its "
+                "decision. Until then it stays on the list here.",
+                question->id.coordinator);
     } else if (question->weighed.unheard) {
         say(question, ADVICE_WAIT, "an operator forced %s (%s); not all were heard", word, forced);
         because(question, "%s may hold a branch: it is told when it is back.", unheard);

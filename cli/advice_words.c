@@ -72,8 +72,17 @@ const Wire__Testimony *testimony_of(const struct question *question, const char 
     return NULL;
 }
 
-static bool is_in(const Wire__BranchView *branch, const char *const *states)
+/* In one of the states, and its database does not say that it is carried out already. */
+static bool is_open(const struct question *question, const Wire__BranchView *branch,
+                    const char *const *states)
 {
+    const Wire__Testimony *testimony = testimony_of(question, branch->participant);
+    if (testimony && question->standing == STANDING_COMMITTED &&
+        testimony_is(testimony, HOLDS_COMMITTED) && !testimony_is(testimony, HOLDS_PREPARED))
+        return false;
+    if (testimony && question->standing == STANDING_ABORTED &&
+        !testimony_is(testimony, HOLDS_PREPARED) && !testimony_is(testimony, UNHEARD))
+        return false;
     for (; *states; states++) {
         if (strcmp(branch->state, *states) == 0)
             return true;
@@ -86,12 +95,12 @@ char *branches_in(const struct question *question, const char *const *states)
     const Wire__TransactionView *tx = question->facts->tx;
     size_t count = 0, index = 0;
     for (size_t i = 0; tx && i < tx->n_branches; i++)
-        count += is_in(tx->branches[i], states);
+        count += is_open(question, tx->branches[i], states);
     if (count == 0)
         return NULL;
     char *text = xstrdup("");
     for (size_t i = 0; i < tx->n_branches; i++) {
-        if (is_in(tx->branches[i], states))
+        if (is_open(question, tx->branches[i], states))
             text = list_add(text, tx->branches[i]->participant, index++, count);
     }
     return text;
@@ -107,11 +116,11 @@ char *branch_reason(const struct question *question, const char *const *states)
     const Wire__TransactionView *tx = question->facts->tx;
     for (size_t i = 0; tx && i < tx->n_branches; i++) {
         const Wire__BranchView *branch = tx->branches[i];
-        if (!is_in(branch, states))
+        if (!is_open(question, branch, states))
             continue;
         const Wire__Testimony *testimony = testimony_of(question, branch->participant);
         const char *reason = testimony ? problem_message(testimony->problem) : "";
-        if (!*reason)
+        if (!*reason && strcmp(branch->waits_for, branch->participant) != 0)
             reason = branch->waits_for;
         if (!*reason)
             reason = problem_message(branch->problem);

@@ -28,7 +28,8 @@ bool is_held(const struct question *question);
 /* Of a participant, or NULL. */
 const Wire__Testimony *testimony_of(const struct question *question, const char *participant);
 
-/* The branches in one of these states (NULL-ended), by the names of their participants: a new text,
+/* The branches in one of these states (NULL-ended), unless their databases say that they are ended
+ * as it was decided, by the names of their participants: a new text,
  * or NULL: there is none. */
 char *branches_in(const struct question *question, const char *const *states);
 /* Why the first of them is not further: ": payments is not connected", or "". A new text. */

@@ -156,8 +156,43 @@ static bool read_options(struct arguments *arguments)
     return true;
 }
 
+/* While it is set, no command does anything. */
+static struct {
+    void (*flag)(void *self, const struct flag *flag);
+    void *self;
+    bool told;
+} teller;
+
+static void tell_all(const struct flag *flags, void (*tell)(void *self, const struct flag *flag),
+                     void *self)
+{
+    for (; flags && flags->name; flags++)
+        tell(self, flags);
+}
+
+void arguments_tell_globals(void (*tell)(void *self, const struct flag *flag), void *self)
+{
+    tell_all(global_flags, tell, self);
+}
+
+void arguments_tell(const struct command *command,
+                    void (*tell)(void *self, const struct flag *flag), void *self)
+{
+    char *none[] = {NULL};
+    teller.flag = tell;
+    teller.self = self;
+    teller.told = false;
+    CHECK(command->run(command, 0, none) == EXIT_DONE && teller.told);
+    teller.flag = NULL;
+}
+
 bool arguments_parse(struct arguments *arguments, int argc, char **argv)
 {
+    if (teller.flag) {
+        tell_all(arguments->flags, teller.flag, teller.self);
+        teller.told = arguments->help = true;
+        return true;
+    }
     arguments->words = argv;
     bool flags_end = false;
     for (int at = 0; at < argc; at++) {

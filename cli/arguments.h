@@ -37,6 +37,12 @@ int arguments_refuse(const struct command *command, const char *format, ...)
  * message was printed. */
 int arguments_skip_globals(int argc, char **argv, bool *help, bool *version);
 
+/* Runs a command only as far as arguments_parse, which tells its flags in place of parsing. */
+void arguments_tell(const struct command *command,
+                    void (*tell)(void *self, const struct flag *flag), void *self);
+/* Those that every command takes. */
+void arguments_tell_globals(void (*tell)(void *self, const struct flag *flag), void *self);
+
 void command_help(const struct command *command);
 void print_version(void);
 

@@ -72,7 +72,10 @@ static void print_locks(const struct json *report)
         const struct json *lock = &locks->items[i];
         const char *relation = text_of(lock, "relation"), *mode = text_of(lock, "mode");
         int64_t rows = number_of(lock, "rows");
-        if (rows >= 0)
+        if (rows == 0)
+            line(4, "locks %s (%s), and no rows of it", relation ? relation : "a table",
+                 mode ? mode : "?");
+        else if (rows > 0)
             line(4, "locks %" PRId64 " row%s of %s (%s)", rows, rows == 1 ? "" : "s",
                  relation ? relation : "a table", mode ? mode : "?");
         else

@@ -62,19 +62,18 @@ static const char *value_word(Wire__Value value)
     return value == WIRE__VALUE__COMMIT ? "commit" : value == WIRE__VALUE__ABORT ? "abort" : NULL;
 }
 
-static char *register_words(const Wire__Exhibit *exhibit)
+static const char *register_words(const Wire__Exhibit *exhibit)
 {
-    const char *value = value_word(exhibit->value);
-    const Wire__Ballot *promised = exhibit->promised, *accepted = exhibit->accepted;
     if (exhibit->decided)
-        return xasprintf("its register knows %s", value ? value : "the decision");
-    if (value)
-        return xasprintf("its register has accepted %s at %" PRIu32 ".%" PRIu32, value,
-                         accepted ? accepted->round : 0, accepted ? accepted->site : 0);
-    if (promised && promised->round)
-        return xasprintf("its register has promised %" PRIu32 ".%" PRIu32 ", accepted nothing",
-                         promised->round, promised->site);
-    return xstrdup("its register is empty");
+        return exhibit->value == WIRE__VALUE__COMMIT  ? "its register knows commit"
+               : exhibit->value == WIRE__VALUE__ABORT ? "its register knows abort"
+                                                      : "its register knows the decision";
+    if (exhibit->value == WIRE__VALUE__COMMIT)
+        return "its register has accepted commit";
+    if (exhibit->value == WIRE__VALUE__ABORT)
+        return "its register has accepted abort";
+    return exhibit->promised && exhibit->promised->round ? "its register has accepted nothing"
+                                                         : "its register is empty";
 }
 
 static char *heuristic_words(const Wire__Heuristic *heuristic)
@@ -95,7 +94,7 @@ static char *exhibit_words(const Wire__Exhibit *exhibit, int64_t now_us)
     if (exhibit->held)
         text = joined(text, "; ", xstrdup("held: its coordinator does not know it"));
     if (exhibit->registered)
-        text = joined(text, "; ", register_words(exhibit));
+        text = joined(text, "; ", xstrdup(register_words(exhibit)));
     if (exhibit->heuristic)
         text = joined(text, "; ", heuristic_words(exhibit->heuristic));
     return text;
@@ -107,10 +106,10 @@ static char *testimony_words(const Wire__Testimony *testimony)
     int64_t now_us = testimony->database_us ? testimony->database_us : testimony->agent_us;
     char *text = xstrdup("");
     if (problem_is_set(testimony->problem)) {
-        char *line = problem_line(testimony->problem);
-        text = joined(text, "", xasprintf("not heard: %s", line));
-        free(line);
-        return text;
+        const Wire__Problem *problem = testimony->problem;
+        return joined(
+            text, "",
+            xasprintf("not heard: %s", *problem->message ? problem->message : problem->code));
     }
     for (size_t i = 0; i < testimony->n_exhibits; i++)
         text = joined(text, "; ", exhibit_words(testimony->exhibits[i], now_us));

@@ -6,27 +6,15 @@
 
 #include "cli/arguments.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/print.h"
 #include "core/check.h"
 #include "io/log.h"
 
-/* As the help lists them. */
-static const struct command *const commands[] = {
-    &submit_command,         &tx_list_command,          &tx_show_command,
-    &tx_explain_command,     &tx_resolve_command,       &tx_forget_command,
-    &tx_orphans_command,     &saga_start_command,       &saga_list_command,
-    &saga_show_command,      &saga_retry_command,       &saga_compensate_command,
-    &saga_signal_command,    &saga_lint_command,        &saga_simulate_command,
-    &saga_graph_command,     &participant_list_command, &doctor_command,
-    &journal_verify_command, &journal_dump_command,     &audit_verify_command,
-    &audit_show_command,
-};
-enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
-
 static void print_commands(FILE *file, const char *noun)
 {
     size_t size = noun ? strlen(noun) : 0;
-    for (int i = 0; i < COMMANDS; i++) {
+    for (int i = 0; i < command_count; i++) {
         const char *name = commands[i]->name;
         if (!noun || (strncmp(name, noun, size) == 0 && name[size] == ' '))
             fprintf(file, "  %-18s %s\n", name, commands[i]->summary);
@@ -47,40 +35,16 @@ static void long_help(void)
            "Usage: troth [flags] COMMAND ...\n"
            "\n");
     print_commands(stdout, NULL);
-    printf("\n"
-           "Flags, before or after a command:\n"
-           "  --coordinator ADDR   where trothd listens; else TROTH_COORDINATOR, else\n"
-           "                       tcp://127.0.0.1:7400. While it is away, tx, participant\n"
-           "                       and doctor also take a participant's `listen` address\n"
-           "  --timeout DURATION   500ms, 30s, 5m: the deadline of a submit; how long the\n"
-           "                       other commands wait for an answer (default 5s; saga start\n"
-           "                       --wait: for ever)\n"
-           "  --json               print one JSON object instead of text\n"
-           "  -h, --help           of the command\n"
-           "  --version\n"
-           "\n"
-           "Exit codes:\n"
-           "  0  done\n"
-           "  1  the transaction aborted, the saga was undone, or nothing was begun and a\n"
-           "     retry may do; doctor: it found something\n"
-           "  2  a mistake in the words or in a file\n"
-           "  3  nobody answers, and nothing was sent\n"
-           "  4  refused\n"
-           "  5  the outcome is unknown, also of a saga that still runs; or a hazard: it\n"
-           "     can't be proved\n"
-           "\n"
-           "Examples:\n"
-           "  troth submit payments.charge \\\n"
-           "    '{\"order_id\": \"17\", \"customer\": \"ada\", \"amount\": 1.50}'\n"
-           "  troth tx list --in-doubt\n"
-           "  troth saga list --needs-operator\n"
-           "  troth doctor\n");
+    printf("\nFlags, before or after a command:\n%s"
+           "\nExit codes:\n%s"
+           "\nExamples:\n%s",
+           help_flags, help_exit_codes, help_examples);
 }
 
 static bool is_noun(const char *word)
 {
     size_t size = strlen(word);
-    for (int i = 0; i < COMMANDS; i++) {
+    for (int i = 0; i < command_count; i++) {
         if (strncmp(commands[i]->name, word, size) == 0 && commands[i]->name[size] == ' ')
             return true;
     }
@@ -89,7 +53,7 @@ static bool is_noun(const char *word)
 
 static const struct command *find_command(const char *name)
 {
-    for (int i = 0; i < COMMANDS; i++) {
+    for (int i = 0; i < command_count; i++) {
         if (strcmp(commands[i]->name, name) == 0)
             return commands[i];
     }
@@ -100,7 +64,7 @@ static const struct command *find_command(const char *name)
 static const char *command_of_verb(const char *verb)
 {
     const char *found = NULL;
-    for (int i = 0; i < COMMANDS; i++) {
+    for (int i = 0; i < command_count; i++) {
         const char *space = strchr(commands[i]->name, ' ');
         if (!space || strcmp(space + 1, verb) != 0)
             continue;
@@ -114,10 +78,10 @@ static const char *command_of_verb(const char *verb)
 /* Tells the nearest first word, or the nearest verb of the noun. */
 static int unknown_command(const char *noun, const char *word)
 {
-    char *firsts[COMMANDS];
-    const char *words[COMMANDS];
+    char **firsts = xcalloc((size_t)command_count, sizeof(*firsts));
+    const char **words = xcalloc((size_t)command_count, sizeof(*words));
     int count = 0;
-    for (int i = 0; i < COMMANDS; i++) {
+    for (int i = 0; i < command_count; i++) {
         const char *name = commands[i]->name, *space = strchr(name, ' ');
         if (noun && !(space && strncmp(name, noun, strlen(noun)) == 0))
             continue;
@@ -136,6 +100,8 @@ static int unknown_command(const char *noun, const char *word)
     free(hint);
     for (int i = 0; i < count; i++)
         free(firsts[i]);
+    free(firsts);
+    free(words);
     return EXIT_USAGE;
 }
 

@@ -44,15 +44,15 @@ const char *tx_step(const Wire__TransactionView *tx)
 
 char *heuristic_line(const Wire__Heuristic *heuristic)
 {
-    bool everywhere = !*heuristic->participant;
-    const char *found = heuristic->found;
-    return xasprintf("%s%s %s by %s: %s%s%s", everywhere ? "ordered to " : "",
-                     heuristic->commit ? everywhere ? "commit" : "committed"
-                     : everywhere      ? "roll back"
-                                       : "rolled back",
-                     everywhere ? "what is in doubt" : heuristic->participant,
-                     *heuristic->by ? heuristic->by : "somebody", heuristic->reason,
-                     *found ? "; but its database says " : "", found);
+    const char *by = *heuristic->by ? heuristic->by : "somebody", *found = heuristic->found;
+    if (!*heuristic->participant)
+        return xasprintf("%s ordered to %s what is in doubt: %s", by,
+                         heuristic->commit ? "commit" : "roll back", heuristic->reason);
+    return xasprintf("%s: %s by order of %s: %s%s%s", heuristic->participant,
+                     *found              ? "was to be ended"
+                     : heuristic->commit ? "committed"
+                                         : "rolled back",
+                     by, heuristic->reason, *found ? "; but its database says " : "", found);
 }
 
 /* ---- JSON --------------------------------------------------------------------------------- */

@@ -21,7 +21,7 @@ const char *tx_mark(const Wire__TransactionView *tx);
 /* Of "shop.c1.5.17/book" the saga, a new text; NULL: it is no step of a saga. And the step. */
 char *tx_saga(const Wire__TransactionView *tx);
 const char *tx_step(const Wire__TransactionView *tx);
-/* "committed at payments by ada@host: the reason", a new text, not escaped. */
+/* "payments: committed by order of ada@host: the reason", a new text, not escaped. */
 char *heuristic_line(const Wire__Heuristic *heuristic);
 
 /* ---- JSON --------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "cli/evidence.h"
 #include "cli/print.h"
 #include "cli/saga.h"
+#include "cli/table.h"
 #include "cli/tx.h"
 #include "cli/wrap.h"
 #include "core/check.h"
@@ -95,12 +96,24 @@ static void print_lines(const char *text, int indent)
     free(rail);
 }
 
-/* To be copied: never broken into lines. */
+/* To be copied: a shell's goes on behind a \\ where it is too wide, SQL stays on its line. */
 static void print_command(const char *command)
 {
-    fputs("    ", stdout);
-    print_escaped(stdout, command);
+    bool shell = strncmp(command, "troth ", strlen("troth ")) == 0;
+    char *safe = escaped(command), *rest = NULL;
+    int column = 4;
+    fputs("   ", stdout);
+    for (char *word = strtok_r(safe, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        int width = text_width(word);
+        if (shell && column > 4 && column + 1 + width + 2 > PAGE_COLUMNS) {
+            fputs(" \\\n     ", stdout);
+            column = 6;
+        }
+        printf(" %s", word);
+        column += 1 + width;
+    }
     putchar('\n');
+    free(safe);
 }
 
 static void print_verdict(const struct inquest *inquest)

@@ -152,7 +152,7 @@ static int list_once(const struct options *options, const Wire__Query *query)
         return print_failure(options, &error);
     int code = tx_list_print(options, query, answer, &who);
     wire__answer__free_unpacked(answer, NULL);
-    return code;
+    return answerer_exit(&who, code);
 }
 
 /* What a round of --watch begins with: on a terminal a clean page. */
@@ -265,6 +265,7 @@ static bool read_wishes(const struct command *self, const struct wishes *wishes,
 static int run_list(const struct command *self, int argc, char **argv)
 {
     struct wishes wishes = {0};
+    const char *journal = NULL;
     const struct flag flags[] = {{"--in-doubt", NULL, NULL, &wishes.in_doubt},
                                  {"--heuristic", NULL, NULL, &wishes.heuristic},
                                  {"--hazard", NULL, NULL, &wishes.hazard},
@@ -275,6 +276,7 @@ static int run_list(const struct command *self, int argc, char **argv)
                                  {"--limit", NULL, &wishes.limit, NULL},
                                  {"--after", NULL, &wishes.after, NULL},
                                  {"--watch", NULL, &wishes.pause, &wishes.watch},
+                                 {"--journal", NULL, &journal, NULL},
                                  {NULL, NULL, NULL, NULL}};
     struct arguments arguments = {.command = self, .flags = flags};
     if (!arguments_parse(&arguments, argc, argv))
@@ -284,6 +286,9 @@ static int run_list(const struct command *self, int argc, char **argv)
     if (arguments.word_count)
         return arguments_refuse(self, "tx list takes no \"%.60s\"; troth tx show GTRID shows one",
                                 arguments.words[0]);
+    if (journal && wishes.watch)
+        return arguments_refuse(self, "--watch looks at what runs, --journal at what was written");
+    arguments.options.journal = journal;
     char *states[LIMIT_STATES] = {0};
     uint64_t pause_us = 2000000;
     Wire__Query query = WIRE__QUERY__INIT;
@@ -322,6 +327,8 @@ const struct command tx_list_command = {
             "  --limit N          at most N rows (default 100)\n"
             "  --after GTRID      those that come after this one: the next page\n"
             "  --watch [2s]       again and again, until Ctrl-C; with --json an object a line\n"
+            "  --journal DIR      asks nobody: reads the journal in DIR, which may be a copy;\n"
+            "                     what a restart would find is listed\n"
             "\n"
             "While the coordinator is away, --coordinator with the `listen` address of a\n"
             "participant lists what that one has in doubt or finishes without it.\n"

@@ -38,6 +38,8 @@ static const char *in_doubt_words(const Wire__TransactionView *tx)
 {
     if (!tx->in_doubt)
         return "no";
+    if (tx->hazard)
+        return "yes: see hazard";
     if (is_three_phase(tx))
         return "yes: a branch is prepared, and not known to have ended";
     return "yes: a branch is prepared and the decision is not known to be carried out there";
@@ -142,13 +144,9 @@ static const char *vote_words(const Wire__BranchView *branch)
 /* A new text. */
 static char *end_words(const Wire__BranchView *branch)
 {
-    if (strcmp(branch->state, "hazard") == 0) {
-        char *line = problem_is_set(branch->problem) ? problem_line(branch->problem) : NULL;
-        char *text =
-            xasprintf("%s: hazard%s%s", branch->participant, line ? ": " : "", line ? line : "");
-        free(line);
-        return text;
-    }
+    if (strcmp(branch->state, "hazard") == 0)
+        return xasprintf("%s: hazard%s%s", branch->participant, branch->problem ? ": " : "",
+                         branch->problem ? branch->problem->message : "");
     return xasprintf("%s: %s", branch->participant,
                      strcmp(branch->state, "applied") == 0   ? "applied"
                      : strcmp(branch->state, "aborted") == 0 ? "rolled back"
@@ -289,26 +287,38 @@ static void print_of_branch(const Wire__BranchView *branch, const char *label, c
     free(text);
 }
 
-static void print_branch_rest(const Wire__BranchView *branch)
+/* What the transaction's own problem says stands above. */
+static bool has_own_problem(const Wire__TransactionView *tx, const Wire__BranchView *branch)
 {
-    if (*branch->waits_for)
-        print_of_branch(branch, "waits for ", branch->waits_for);
-    if (branch->heuristic) {
-        char *line = heuristic_line(branch->heuristic);
-        print_of_branch(branch, "an operator forced it: ", line);
-        free(line);
-    }
-    if (problem_is_set(branch->problem)) {
-        char *line = problem_line(branch->problem);
-        print_of_branch(branch, "", line);
-        print_problem_rest(stdout, branch->problem, 2);
-        free(line);
-    }
+    const Wire__Problem *problem = branch->problem;
+    return problem_is_set(problem) &&
+           !(tx->problem && strcmp(tx->problem->message, problem->message) == 0 &&
+             strcmp(tx->problem->participant, problem->participant) == 0);
 }
 
-static bool has_rest(const Wire__BranchView *branch)
+static void print_branch_rest(const Wire__TransactionView *tx, const Wire__BranchView *branch)
 {
-    return *branch->waits_for || branch->heuristic || problem_is_set(branch->problem);
+    if (*branch->waits_for)
+        print_of_branch(branch, "waits for ",
+                        strcmp(branch->waits_for, branch->participant) == 0 ? "its answer"
+                                                                            : branch->waits_for);
+    if (!has_own_problem(tx, branch))
+        return;
+    Wire__Problem problem = *branch->problem;
+    if (strcmp(problem.participant, branch->participant) == 0)
+        problem.participant = (char *)"";
+    char *line = problem_line(&problem);
+    print_of_branch(branch, "", line);
+    free(line);
+    if (*problem.detail)
+        print_of_branch(branch, "detail: ", problem.detail);
+    if (*problem.hint)
+        print_of_branch(branch, "hint: ", problem.hint);
+}
+
+static bool has_rest(const Wire__TransactionView *tx, const Wire__BranchView *branch)
+{
+    return *branch->waits_for || has_own_problem(tx, branch);
 }
 
 static void print_branches(const Wire__TransactionView *tx)
@@ -325,7 +335,7 @@ static void print_branches(const Wire__TransactionView *tx)
     table.whole = true;
     for (size_t i = 0; i < tx->n_branches; i++) {
         const Wire__BranchView *branch = tx->branches[i];
-        rest = rest || has_rest(branch);
+        rest = rest || has_rest(tx, branch);
         table_add(&table, branch->participant);
         table_add(&table, branch->state);
         if (branch->xid)
@@ -339,7 +349,7 @@ static void print_branches(const Wire__TransactionView *tx)
     if (rest)
         putchar('\n');
     for (size_t i = 0; i < tx->n_branches; i++)
-        print_branch_rest(tx->branches[i]);
+        print_branch_rest(tx, tx->branches[i]);
 }
 
 /* ---- the answer --------------------------------------------------------------------------- */
@@ -406,16 +416,19 @@ static int show_transaction(const struct options *options, const char *gtrid)
         code = tx_show_print(options, gtrid, answer, &who);
     }
     wire__answer__free_unpacked(answer, NULL);
-    return code;
+    return answerer_exit(&who, code);
 }
 
 static int run_show(const struct command *self, int argc, char **argv)
 {
-    struct arguments arguments = {.command = self};
+    const char *journal = NULL;
+    const struct flag flags[] = {{"--journal", NULL, &journal, NULL}, {NULL, NULL, NULL, NULL}};
+    struct arguments arguments = {.command = self, .flags = flags};
     if (!arguments_parse(&arguments, argc, argv))
         return EXIT_USAGE;
     if (arguments.help)
         return EXIT_DONE;
+    arguments.options.journal = journal;
     if (arguments.word_count != 1)
         return arguments_refuse(self, "tx show needs one GTRID");
     if (!tx_gtrid_check(self, arguments.words[0]))
@@ -425,7 +438,7 @@ static int run_show(const struct command *self, int argc, char **argv)
 
 const struct command tx_show_command = {
     .name = "tx show",
-    .usage = "GTRID",
+    .usage = "GTRID [--journal DIR]",
     .summary = "show one transaction, its branches and sites",
     .help = "Shows what happened to a transaction in order of time, why it aborted, and\n"
             "each branch: its state, its xid and gid in the participant's database (see\n"
@@ -450,7 +463,11 @@ const struct command tx_show_command = {
             "While the coordinator is away, --coordinator with the `listen` address of a\n"
             "participant shows what that one knows.\n"
             "\n"
-            "Exit codes: 0 shown; 5 who was asked does not know the transaction.\n"
+            "  --journal DIR    asks nobody: reads the journal in DIR, which may be a copy, and\n"
+            "                   shows what a restart would find\n"
+            "\n"
+            "Exit codes: 0 shown; 2 the journal is damaged; 5 who was asked does not know the "
+            "transaction.\n"
             "\n"
             "Examples:\n"
             "  troth tx show shop.c1.1795222861.42\n"
