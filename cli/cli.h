@@ -41,7 +41,7 @@ extern const struct command submit_command;
 extern const struct command tx_list_command, tx_show_command, tx_explain_command;
 extern const struct command tx_resolve_command, tx_forget_command, tx_orphans_command;
 extern const struct command participant_list_command;
-extern const struct command doctor_command, completion_command;
+extern const struct command doctor_command, completion_command, top_command;
 extern const struct command audit_verify_command, audit_show_command;
 extern const struct command journal_verify_command, journal_dump_command;
 extern const struct command saga_start_command, saga_list_command, saga_show_command;

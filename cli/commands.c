@@ -1,14 +1,14 @@
 #include "cli/commands.h"
 
 const struct command *const commands[] = {
-    &submit_command,         &tx_list_command,          &tx_show_command,
-    &tx_explain_command,     &tx_resolve_command,       &tx_forget_command,
-    &tx_orphans_command,     &saga_start_command,       &saga_list_command,
-    &saga_show_command,      &saga_retry_command,       &saga_compensate_command,
-    &saga_signal_command,    &saga_lint_command,        &saga_simulate_command,
-    &saga_graph_command,     &participant_list_command, &doctor_command,
-    &journal_verify_command, &journal_dump_command,     &audit_verify_command,
-    &audit_show_command,     &completion_command,
+    &submit_command,       &tx_list_command,          &tx_show_command,
+    &tx_explain_command,   &tx_resolve_command,       &tx_forget_command,
+    &tx_orphans_command,   &saga_start_command,       &saga_list_command,
+    &saga_show_command,    &saga_retry_command,       &saga_compensate_command,
+    &saga_signal_command,  &saga_lint_command,        &saga_simulate_command,
+    &saga_graph_command,   &participant_list_command, &doctor_command,
+    &top_command,          &journal_verify_command,   &journal_dump_command,
+    &audit_verify_command, &audit_show_command,       &completion_command,
 };
 const int command_count = sizeof(commands) / sizeof(commands[0]);
 

@@ -8,16 +8,11 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cli/text.h"
 #include "core/error.h"
 #include "core/json.h"
 #include "wire.pb-c.h"
 
-/* The character at text and its bytes (1 to 4); 0 when there is no valid UTF-8 there. */
-int utf8_next(const char *text, uint32_t *point);
-
-/* Control characters, marks of direction and bytes that are no UTF-8 as \xNN. The first is a new
- * text that the caller frees. */
-char *escaped(const char *text);
 void print_escaped(FILE *file, const char *text);
 /* JSON text on one line: what may not reach a terminal becomes \uNNNN or a space, so it stays the
  * same JSON. */
@@ -42,13 +37,6 @@ char *problem_line(const Wire__Problem *problem);
 void print_problem_rest(FILE *file, const Wire__Problem *problem, int indent);
 void json_problem(struct json_writer *writer, const Wire__Problem *problem); /* or null */
 
-typedef char time_text[40];
-/* 2026-11-21T01:02:03.456Z, or - for 0. */
-const char *time_format(time_text out, int64_t us);
-/* An age in one unit that says enough: 250ms, 12s, 5m, 3h, 9d. */
-const char *age_format(time_text out, int64_t us);
-const char *bytes_format(time_text out, uint64_t bytes);
-int64_t wall_now_us(void);
 /* "name": an ISO time, or null for 0. */
 void json_time(struct json_writer *writer, const char *name, int64_t us);
 

@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/print.h"
+#include "cli/text.h"
 #include "core/check.h"
 
 enum { GAP = 2 };

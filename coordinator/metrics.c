@@ -252,6 +252,11 @@ static void read_in_flight(const struct server *server, struct metrics_sink *sin
     metrics_gauge(sink, "troth_hazards",
                   "Transactions listed with a branch that does not hold what was decided.",
                   (double)server->hazards);
+    metrics_gauge(sink, "troth_heuristics",
+                  "Transactions with an outcome that an operator forced, not forgotten.",
+                  (double)server->heuristics.count);
+    metrics_gauge(sink, "troth_mixed", "Of these, those against another outcome that is known.",
+                  (double)heuristics_mixed(server));
     metrics_gauge(sink, "troth_waiters", "Requests of clients that wait for an outcome.",
                   (double)server->waiting);
     metrics_gauge(sink, "troth_keys", "Idempotency keys that are remembered.",

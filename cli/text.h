@@ -1,0 +1,26 @@
+/* Texts for people: what peers sent, made harmless; times, ages and sizes. */
+#ifndef TROTH_CLI_TEXT_H
+#define TROTH_CLI_TEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Controls, and the marks that turn the direction of what follows: they would hide or forge text.
+ */
+bool text_forbidden(uint32_t point);
+/* The character at text and its bytes (1 to 4); 0 when there is no valid UTF-8 there. */
+int utf8_next(const char *text, uint32_t *point);
+
+/* Control characters, marks of direction and bytes that are no UTF-8 as \xNN. The first is a new
+ * text that the caller frees. */
+char *escaped(const char *text);
+
+typedef char time_text[40];
+/* 2026-11-21T01:02:03.456Z, or - for 0. */
+const char *time_format(time_text out, int64_t us);
+/* An age in one unit that says enough: 250ms, 12s, 5m, 3h, 9d. */
+const char *age_format(time_text out, int64_t us);
+const char *bytes_format(time_text out, uint64_t bytes);
+int64_t wall_now_us(void);
+
+#endif
