@@ -185,6 +185,13 @@ static void advise_heuristic(struct question *question)
         say(question, ADVICE_WAIT, "an operator forced %s (%s); its sites have not decided", word,
             forced);
         because(question, "When a majority of its sites is back they decide, and it is compared.");
+    } else if (tx->hazard) {
+        say(question, ADVICE_MEND, "an operator forced %s (%s); what was decided is not known",
+            word, forced);
+        because(question,
+                "What became of a branch that is not prepared any more can't be proved either. "
+                "Compare the data of its participants by hand; then it can go from the list.");
+        question->advice->command = forget_command(question);
     } else {
         say(question, ADVICE_RUN, "an operator forced %s (%s); nothing known contradicts it", word,
             forced);
@@ -197,6 +204,12 @@ static void advise_heuristic(struct question *question)
     free(forced);
 }
 
+/* No decision is known, so nothing but what was forced. */
+static bool is_unproved(const Wire__TransactionView *tx)
+{
+    return *tx->heuristic && !*tx->decision && !first_hazard(tx);
+}
+
 /* ---- all ---------------------------------------------------------------------------------- */
 
 bool advise_forced(struct question *question)
@@ -206,7 +219,7 @@ bool advise_forced(struct question *question)
         return false;
     if (strcmp(tx->heuristic, "mixed") == 0)
         advise_mixed(question);
-    else if (tx->hazard || strcmp(tx->state, "hazard") == 0)
+    else if (strcmp(tx->state, "hazard") == 0 || (tx->hazard && !is_unproved(tx)))
         advise_hazard(question);
     else if (*tx->heuristic)
         advise_heuristic(question);

@@ -189,6 +189,11 @@ const char *heuristic_outcome(const struct server *server, const struct heuristi
     return commit ? "commit" : "abort";
 }
 
+bool heuristic_unproved(const struct server *server, const struct heuristic *heuristic)
+{
+    return server_decision(server, &heuristic->id) == DECISION_NONE;
+}
+
 size_t heuristics_mixed(const struct server *server)
 {
     size_t mixed = 0;

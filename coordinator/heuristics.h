@@ -57,6 +57,8 @@ struct heuristic *heuristics_find(const struct server *server, const char *gtrid
 bool heuristics_room(const struct server *server);
 /* H2, with the decision that is known now: "commit", "abort", "mixed". */
 const char *heuristic_outcome(const struct server *server, const struct heuristic *heuristic);
+/* No decision is known with which it could be compared. */
+bool heuristic_unproved(const struct server *server, const struct heuristic *heuristic);
 size_t heuristics_mixed(const struct server *server);
 /* Texts live as long as the part. */
 void heuristic_view(const struct heuristic *heuristic, const struct heuristic_part *part,

@@ -120,17 +120,18 @@ static bool is_mixed(const struct server *server, const struct row *row)
     return row->heuristic && strcmp(heuristic_outcome(server, row->heuristic), "mixed") == 0;
 }
 
-static bool is_hazard(const struct row *row)
+static bool is_hazard(const struct server *server, const struct row *row)
 {
-    return row->tx && row->tx->machine.state != TRANSACTION_DONE &&
-           row->tx->machine.in[BRANCH_HAZARD] > 0;
+    return (row->heuristic && heuristic_unproved(server, row->heuristic)) ||
+           (row->tx && row->tx->machine.state != TRANSACTION_DONE &&
+            row->tx->machine.in[BRANCH_HAZARD] > 0);
 }
 
 static bool wanted(const struct server *server, const struct row *row, const Wire__Query *query)
 {
     if (query->in_doubt && !(row->tx ? view_in_doubt(row->tx) : is_held(server, row->heuristic)))
         return false;
-    bool hazard = query->hazard && (is_hazard(row) || is_mixed(server, row));
+    bool hazard = query->hazard && (is_hazard(server, row) || is_mixed(server, row));
     bool heuristic = query->heuristic && row->heuristic;
     if ((query->hazard || query->heuristic) && !hazard && !heuristic)
         return false;

@@ -305,6 +305,7 @@ static void view_heuristics(struct draft *draft, const struct heuristic *heurist
                             Wire__TransactionView *view)
 {
     view->heuristic = (char *)heuristic_outcome(draft->server, heuristic);
+    view->hazard = view->hazard || heuristic_unproved(draft->server, heuristic);
     view->heuristics = draft_take(draft, sizeof(*view->heuristics) * (parts + 1));
     for (struct list *at = heuristic->parts.next; at != &heuristic->parts; at = at->next) {
         Wire__Heuristic *one = draft_take(draft, sizeof(*one));

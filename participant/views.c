@@ -229,6 +229,14 @@ static bool is_mixed(const struct item *item)
     return item->row && strcmp(heuristic_word(item->row), "mixed") == 0;
 }
 
+/* Nothing is known here with which it could be compared: neither a decision, nor other branches. */
+static bool is_unproved(const struct item *item)
+{
+    bool decided =
+        item->entry && item->entry->site && item->entry->site->decision != REGISTER_EMPTY;
+    return item->row && item->row->decided == BRANCH_UNDECIDED && !decided;
+}
+
 /* How the database has ended the branch, as far as that is known. */
 static const char *ended_word(const struct heuristic *row)
 {
@@ -270,6 +278,7 @@ static void view_heuristic(const struct item *item, Wire__TransactionView *view)
 {
     const struct heuristic *row = item->row;
     view->heuristic = (char *)heuristic_word(row);
+    view->hazard = is_unproved(item);
     view->n_heuristics = 1;
     view->heuristics = &view->branches[0]->heuristic;
     if (row->decided != BRANCH_UNDECIDED)
@@ -333,7 +342,7 @@ static bool has_state(const struct item *item, const Wire__Query *query)
 static bool is_of_kind(const struct item *item, const Wire__Query *query)
 {
     return (!query->heuristic && !query->hazard) || (query->heuristic && item->row) ||
-           (query->hazard && is_mixed(item));
+           (query->hazard && (is_mixed(item) || is_unproved(item)));
 }
 
 static bool wanted(const struct agent *agent, const struct item *item, const Wire__Query *query)
