@@ -1,8 +1,10 @@
 /* What the files of the agent share: agent.c (sessions and messages), act.c (carries out the
  * actions of a branch, and hears the database), tasks.c (what sagas want), scan.c (scans and what
  * follows from them), site.c (registers), termination.c (finishing without a coordinator),
- * neighbours.c (other participants), heuristics.c (what operators forced), orders.c (what they
- * order), evidence.c (what the database is asked for them), views.c (answers to those who look). */
+ * neighbours.c (other participants), heuristics.c (what operators forced), orders.c and judge.c
+ * (what they order), evidence.c (what the database is asked for them), views.c (answers to those
+ * who look).
+ */
 #ifndef TROTH_PARTICIPANT_AGENT_PRIVATE_H
 #define TROTH_PARTICIPANT_AGENT_PRIVATE_H
 
@@ -16,7 +18,9 @@
 #include "core/transport.h"
 #include "participant/agent.h"
 #include "participant/branch.h"
+#include "participant/heuristic.h"
 #include "participant/metrics.h"
+#include "participant/order.h"
 #include "participant/problem.h"
 #include "participant/site.h"
 #include "participant/task.h"
@@ -30,10 +34,6 @@ _Static_assert(STATUS_HELD *(LIMIT_GID_BYTES + 3) + STATUS_OPERATION_BYTES + STA
                        1024 <
                    LIMIT_MESSAGE_BYTES,
                "a Status fits a message");
-
-/* What a piece of work, a lookup or a look is for: the first member of what the database's answer
- * brings back. */
-enum tag_kind { TAG_BRANCH, TAG_TASK, TAG_ORDER, TAG_INQUIRY };
 
 /* A branch that the agent knows of. */
 struct entry {
@@ -55,64 +55,6 @@ struct entry {
     bool strange;       /* another participant's, in the same database: its row says so */
     int64_t doubt_us;   /* wall clock: in doubt since then */
     uint64_t finish_us; /* when the database was told to end it */
-};
-
-enum heuristic_state {
-    HEURISTIC_STORING, /* not durable as far as is known: nothing may end the branch meanwhile */
-    HEURISTIC_PENDING, /* durable; the branch is being ended, or what became of it is looked up */
-    HEURISTIC_ENDED,   /* and `found` says whether otherwise */
-};
-
-/* What an operator made of a branch here: a row of troth.heuristic. */
-struct heuristic {
-    struct map_node node; /* agent->heuristics.by_gid */
-    struct list all;      /* agent->heuristics.all: the order of every walk */
-    struct gid id;
-    gid_text gid;
-    enum heuristic_state state;
-    bool commit;
-    bool fresh;     /* of this process, and not told yet */
-    uint64_t since; /* loads begun when it was stored; 0: a load found it */
-    uint64_t seen;  /* number of the last load that found it */
-    uint64_t xid;   /* 0: not known */
-    int64_t at_us;
-    const char *found;            /* what the database says instead, a constant text; "" */
-    enum branch_decision decided; /* as far as it was heard here */
-    char reason[LIMIT_REASON_BYTES + 1], by[LIMIT_BY_BYTES + 1];
-};
-
-struct heuristics {
-    struct map by_gid;
-    struct list all;
-    size_t count;
-    bool known;   /* the rows were loaded since the database came up */
-    bool loading; /* and with `again` they are loaded once more afterwards */
-    bool again;
-    uint64_t loads;     /* begun so far */
-    struct timer retry; /* agent->timers */
-};
-
-/* What an operator orders, from its message until it is answered. */
-struct order {
-    enum tag_kind kind;
-    struct list all; /* agent->orders, oldest first */
-    enum order_stage {
-        ORDER_LOOKING,    /* the database is asked what is true */
-        ORDER_STORING,    /* the row is with the database */
-        ORDER_RELOADING,  /* whether it was stored is not known: the rows are loaded */
-        ORDER_ENDING,     /* of `row`: until the branch has ended */
-        ORDER_FORGETTING, /* that is with the database */
-    } stage;
-    uint64_t session, request;
-    bool forget, commit, dry_run, relayed;
-    bool changed;  /* RELOADING: there was a row of this gid */
-    struct gid id; /* branch: -1 when a gtrid was named */
-    gtrid_text gtrid;
-    char from[LIMIT_NAME_BYTES + 16];       /* for the audit log: "c1 (coordinator)" */
-    char coordinator[LIMIT_NAME_BYTES + 1]; /* of its session; "": it came in at the door */
-    char reason[LIMIT_REASON_BYTES + 1], by[LIMIT_BY_BYTES + 1];
-    char before[160];      /* for the audit log: the state then */
-    struct heuristic *row; /* NULL: none yet */
 };
 
 /* A question of somebody who looks that the database must be asked. */
@@ -347,59 +289,6 @@ uint64_t neighbours_settle(struct agent *agent);
 bool neighbours_idle(const struct agent *agent); /* all that was sent is acknowledged */
 void neighbours_leave(struct agent *agent);
 void neighbours_free(struct agent *agent);
-
-/* ---- heuristics.c */
-void heuristics_init(struct agent *agent);
-void heuristics_free(struct agent *agent);
-/* NULL: there is none. */
-struct heuristic *heuristic_find(const struct agent *agent, const char *gid);
-/* Of that transaction, and of that branch unless it is -1. */
-struct heuristic *heuristic_of(const struct agent *agent, const struct gid *id);
-/* STORING. */
-struct heuristic *heuristic_new(struct agent *agent, const struct entry *entry, bool commit,
-                                const char *reason, const char *by);
-void heuristic_drop(struct agent *agent, struct heuristic *row);
-/* It is durable: the branch is ended so, from here on whatever happens. */
-void heuristic_stored(struct agent *agent, struct heuristic *row);
-/* The row says how this branch ends, if there is one: what an earlier run began, or a decision that
- * comes later, is compared with it. */
-void heuristic_apply(struct agent *agent, struct heuristic *row);
-/* What was forced has ended, as the database says. */
-void heuristic_ended(struct agent *agent, const struct entry *entry,
-                     const struct branch_action *action);
-/* A decision was heard, from wherever. */
-void heuristic_decided(struct agent *agent, const struct gid *id, bool commit);
-/* Nothing may be ended now: a row that is not loaded or not stored yet may say otherwise. */
-bool heuristics_hinder(const struct agent *agent, const struct entry *entry);
-void heuristics_load(struct agent *agent);
-void heuristics_database_up(struct agent *agent);
-void heuristics_database_down(struct agent *agent);
-void heuristics_loaded(void *agent, void *tag, bool ok, const struct db_heuristic *rows, int count);
-/* A scan is done: what it found, and what is not carried out yet, is. */
-void heuristics_scanned(struct agent *agent);
-/* In a session that has just begun. */
-void heuristics_tell(struct agent *agent, struct link *link);
-void heuristic_fill(const struct agent *agent, const struct heuristic *row, Wire__Heuristic *wire);
-/* commit, abort, mixed */
-const char *heuristic_word(const struct heuristic *row);
-/* "an operator (ada@host) rolled it back at 2026-11-21T10:11:12Z: lost its disk" */
-enum { HEURISTIC_TEXT_BYTES = LIMIT_REASON_BYTES + LIMIT_BY_BYTES + 100 };
-void heuristic_text(const struct heuristic *row, char text[HEURISTIC_TEXT_BYTES]);
-
-/* ---- orders.c */
-void orders_free(struct agent *agent);
-/* Nothing of an order is with the database. */
-bool orders_idle(const struct agent *agent);
-/* link: a coordinator's, or NULL for a guest at the door. */
-void order_take(struct agent *agent, const struct link *link, const struct guest *guest,
-                const Wire__TxOrder *wire);
-void order_looked(struct agent *agent, struct order *order, const struct db_inspected *looked);
-void order_stored(void *agent, void *tag, enum db_stored stored);
-/* The rows were loaded, or could not be. */
-void orders_reloaded(struct agent *agent, bool ok);
-/* proved false: nobody can tell how it ended. */
-void orders_ended(struct agent *agent, const struct heuristic *row, bool proved);
-void orders_row_gone(struct agent *agent, const struct heuristic *row);
 
 /* ---- evidence.c */
 void inquiries_free(struct agent *agent);

@@ -343,7 +343,7 @@ static void answer_inquiry(struct agent *agent, struct inquiry *inquiry,
 void evidence_inspected(void *self, void *tag, const struct db_inspected *looked)
 {
     if (*(const enum tag_kind *)tag == TAG_ORDER)
-        order_looked(self, tag, looked);
+        judge_resolve(self, tag, looked);
     else
         answer_inquiry(self, tag, looked);
 }

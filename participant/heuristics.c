@@ -1,10 +1,5 @@
-/* What operators made of branches that nobody could decide: the rows of troth.heuristic in memory.
- *
- * H1  A row is durable before its branch is ended, and then it says how the branch ends, whatever
- *     is decided meanwhile or later: another process may have read it already.
- * H2  Until the rows are loaded no branch is ended, and none while its row is being stored.
- * H3  What the database says of a branch is compared with its row, in each run of this process: it
- *     is told to the coordinators with the row. */
+#include "participant/heuristic.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -342,6 +342,119 @@ static void a_decision_of_the_registers_changes_nothing_but_what_is_in_doubt(voi
     assert_int_equal(branch.state, BRANCH_WORKING);
 }
 
+/* ---- by an operator ------------------------------------------------------------------------ */
+
+static struct branch forced(bool commit)
+{
+    struct branch branch = in_doubt();
+    STEP(&branch, BRANCH_FORCED, .commit = commit, .xid = 7);
+    assert_int_equal(only(BRANCH_DO_FINISH)->commit, commit);
+    assert_true(branch.forced);
+    return branch;
+}
+
+static void what_was_forced_is_reported_and_nobody_else_is_told(void **state)
+{
+    (void)state;
+    for (int commit = 0; commit <= 1; commit++) {
+        struct branch branch = forced(commit);
+        STEP(&branch, BRANCH_FINISHED, .finish = DB_FINISHED);
+        const struct branch_action *report = only(BRANCH_DO_REPORT);
+        assert_int_equal(report->commit, commit);
+        assert_null(report->hazard);
+        assert_false(report->otherwise);
+        assert_int_equal(branch.state, BRANCH_ENDED);
+    }
+}
+
+static void the_same_decision_is_finished_and_the_other_is_a_hazard(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        bool force = i & 1, decision = i & 2;
+        struct branch branch = forced(force);
+        STEP(&branch, BRANCH_TOLD, .commit = decision, .xid = 7);
+        assert_int_equal(actions.count, 0);
+        STEP(&branch, BRANCH_FINISHED, .finish = DB_FINISHED);
+        assert_int_equal(actions.count, 2);
+        assert_int_equal(actions.list[0].kind, BRANCH_DO_REPORT);
+        const struct branch_action *told = &actions.list[1];
+        assert_int_equal(told->kind, BRANCH_DO_TELL);
+        assert_int_equal(told->commit, decision);
+        assert_int_equal(told->hazard != NULL, force != decision);
+        assert_int_equal(told->against, force != decision);
+    }
+}
+
+/* Somebody had ended it by hand, as was decided after all. */
+static void what_the_database_says_counts_more_than_what_was_forced(void **state)
+{
+    (void)state;
+    for (int force = 0; force <= 1; force++) {
+        struct branch branch = forced(force);
+        STEP(&branch, BRANCH_TOLD, .commit = !force, .xid = 7);
+        STEP(&branch, BRANCH_FINISHED, .finish = DB_MISSING);
+        only(BRANCH_DO_STATUS);
+        STEP(&branch, BRANCH_STATUS, .status = force ? DB_STATUS_ABORTED : DB_STATUS_COMMITTED);
+        assert_int_equal(actions.count, 2);
+        assert_true(actions.list[0].otherwise);
+        assert_int_equal(actions.list[1].commit, !force);
+        assert_null(actions.list[1].hazard);
+        assert_false(actions.list[1].against);
+    }
+}
+
+static void a_row_comes_before_a_decision_that_is_not_carried_out_yet(void **state)
+{
+    (void)state;
+    struct branch branch = committing();
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_UNFINISHED);
+    STEP(&branch, BRANCH_FORCED, .commit = false, .xid = 7);
+    assert_false(only(BRANCH_DO_FINISH)->commit);
+    assert_int_equal(branch.state, BRANCH_ABORTING);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_FINISHED);
+    assert_true(actions.list[1].commit);
+    assert_true(actions.list[1].against);
+    /* By the registers: nobody waits to hear. */
+    branch = in_doubt();
+    STEP(&branch, BRANCH_DECIDED, .commit = true);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_UNFINISHED);
+    STEP(&branch, BRANCH_FORCED, .commit = false, .xid = 7);
+    assert_int_equal(actions.count, 2);
+    assert_non_null(actions.list[0].hazard);
+    assert_int_equal(actions.list[0].kind, BRANCH_DO_WARN);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_FINISHED);
+    only(BRANCH_DO_REPORT);
+}
+
+static void the_registers_decide_otherwise_after_it_was_forced(void **state)
+{
+    (void)state;
+    struct branch branch = forced(false);
+    STEP(&branch, BRANCH_DECIDED, .commit = false);
+    assert_int_equal(actions.count, 0);
+    STEP(&branch, BRANCH_DECIDED, .commit = true);
+    assert_non_null(only(BRANCH_DO_WARN)->hazard);
+    assert_int_equal(branch.state, BRANCH_ABORTING);
+}
+
+static void a_row_of_an_earlier_run_is_carried_out_or_found_to_be(void **state)
+{
+    (void)state;
+    struct branch branch = {0};
+    STEP(&branch, BRANCH_FORCED, .commit = true, .xid = 7);
+    assert_true(only(BRANCH_DO_FINISH)->commit);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_MISSING);
+    only(BRANCH_DO_STATUS);
+    STEP(&branch, BRANCH_STATUS, .status = DB_STATUS_COMMITTED);
+    assert_null(only(BRANCH_DO_REPORT)->hazard);
+    branch = (struct branch){0};
+    STEP(&branch, BRANCH_FORCED, .commit = true);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_MISSING);
+    assert_non_null(only(BRANCH_DO_REPORT)->hazard); /* nobody can tell: its xid is not known */
+    assert_false(actions.list[0].otherwise);
+}
+
 /* ---- every reachable state ----------------------------------------------------------------- */
 
 enum request { NONE, WORK, FINISH, STATUS, LOOK_UP };
@@ -351,7 +464,7 @@ struct world {
     struct branch branch;
     enum request request;
     int votes;
-    bool yes, decided, proved, retry;
+    bool yes, decided, proved, settled;
 };
 
 enum { WORLDS = 20000 };
@@ -417,6 +530,16 @@ static void check_action(struct world *world, const struct branch_event *event,
     case BRANCH_DO_TELL:
         if (action->commit && !action->hazard)
             assert_true(world->proved);
+        assert_true(!action->against || world->branch.opposed);
+        break;
+    case BRANCH_DO_REPORT:
+        assert_true(world->branch.forced && world->branch.state == BRANCH_ENDED);
+        assert_int_equal(action->commit, world->branch.decision == BRANCH_COMMIT);
+        if (action->commit && !action->hazard)
+            assert_true(world->proved);
+        if (!action->commit && action->otherwise)
+            assert_true(world->proved);
+        world->settled = true;
         break;
     default:
         break;
@@ -431,6 +554,7 @@ static void go(const struct world *from, struct branch_event event)
         event.kind == BRANCH_STATUS || event.kind == BRANCH_LOOKED_UP)
         world.request = NONE;
     bool decides = event.kind == BRANCH_TOLD || event.kind == BRANCH_DECIDED ||
+                   event.kind == BRANCH_FORCED ||
                    (event.kind == BRANCH_JUDGED && from->branch.state == BRANCH_IN_DOUBT &&
                     (event.verdict == WIRE__VERDICT__VERDICT_COMMIT ||
                      event.verdict == WIRE__VERDICT__VERDICT_ABORT));
@@ -444,6 +568,12 @@ static void go(const struct world *from, struct branch_event event)
         check_action(&world, &event, &actions.list[i]);
     world.proved = false;
     assert_true(!world.branch.retrying || world.request == NONE);
+    /* What was forced ends by its row alone, and that is always reported. */
+    if (from->branch.forced) {
+        assert_int_equal(world.branch.decision, from->branch.decision);
+        assert_int_equal(world.branch.state == BRANCH_ENDED, world.settled);
+    }
+    world.settled = false;
     if (world.branch.state == BRANCH_ENDED)
         assert_int_equal(world.request, NONE);
     else
@@ -474,8 +604,21 @@ static void answers(const struct world *world)
         GO(BRANCH_LOOKED_UP, .found = found[i]);
 }
 
+/* Not while the database is ending it the other way: the agent waits. */
+static bool can_be_forced(const struct branch *branch, bool commit)
+{
+    bool ending = branch->state == BRANCH_COMMITTING || branch->state == BRANCH_ABORTING ||
+                  branch->state == BRANCH_PROVING;
+    bool otherwise = branch->decision != (commit ? BRANCH_COMMIT : BRANCH_ABORT);
+    return !branch->forced && (!ending || branch->retrying || !otherwise);
+}
+
 static void everything_that_can_happen(const struct world *world)
 {
+    for (int commit = 0; commit <= 1; commit++) {
+        if (can_be_forced(&world->branch, commit))
+            GO(BRANCH_FORCED, .commit = commit, .xid = 7);
+    }
     answers(world);
     if (world->branch.state == BRANCH_QUEUED)
         GO(BRANCH_STARTED);
@@ -514,6 +657,8 @@ static void the_rules_hold_in_every_state_that_can_be_reached(void **state)
     GO(BRANCH_LOOKED_FOR);
     GO(BRANCH_TOLD, .commit = true, .xid = 7);
     GO(BRANCH_TOLD, .commit = false);
+    GO(BRANCH_FORCED, .commit = true, .xid = 7);
+    GO(BRANCH_FORCED, .commit = false);
     unsigned reached = 0;
     for (int i = 0; i < world_count; i++) {
         reached |= 1u << worlds[i].branch.state;
@@ -550,6 +695,12 @@ int main(void)
         cmocka_unit_test(a_fenced_branch_votes_no_and_is_rolled_back),
         cmocka_unit_test(a_decision_of_the_registers_ends_a_branch_in_doubt_and_owes_no_answer),
         cmocka_unit_test(a_decision_of_the_registers_changes_nothing_but_what_is_in_doubt),
+        cmocka_unit_test(what_was_forced_is_reported_and_nobody_else_is_told),
+        cmocka_unit_test(the_same_decision_is_finished_and_the_other_is_a_hazard),
+        cmocka_unit_test(what_the_database_says_counts_more_than_what_was_forced),
+        cmocka_unit_test(a_row_comes_before_a_decision_that_is_not_carried_out_yet),
+        cmocka_unit_test(the_registers_decide_otherwise_after_it_was_forced),
+        cmocka_unit_test(a_row_of_an_earlier_run_is_carried_out_or_found_to_be),
         cmocka_unit_test(the_rules_hold_in_every_state_that_can_be_reached),
     };
     return cmocka_run_group_tests_name("branch", tests, NULL, NULL);
