@@ -42,8 +42,10 @@ static enum error_kind refusal(const Wire__Problem *problem)
         const char *code;
         enum error_kind kind;
     } kinds[] = {
-        {"contradicts", ERROR_REFUSED}, {"undecided", ERROR_REFUSED}, {"judged", ERROR_REFUSED},
-        {"owed", ERROR_REFUSED},        {"busy", ERROR_BUSY},         {"draining", ERROR_BUSY},
+        {"contradicts", ERROR_REFUSED}, {"undecided", ERROR_REFUSED},
+        {"judged", ERROR_REFUSED},      {"owed", ERROR_REFUSED},
+        {"busy", ERROR_BUSY},           {"draining", ERROR_BUSY},
+        {"unsure", ERROR_PROTOCOL},     {"database_down", ERROR_UNREACHABLE},
     };
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (strcmp(problem->code, kinds[i].code) == 0)

@@ -8,6 +8,7 @@
 #include "coordinator/tx_order.h"
 #include "core/check.h"
 #include "core/crash.h"
+#include "core/text.h"
 
 /* ---- an order ---- */
 
@@ -208,15 +209,6 @@ void tx_orders_fini(struct server *server)
 
 /* ---- who may order what ---- */
 
-static bool is_plain(const char *text)
-{
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at < ' ' || *at == 127)
-            return false;
-    }
-    return true;
-}
-
 static bool is_worded(const Wire__TxOrder *order, struct error *why)
 {
     if (order->kind != WIRE__TX_ORDER_KIND__RESOLVE && order->kind != WIRE__TX_ORDER_KIND__FORGET)
@@ -231,8 +223,9 @@ static bool is_worded(const Wire__TxOrder *order, struct error *why)
         return error_set(why, ERROR_USAGE,
                          "a reason has at most %d bytes, and the name of who orders %d",
                          LIMIT_REASON_BYTES, LIMIT_BY_BYTES);
-    if (!is_plain(order->reason) || !is_plain(order->by))
-        return error_set(why, ERROR_USAGE, "a reason is one line without control characters");
+    if (!text_plain(order->reason) || !text_plain(order->by))
+        return error_set(why, ERROR_USAGE,
+                         "a reason is one line of UTF-8 without control characters");
     return true;
 }
 

@@ -315,13 +315,14 @@ static void take_row(struct agent *agent, const struct db_heuristic *loaded)
         id.branch >= LIMIT_BRANCHES)
         return; /* another cluster's, or nobody's */
     struct heuristic *row = heuristic_find(agent, loaded->gid);
-    bool storing = row && row->state == HEURISTIC_STORING;
+    bool news = !row || row->state == HEURISTIC_STORING;
     if (!row)
         row = row_add(agent, &id, loaded->gid, loaded);
-    if (storing)
+    else if (news)
         row_take(row, loaded);
-    if (storing || row->seen == 0)
+    if (news)
         row->state = HEURISTIC_PENDING;
+    row->fresh = row->fresh && !news; /* it is told with the others */
     row->seen = agent->heuristics.loads;
 }
 

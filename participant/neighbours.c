@@ -67,9 +67,10 @@ static void door_message(void *self, struct peer *peer, const Wire__Message *mes
     struct agent *agent = self;
     const struct guest *guest = peer_attached(peer);
     bool participant = peer_role(peer) == WIRE__ROLE__PARTICIPANT;
+    bool orders = !participant && peer_role(peer) != WIRE__ROLE__OBSERVER;
     if (message->body_case == WIRE__MESSAGE__BODY_QUERY)
         view_answer(agent, guest, message->query);
-    else if (message->body_case == WIRE__MESSAGE__BODY_TX_ORDER)
+    else if (orders && message->body_case == WIRE__MESSAGE__BODY_TX_ORDER)
         order_take(agent, NULL, guest, message->tx_order);
     else if (participant && message->body_case == WIRE__MESSAGE__BODY_ASK)
         site_ask(agent, peer_name(peer), false, guest->session, message->ask);

@@ -225,7 +225,7 @@ static void reloaded(struct agent *agent, struct order *order)
             "something was forced on a branch of %s before, and was forgotten since", order->gtrid);
     else
         order_refuse(
-            agent, order, "database_down",
+            agent, order, "unsure",
             "see what is listed, and order the same again if it is not there",
             "the connection to the database was lost while the order was recorded: if it is "
             "recorded after all, it is carried out");
@@ -255,7 +255,7 @@ static void forgotten(struct agent *agent, struct order *order, enum db_stored s
     if (stored != DB_STORED) {
         heuristics_load(agent);
         order_refuse(
-            agent, order, "database_down", "order the same again",
+            agent, order, "unsure", "order the same again",
             "whether it was forgotten is not known: the connection to the database was lost");
         return;
     }

@@ -530,6 +530,8 @@ static void load_operations(void)
 /* Of tests of three phases. */
 static const struct link_port *agent_door;
 static const struct dial_port *agent_dial;
+/* Of tests of orders. */
+static const struct audit_port *agent_audit;
 
 static void start_agent(void)
 {
@@ -541,7 +543,8 @@ static void start_agent(void)
                                   .sweep_us = 60000000,
                                   .barrier_keep_us = 600000000,
                                   .listen = "tcp://127.0.0.1:7412",
-                                  .patience_us = 1000000};
+                                  .patience_us = 1000000,
+                                  .audit = agent_audit};
     struct link_port link = {&to_coordinator, send_frame, redial};
     agent = agent_new(&config, &host, &db, &link, 1, agent_door, agent_dial);
     events = agent_db_events(agent);

@@ -334,6 +334,9 @@ static void be_one(struct neighbour *neighbour, struct neighbour *twin)
     twin->home_of = neighbour;
 }
 
+/* Of who is neither a participant nor a coordinator. */
+static Wire__Role visitor = WIRE__ROLE__OBSERVER;
+
 static int start_three_phase(void **state)
 {
     static const struct link_port door = {NULL, door_send, NULL};
@@ -345,7 +348,7 @@ static int start_three_phase(void **state)
     now_us = 1000000;
     neighbour_start(orders, "orders", "tcp://127.0.0.1:7411", WIRE__ROLE__PARTICIPANT);
     neighbour_start(inventory, "inventory", "tcp://127.0.0.1:7413", WIRE__ROLE__PARTICIPANT);
-    neighbour_start(observer, "somebody", "", WIRE__ROLE__OBSERVER);
+    neighbour_start(observer, "somebody", "", visitor);
     return start_with_database(state);
 }
 
