@@ -527,11 +527,6 @@ static void what_was_forced_is_listed_beside_what_is_in_doubt(void **state)
     assert_int_equal(list(query)->more, 1);
 }
 
-static void ignore_finish(void *self, const char *gid, bool commit, void *tag)
-{
-    (void)self, (void)gid, (void)commit, (void)tag;
-}
-
 static void many_rows_are_told_in_several_messages(void **state)
 {
     (void)state;
