@@ -150,7 +150,7 @@ const struct command audit_verify_command = {
     .name = "audit verify",
     .usage = "FILE [--expect HASH]",
     .summary = "check that an audit log was not changed",
-    .help = "Reads all of the audit log in FILE. Each line has the hash of the line before it,\n"
+    .help = "Reads all of the audit log in FILE. Each line has the hash of the one before it,\n"
             "so one that was changed, removed, moved or put in between is told. Nothing is\n"
             "locked or changed, so FILE may be in use or a copy.\n"
             "\n"
@@ -304,8 +304,8 @@ const struct command audit_show_command = {
     .usage = "FILE [--by NAME] [--subject ID] [--since WHEN] [flags]",
     .summary = "list what people ordered, newest last",
     .help = "Lists what an audit log holds: who ordered what and why, and what came of it.\n"
-            "Times are UTC. The log is checked meanwhile; where it is broken that is told, and\n"
-            "nothing behind it is listed. With --json each line is as it stands in the file.\n"
+            "Times are UTC. The log is checked meanwhile; where it is broken is told, and\n"
+            "what is behind that is not listed. With --json each line is as in the file.\n"
             "\n"
             "A STAGE is ordered (before anything is done), done or refused.\n"
             "\n"

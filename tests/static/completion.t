@@ -72,12 +72,21 @@ every_flag_is_in_the_help() {
     return "$status"
 }
 
+every_help_fits_80_columns() {
+    local command
+    while read -r command; do
+        # shellcheck disable=SC2086 # a command has two words
+        ! troth $command --help | grep -E '.{81}' || { printf 'in %s\n' "$command"; return 1; }
+    done < <(commands)
+}
+
 ok "the script for bash parses" bash -n bash.sh
 if have zsh; then
     ok "the script for zsh parses" zsh -n _troth
 fi
 ok "every command is offered" every_command_is_offered
 ok "every flag that is parsed is in the help, and no other" every_flag_is_in_the_help
+ok "every help fits 80 columns" every_help_fits_80_columns
 ok "first words" completes "troth par" participant
 ok "second words" completes "troth journal " dump verify
 ok "a global flag and its value come before" completes \
