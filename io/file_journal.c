@@ -66,6 +66,12 @@ struct file_journal {
     /* The loop's. */
     uint64_t position; /* of the last record appended */
     uint64_t told;     /* reported to the runner */
+    /* What one turn of the loop appends is written together: the thread is woken when the turn is
+     * over. Their own memory, like async's. */
+    uv_check_t *turn_begins;
+    uv_prepare_t *turn_ends;
+    bool collecting;  /* between the two */
+    bool wake_wanted; /* at the end of the turn */
 
     pthread_t thread;
     bool running;
@@ -146,6 +152,34 @@ static void wake_thread(struct file_journal *journal)
         pthread_cond_signal(&journal->wake);
 }
 
+/* Likewise. */
+static void wake_thread_soon(struct file_journal *journal)
+{
+    if (journal->collecting)
+        journal->wake_wanted = true;
+    else
+        wake_thread(journal);
+}
+
+static void on_turn_begins(uv_check_t *check)
+{
+    struct file_journal *journal = check->data;
+    journal->collecting = true;
+}
+
+/* What settles the turn comes after this and wakes by itself. */
+static void on_turn_ends(uv_prepare_t *prepare)
+{
+    struct file_journal *journal = prepare->data;
+    journal->collecting = false;
+    if (!journal->wake_wanted)
+        return;
+    journal->wake_wanted = false;
+    pthread_mutex_lock(&journal->mutex);
+    wake_thread(journal);
+    pthread_mutex_unlock(&journal->mutex);
+}
+
 static struct timespec after_ms(int ms)
 {
     struct timespec at;
@@ -174,7 +208,7 @@ static uint64_t append(void *self, const void *record, size_t size, bool urgent)
     piece->position = ++journal->position;
     if (first || (urgent && !piece->urgent)) {
         piece->urgent |= urgent;
-        wake_thread(journal);
+        wake_thread_soon(journal);
     }
     pthread_mutex_unlock(&journal->mutex);
     return journal->position;
@@ -402,9 +436,22 @@ static bool open_log(struct file_journal *journal, const struct file_journal_opt
     return done;
 }
 
-static void free_async(uv_handle_t *handle)
+static void free_handle(uv_handle_t *handle)
 {
     free(handle);
+}
+
+static void watch_loop(struct file_journal *journal, uv_loop_t *uv)
+{
+    journal->async = xcalloc(1, sizeof(*journal->async));
+    journal->turn_begins = xcalloc(1, sizeof(*journal->turn_begins));
+    journal->turn_ends = xcalloc(1, sizeof(*journal->turn_ends));
+    journal->async->data = journal->turn_begins->data = journal->turn_ends->data = journal;
+    CHECK(uv_async_init(uv, journal->async, tell_durable) == 0);
+    CHECK(uv_check_init(uv, journal->turn_begins) == 0);
+    CHECK(uv_prepare_init(uv, journal->turn_ends) == 0);
+    CHECK(uv_check_start(journal->turn_begins, on_turn_begins) == 0);
+    CHECK(uv_prepare_start(journal->turn_ends, on_turn_ends) == 0);
 }
 
 struct file_journal *file_journal_open(struct loop *loop,
@@ -424,9 +471,7 @@ struct file_journal *file_journal_open(struct loop *loop,
         file_journal_close(journal);
         return NULL;
     }
-    journal->async = xcalloc(1, sizeof(*journal->async));
-    CHECK(uv_async_init(loop_uv(loop), journal->async, tell_durable) == 0);
-    journal->async->data = journal;
+    watch_loop(journal, loop_uv(loop));
     start_thread(journal);
     return journal;
 }
@@ -443,8 +488,11 @@ void file_journal_close(struct file_journal *journal)
         CHECK(journal->first == NULL && journal->durable == journal->position);
         pthread_cond_destroy(&journal->wake);
     }
-    if (journal->async)
-        uv_close((uv_handle_t *)journal->async, free_async);
+    if (journal->async) {
+        uv_close((uv_handle_t *)journal->async, free_handle);
+        uv_close((uv_handle_t *)journal->turn_begins, free_handle);
+        uv_close((uv_handle_t *)journal->turn_ends, free_handle);
+    }
     journal_writer_close(&journal->writer);
     if (journal->lock_fd >= 0)
         close(journal->lock_fd);

@@ -299,6 +299,49 @@ static bool append_while_reading(void *self, const struct journal_visit *visit)
     return true;
 }
 
+static bool gate_arrives_within_ms(int count, long ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    at.tv_nsec += ms * 1000000;
+    at.tv_sec += at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&gate.mutex);
+    for (int code = 0; gate.arrived < count && code == 0;)
+        code = pthread_cond_timedwait(&gate.changed, &gate.mutex, &at);
+    bool arrived = gate.arrived >= count;
+    pthread_mutex_unlock(&gate.mutex);
+    return arrived;
+}
+
+static void append_in_a_turn(uv_timer_t *timer)
+{
+    struct fixture *fixture = timer->data;
+    append(fixture, 1, true);
+    assert_false(gate_arrives_within_ms(2, 30)); /* the turn may have more */
+    append(fixture, 2, true);
+}
+
+static void appends_of_one_turn_share_a_flush(void **state)
+{
+    struct fixture *fixture = *state;
+    uv_timer_t timer;
+    start(fixture, 0);
+    assert_int_equal(uv_timer_init(loop_uv(fixture->loop), &timer), 0);
+    timer.data = fixture;
+    gate_let_go(INT_MAX);
+    crash_hook = hold_at_written;
+    append(fixture, 0, true);
+    while (fixture->durable < 1) /* now the thread has nothing to do */
+        uv_run(loop_uv(fixture->loop), UV_RUN_ONCE);
+    assert_int_equal(uv_timer_start(&timer, append_in_a_turn, 0, 0), 0);
+    while (fixture->durable < 3)
+        uv_run(loop_uv(fixture->loop), UV_RUN_ONCE);
+    assert_int_equal(gate.arrived, 2);
+    uv_close((uv_handle_t *)&timer, NULL);
+    uv_run(loop_uv(fixture->loop), UV_RUN_NOWAIT);
+}
+
 static void reading_a_journal_in_use_does_not_take_new_frames_for_damage(void **state)
 {
     struct fixture *fixture = *state;
@@ -703,6 +746,7 @@ int main(void)
         TEST(a_reported_position_is_in_the_files),
         TEST(position_is_not_reported_before_its_own_flush),
         TEST(appends_that_wait_together_share_a_flush),
+        TEST(appends_of_one_turn_share_a_flush),
         TEST(reading_a_journal_in_use_does_not_take_new_frames_for_damage),
         TEST(reading_while_checkpoints_replace_segments_finds_a_whole_log),
         TEST(record_that_nobody_waits_for_becomes_durable_all_the_same),
