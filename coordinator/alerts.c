@@ -118,19 +118,18 @@ static void look_at_proposal(struct server *server, const struct tx *tx)
     park(server, &(struct alert){"majority", gtrid, text, command}, server->alerts.look);
 }
 
-/* Both kinds are rare, and old: the walk ends when all were seen. */
+/* None of these is new: the walk ends when all were seen. A hazard at one branch may wait for
+ * another that is not applied, or rest. */
 static void look_at_transactions(struct server *server)
 {
-    size_t left = server->proposed + server->hazards;
+    size_t left = server->proposed + server->hazards + server->unapplied;
     for (struct list *at = server->all.next; left > 0 && at != &server->all; at = at->next) {
         const struct tx *tx = CONTAINER(at, struct tx, all);
-        if (tx->machine.state == TRANSACTION_HAZARD)
+        if (tx->machine.in[BRANCH_HAZARD] > 0)
             look_at_hazard(server, tx);
         else if (tx->machine.state == TRANSACTION_PROPOSED)
             look_at_proposal(server, tx);
-        else
-            continue;
-        left--;
+        left -= tx->counted_proposed || tx->counted_hazard || tx->counted_unapplied;
     }
 }
 
