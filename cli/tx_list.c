@@ -162,7 +162,7 @@ static void begin_round(const struct options *options, bool first)
     if (options->json)
         return;
     if (isatty(STDOUT_FILENO))
-        fputs("\x1b[H\x1b[2J\x1b[3J", stdout);
+        fputs("\x1b[H\x1b[2J", stdout);
     else if (!first)
         putchar('\n');
     printf("%s\n", time_format(now, wall_now_us()));

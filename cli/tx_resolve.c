@@ -195,44 +195,52 @@ static int do_it(struct connection *connection, const struct options *options,
     return EXIT_DONE;
 }
 
-static int order_with_preview(struct connection *connection, const struct options *options,
-                              const Wire__TxOrder *order, const struct manner *manner)
+/* The answer to a dry run, which is shown; or NULL and the exit code. */
+static Wire__Answer *preview(const struct options *options, const Wire__TxOrder *order,
+                             struct connection *connection, int *code)
 {
     Wire__TxOrder question = *order;
     struct answerer who = connection_answerer(connection);
-    int code = EXIT_DONE;
     question.dry_run = true;
-    Wire__Answer *answer = tell(connection, options, &question, &code);
-    if (!answer)
-        return code;
-    const Wire__Resolution *preview = answer->resolution;
-    bool ends = manner->dry_run || is_idle(preview);
-    bool asks = !ends && !manner->yes && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    if (!options->json) {
-        print_answerer(&who);
-        print_resolution(order, preview, true);
-    } else if (ends) {
-        print_order_json(order, preview, NULL, &who);
-    }
-    if (asks && !is_confirmed()) {
-        puts("nothing was done");
-        code = EXIT_ABORTED;
-    } else if (!ends) {
-        code = do_it(connection, options, order, preview);
-    }
-    wire__answer__free_unpacked(answer, NULL);
-    return code;
+    Wire__Answer *answer = tell(connection, options, &question, code);
+    if (!answer || options->json)
+        return answer;
+    print_answerer(&who);
+    print_resolution(order, answer->resolution, true);
+    return answer;
 }
 
+/* A session does not outlive the time that a person takes: there is one before, and one after. */
 static int give(const struct options *options, const Wire__TxOrder *order,
                 const struct manner *manner)
 {
     struct error error = {0};
+    int code = EXIT_DONE;
     struct connection *connection = connection_open(options, &error);
     if (!connection)
         return print_failure(options, &error);
-    int code = order_with_preview(connection, options, order, manner);
-    connection_close(connection);
+    struct answerer who = connection_answerer(connection);
+    Wire__Answer *answer = preview(options, order, connection, &code);
+    bool ends = !answer || manner->dry_run || is_idle(answer->resolution);
+    bool asks = !ends && !manner->yes && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    if (ends || asks) {
+        connection_close(connection);
+        connection = NULL;
+    }
+    if (asks && !is_confirmed()) {
+        puts("nothing was done");
+        code = EXIT_ABORTED;
+    } else if (asks && !(connection = connection_open(options, &error))) {
+        code = print_failure(options, &error);
+    }
+    if (connection)
+        code = do_it(connection, options, order, answer->resolution);
+    else if (answer && ends && options->json)
+        print_order_json(order, answer->resolution, NULL, &who);
+    if (connection)
+        connection_close(connection);
+    if (answer)
+        wire__answer__free_unpacked(answer, NULL);
     return code;
 }
 

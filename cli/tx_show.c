@@ -54,7 +54,9 @@ static void print_marks(const Wire__TransactionView *tx)
         print_fact("heuristic", strcmp(tx->heuristic, "commit") == 0
                                     ? "commit: an operator forced it; nothing known contradicts it"
                                     : "abort: an operator forced it; nothing known contradicts it");
-    if (tx->hazard)
+    if (tx->hazard && *tx->heuristic && !*tx->decision)
+        print_fact("hazard", "yes: what was decided is not known, so nothing of it can be proved");
+    else if (tx->hazard)
         print_fact("hazard", "yes: a branch can't be proved to be what was decided");
 }
 
@@ -168,7 +170,11 @@ static void add_heuristics(struct timeline *line, const Wire__TransactionView *t
 /* The decision's word, by all that tells it; NULL: none is known. */
 static const char *decision_word(const Wire__TransactionView *tx)
 {
-    return *tx->decision ? tx->decision : decision_known(tx);
+    if (*tx->decision)
+        return tx->decision;
+    if (strcmp(tx->state, "committed") == 0 || strcmp(tx->state, "applied") == 0)
+        return "commit";
+    return strcmp(tx->state, "aborted") == 0 ? "abort" : decision_known(tx);
 }
 
 /* Votes are kept by the millisecond, and the decision waits for the last one. */
