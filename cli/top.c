@@ -275,9 +275,9 @@ const struct command top_command = {
     .name = "top",
     .usage = "[--interval 2s] [--once]",
     .summary = "watch a coordinator: rates, latencies, what waits, who is in trouble",
-    .help = "Draws one screen again and again until Ctrl-C; into a file or a pipe one block of\n"
-            "text after the other, with --json one object a line. Rates and latencies are of\n"
-            "the time since the screen before.\n"
+    .help = "Draws one screen again and again until Ctrl-C; into a file or a pipe one block\n"
+            "of text after the other, with --json one object a line. Rates and latencies are\n"
+            "of the time since the screen before.\n"
             "\n"
             "  decided        from the beginning of a transaction to its decision\n"
             "  applied        from the decision to commit to its last acknowledgement\n"

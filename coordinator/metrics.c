@@ -172,7 +172,7 @@ static void read_process(const struct server *server, struct metrics_sink *sink)
              server->cluster, server->coordinator);
     metrics_family(sink, "troth_build_info", METRIC_GAUGE, "Always 1; what this process is.");
     metrics_sample(sink, "troth_build_info", labels, 1);
-    metrics_gauge(sink, "troth_start_time_seconds", "When this process took part, unix time.",
+    metrics_gauge(sink, "process_start_time_seconds", "When this process began, unix time.",
                   (double)server->started_us / 1e6);
     metrics_gauge(sink, "troth_epoch", "Number of this run in the journal.",
                   (double)server->recovery.epoch);

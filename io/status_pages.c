@@ -1,5 +1,6 @@
 #include "io/status_pages.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,18 @@
 #include <unistd.h>
 
 #include "core/check.h"
+
+static double count_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    int count = -3; /* itself, and the two folders that every folder has */
+    if (!folder)
+        return 0;
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
 
 /* As every Prometheus client library names them. 0 where /proc is not there. */
 static void read_process(struct metrics_sink *sink)
@@ -23,6 +36,11 @@ static void read_process(struct metrics_sink *sink)
                      (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     metrics_counter(sink, "process_cpu_seconds_total", "CPU time of this process, all threads.",
                     seconds);
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    metrics_gauge(sink, "process_open_fds", "Descriptors that this process has open.",
+                  count_descriptors());
+    metrics_gauge(sink, "process_max_fds", "Descriptors that it may have.", (double)limit.rlim_cur);
     metrics_gauge(sink, "process_resident_memory_bytes", "Memory of this process.",
                   (double)pages * (double)sysconf(_SC_PAGESIZE));
 }

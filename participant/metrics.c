@@ -78,7 +78,7 @@ static void read_process(const struct agent *agent, struct metrics_sink *sink)
              agent->cluster, agent->participant);
     metrics_family(sink, "troth_build_info", METRIC_GAUGE, "Always 1; what this process is.");
     metrics_sample(sink, "troth_build_info", labels, 1);
-    metrics_gauge(sink, "troth_start_time_seconds", "When this process took part, unix time.",
+    metrics_gauge(sink, "process_start_time_seconds", "When this process began, unix time.",
                   (double)agent->started_us / 1e6);
     metrics_gauge(sink, "troth_ready", "1: it takes new work.", agent_unready(agent) == NULL);
     metrics_gauge(sink, "troth_draining", "1: it is being stopped.", agent->draining);
