@@ -419,11 +419,6 @@ void pg_connection_sync(struct pg_connection *connection)
     flush(connection);
 }
 
-void pg_connection_one_more(struct pg_connection *connection)
-{
-    connection->outstanding++;
-}
-
 /* Since 14.11, 15.6 and 16.2. */
 bool pg_connection_tells_of_sync(void)
 {

@@ -93,8 +93,6 @@ void pg_connection_execute(struct pg_connection *connection, const char *name, i
                            const char *const *values);
 void pg_connection_sync(struct pg_connection *connection);
 
-/* The result just given was of no command: one more comes than was counted. */
-void pg_connection_one_more(struct pg_connection *connection);
 /* libpq keeps in step when the commit of a Sync fails. */
 bool pg_connection_tells_of_sync(void);
 

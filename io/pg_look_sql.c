@@ -184,7 +184,8 @@ const char pg_look_server_sql[] =
                                       "sum(numbackends) from pg_stat_database),"
                                       "   'max', current_setting('max_connections')::int),"
                                       " 'slots', " PREPARED_SLOTS
-                                      ", 'work_connections', $2::text::int, 'schema_version', $1::text::int,"
+                                      ", 'work_connections', $2::text::int, 'schema_version', "
+                                      "$1::text::int,"
                                       " 'missing_rights', (select coalesce(json_agg(missing order "
                                       "by missing), '[]') from rights),"
                                       " 'missing_tables', (select coalesce(json_agg(distinct "

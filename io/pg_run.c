@@ -587,7 +587,6 @@ static void on_result(struct pg_connection *connection, PGresult *result)
         /* Its commit failed: of a deferred constraint, say. The Sync's own result follows. */
         worker->sql_failed = true;
         failure_set_sql(worker, -1, result);
-        pg_connection_one_more(connection);
         return;
     }
     if (worker->step_next >= worker->step_count ||

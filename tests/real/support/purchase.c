@@ -304,10 +304,11 @@ static bool is_settled(void *self)
     if (!books_none_prepared())
         return false;
     const char *in_doubt[] = {"--timeout", "2s", "tx", "list", "--in-doubt", "--json", NULL};
-    /* An aborted one that is not acknowledged may still be prepared somewhere. */
+    /* An aborted one that is not acknowledged may still be prepared somewhere. Of a branch that
+     * never voted yes there is no end: what follows tells a transaction's. */
     const char *all[] = {"--timeout", "2s", "tx", "list", "--json", NULL};
     return does_not_list(shop, in_doubt, "\"gtrid\"") &&
-           does_not_list(shop, all, "\"ended\":null") && books_none_prepared();
+           does_not_list(shop, all, "\"ended\":null,\"problem\"") && books_none_prepared();
 }
 
 void books_wait_settled(struct shop *shop)
