@@ -204,7 +204,6 @@ static void advise_voting(struct question *question)
             missing ? missing : "", reason);
         because(question, "It is decided by itself, and aborted at its deadline at the latest.");
         question->advice->otherwise = resolve_command(question, false);
-        question->advice->when = "To abort it now, which is safe:";
     }
     free(reason);
     free(missing);
@@ -251,20 +250,6 @@ static void advise_alone(struct question *question)
 
 /* ---- three phases ------------------------------------------------------------------------- */
 
-static char *unreached_sites(const struct question *question)
-{
-    const Wire__TransactionView *tx = question->facts->tx;
-    size_t count = 0, index = 0;
-    for (size_t i = 0; i < tx->n_sites; i++)
-        count += !is_reached(question, tx->sites[i]);
-    char *text = xstrdup("");
-    for (size_t i = 0; i < tx->n_sites; i++) {
-        if (!is_reached(question, tx->sites[i]))
-            text = list_add(text, tx->sites[i]->name, index++, count);
-    }
-    return text;
-}
-
 static void advise_proposed(struct question *question)
 {
     size_t reached, all;
@@ -285,7 +270,7 @@ static void advise_proposed(struct question *question)
         "decides",
         reached, all);
     because(question, "Bring back %s: with a majority they decide by themselves.", missing);
-    offer_last_resort(question, "Only if that never comes:");
+    question->advice->otherwise = last_resort_command(question);
     if (question->advice->otherwise)
         unknown(question, "whether sites that are not heard have decided already, and what");
     free(missing);

@@ -73,7 +73,6 @@ static void advise_proved(struct question *question, bool commit)
         because(question, "%s was not heard, and may hold a branch: bring it back, and ask again.",
                 unheard);
         question->advice->otherwise = command;
-        question->advice->when = "Only if it never comes back:";
     }
     unheard_unknowns(question);
     free(unheard);
@@ -118,7 +117,7 @@ static void advise_missing(struct question *question)
     char *prepared = who_are(question, HOLDS_PREPARED), *unheard = who_are(question, UNHEARD);
     if (question->weighed.prepared) {
         say(question, ADVICE_WAIT, "nobody who was heard decides it; prepared at %s", prepared);
-        offer_last_resort(question, "Only if that never comes:");
+        question->advice->otherwise = last_resort_command(question);
     } else {
         say(question, ADVICE_UNKNOWN, "nobody who was heard knows it");
     }
@@ -191,9 +190,10 @@ void advise_at_participant(struct question *question)
     if (facts->tx && facts->tx->n_sites > 0) {
         say(question, ADVICE_WAIT, "in doubt at %s: a majority of its sites decides%s%s", here,
             *facts->tx->waits_for ? "; it waits for " : "", facts->tx->waits_for);
-        because(question,
-                "Bring back %s or other sites: with a majority they decide by themselves.",
-                coordinator);
+        char *missing = unreached_sites(question);
+        because(question, "Bring back %s: with a majority they decide by themselves.",
+                *missing ? missing : coordinator);
+        free(missing);
     } else if (held) {
         say(question, ADVICE_RUN,
             "held at %s: its coordinator %s does not know it, and so never ends it", here,
@@ -210,8 +210,7 @@ void advise_at_participant(struct question *question)
             here, coordinator);
         because(question, "Start %s again: it ends it by itself.", coordinator);
     }
-    offer_last_resort(question,
-                      held ? "Only if no coordinator can be asked:" : "Only if that never comes:");
+    question->advice->otherwise = last_resort_command(question);
     if (!held)
         unknown(question, "what %s has decided", coordinator);
     unheard_unknowns(question);

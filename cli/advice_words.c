@@ -199,19 +199,32 @@ char *resolve_command(const struct question *question, bool commit)
     return order_command(question, "resolve", commit ? " --commit" : " --abort");
 }
 
-void offer_last_resort(struct question *question, const char *when)
+char *last_resort_command(const struct question *question)
 {
     bool commit = question->commit == ORDER_HEURISTIC, abort = question->abort == ORDER_HEURISTIC;
     if (!commit && !abort)
-        return;
-    question->advice->when = when;
-    question->advice->otherwise = order_command(question, "resolve",
-                                                !abort    ? " --commit"
-                                                : !commit ? " --abort"
-                                                          : " --commit|--abort");
+        return NULL;
+    return order_command(question, "resolve",
+                         !abort    ? " --commit"
+                         : !commit ? " --abort"
+                                   : " --commit|--abort");
 }
 
 char *forget_command(const struct question *question)
 {
     return order_command(question, "forget", "");
+}
+
+char *unreached_sites(const struct question *question)
+{
+    const Wire__TransactionView *tx = question->facts->tx;
+    size_t count = 0, index = 0;
+    for (size_t i = 0; i < tx->n_sites; i++)
+        count += !is_reached(question, tx->sites[i]);
+    char *text = xstrdup("");
+    for (size_t i = 0; i < tx->n_sites; i++) {
+        if (!is_reached(question, tx->sites[i]))
+            text = list_add(text, tx->sites[i]->name, index++, count);
+    }
+    return text;
 }

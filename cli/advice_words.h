@@ -35,6 +35,9 @@ char *branches_in(const struct question *question, const char *const *states);
 /* Why the first of them is not further: ": payments is not connected", or "". A new text. */
 char *branch_reason(const struct question *question, const char *const *states);
 
+/* The sites of a three-phase transaction that who was asked does not reach: a new text. */
+char *unreached_sites(const struct question *question);
+
 /* Adds a name to "a, b and c" by its index; takes and returns the text. */
 char *list_add(char *text, const char *name, size_t index, size_t count);
 
@@ -47,9 +50,8 @@ void unknown(struct question *question, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* "troth tx resolve GTRID --commit --reason 'WHY'", a new text. */
 char *resolve_command(const struct question *question, bool commit);
-/* Forcing an outcome, as far as that is not refused: with --commit|--abort when who runs it must
- * choose. */
-void offer_last_resort(struct question *question, const char *when);
+/* Of what is not refused: with --commit|--abort when who runs it must choose. NULL: both are. */
+char *last_resort_command(const struct question *question);
 char *forget_command(const struct question *question);
 
 /* advice_forced.c: what an operator forced, hazards, and databases that differ. False: it is none

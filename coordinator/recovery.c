@@ -124,12 +124,12 @@ void recovery_low_water(struct recovery *recovery, struct txid id)
 
 uint64_t recovery_begin(struct recovery *recovery, int64_t wall_us)
 {
-    uint64_t seconds = wall_us > 0 ? (uint64_t)wall_us / 1000000 : 0;
+    uint64_t ms = wall_us > 0 ? (uint64_t)wall_us / 1000 : 0;
     uint64_t next = recovery->epoch + 1;
     if (PLANTED(REUSE_EPOCH) && recovery->epoch > 0)
         next = recovery->epoch;
-    else if (seconds > next)
-        next = seconds;
+    else if (ms > next)
+        next = ms;
     recovery_started(recovery, next);
     recovery->last_seq = 0;
     return next;

@@ -51,7 +51,7 @@ void recovery_fini(struct recovery *recovery);
 void recovery_started(struct recovery *recovery, uint64_t epoch);
 void recovery_low_water(struct recovery *recovery, struct txid id);
 /* Begins this run. The epoch is higher than any in the journal, and than any that a journal which
- * was lost can have had: those were not after the present time. */
+ * was lost can have had: it is the time in milliseconds, and no start takes less than one. */
 uint64_t recovery_begin(struct recovery *recovery, int64_t wall_us);
 struct txid recovery_next_id(struct recovery *recovery);
 /* A commit ended: remembered, unless its block is gone already. */

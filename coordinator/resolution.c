@@ -76,7 +76,8 @@ static void weigh_outcome(struct weighed *weighed, bool commit)
 static void weigh_exhibit(struct weighed *weighed, const Wire__Exhibit *exhibit)
 {
     weighed->prepared = weighed->prepared || exhibit->prepared;
-    weighed->judged = weighed->judged || exhibit->judged;
+    /* One that its coordinator holds is judged by nobody. */
+    weighed->judged = weighed->judged || (exhibit->judged && !exhibit->held);
     if (exhibit->status == WIRE__XID_STATUS__XID_COMMITTED)
         weigh_outcome(weighed, true);
     else if (exhibit->status == WIRE__XID_STATUS__XID_ABORTED)

@@ -123,6 +123,25 @@ cluster_kill() {
     rm -f "$data/postmaster.pid" "$data"/.s.PGSQL.*
 }
 
+# A base backup of a stopped cluster, and going back to it: what was committed since is gone.
+cluster_save() {
+    local data
+    data=$(cluster_data "$1")
+    cluster_stop "$1"
+    rm -rf "$data.saved"
+    as_postgres cp -a --reflink=auto "$data" "$data.saved"
+    cluster_start "$1"
+}
+
+cluster_go_back() {
+    local data
+    data=$(cluster_data "$1")
+    cluster_stop "$1"
+    rm -rf "$data"
+    as_postgres mv "$data.saved" "$data"
+    cluster_start "$1"
+}
+
 clusters_stop() { clusters_each cluster_stop; }
 
 # cluster_sql NAME SQL: bare values, one row a line, columns with | between.

@@ -10,6 +10,7 @@
 #include "coordinator/keys.h"
 #include "coordinator/recovery.h"
 
+static const int64_t ms_us = 1000; /* of an epoch */
 static const int64_t second_us = 1000 * 1000;
 
 /* The rule once more, in words instead of a table. */
@@ -55,7 +56,7 @@ static void a_fresh_journal_holds_everything_older_than_itself(void **unused)
 {
     (void)unused;
     struct recovery recovery = {0};
-    uint64_t epoch = recovery_begin(&recovery, 1700 * second_us);
+    uint64_t epoch = recovery_begin(&recovery, 1700 * ms_us);
     assert_int_equal(epoch, 1700);
     struct txid id = recovery_next_id(&recovery);
     assert_int_equal(id.seq, 1);
@@ -69,7 +70,7 @@ static void ids_that_were_not_given_out_are_held(void **unused)
 {
     (void)unused;
     struct recovery recovery = {0};
-    recovery_begin(&recovery, 1700 * second_us);
+    recovery_begin(&recovery, 1700 * ms_us);
     recovery_next_id(&recovery);
     assert_int_equal(recovery_reach(&recovery, (struct txid){1700, 0}), REACH_FUTURE);
     assert_int_equal(recovery_reach(&recovery, (struct txid){1700, 1}), REACH_KNOWN);
@@ -84,12 +85,12 @@ static void an_epoch_is_never_used_twice(void **unused)
     struct recovery recovery = {0};
     recovery_started(&recovery, 1800);
     /* A clock that went back. */
-    assert_int_equal(recovery_begin(&recovery, 1700 * second_us), 1801);
+    assert_int_equal(recovery_begin(&recovery, 1700 * ms_us), 1801);
     assert_int_equal(recovery.low_water.epoch, 1800);
     recovery_fini(&recovery);
     recovery = (struct recovery){0};
     recovery_started(&recovery, 1600);
-    assert_int_equal(recovery_begin(&recovery, 1700 * second_us), 1700);
+    assert_int_equal(recovery_begin(&recovery, 1700 * ms_us), 1700);
     /* An older epoch that is within the journal's memory: not known there is never decided. */
     assert_int_equal(recovery_judge(&recovery, (struct txid){1600, 7}, PRESENCE_NONE),
                      VERDICT_IS_ABORT);
@@ -103,7 +104,7 @@ static void an_epoch_that_the_journal_never_saw_is_held(void **unused)
     recovery_started(&recovery, 1600);
     recovery_started(&recovery, 1600);
     recovery_started(&recovery, 1650);
-    recovery_begin(&recovery, 1700 * second_us);
+    recovery_begin(&recovery, 1700 * ms_us);
     assert_int_equal(recovery.epoch_count, 3);
     for (uint64_t epoch = 1600; epoch < 1700; epoch++) {
         struct txid id = {epoch, 7};
@@ -143,7 +144,7 @@ static void an_ended_commit_is_told_until_it_is_forgotten_and_held_from_then_on(
 {
     (void)unused;
     struct recovery recovery = {0};
-    recovery_begin(&recovery, 1700 * second_us);
+    recovery_begin(&recovery, 1700 * ms_us);
     struct txid ended = recovery_next_id(&recovery), aborted = recovery_next_id(&recovery);
     for (int i = 0; i < RETAINED_IDS; i++)
         recovery_next_id(&recovery);
@@ -168,7 +169,7 @@ static void the_mark_never_rises_over_what_may_still_be_decided(void **unused)
 {
     (void)unused;
     struct recovery recovery = {0};
-    recovery_begin(&recovery, 1700 * second_us);
+    recovery_begin(&recovery, 1700 * ms_us);
     recovery_ended(&recovery, recovery_next_id(&recovery), 1700 * second_us);
     struct txid floor = {1700, recovery.last_seq + 1};
     recovery_forget(&recovery, 9000 * second_us, 1, floor);

@@ -18,8 +18,8 @@ int64_t cluster_value(const char *name, const char *sql); /* the only one */
  * locks for ever. */
 void cluster_end_prepared(const char *name);
 
-/* A function of tests/lib/clusters.sh: cluster_stop, cluster_start, cluster_restart, cluster_kill.
- */
+/* A function of tests/lib/clusters.sh: cluster_stop, cluster_start, cluster_restart, cluster_kill,
+ * cluster_save, cluster_go_back. */
 void cluster_call(const char *function, const char *name);
 /* Stops and starts those that don't answer; for the end of a test that failed. */
 void cluster_mend(const char *name);
