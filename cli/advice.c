@@ -59,19 +59,13 @@ static enum standing standing_of(const struct question *question)
     return own && presumed ? STANDING_PRESUMED : STANDING_HELD;
 }
 
-static bool is_reached(const struct question *question, const Wire__SiteView *site)
-{
-    const Wire__Testimony *testimony = testimony_of(question, site->name);
-    return site->reachable && !(testimony && testimony_is(testimony, UNHEARD));
-}
-
 static void count_sites(const struct question *question, size_t *reached, size_t *all)
 {
     const Wire__TransactionView *tx = question->facts->tx;
     *reached = 0;
     *all = tx ? tx->n_sites : 0;
     for (size_t i = 0; i < *all; i++)
-        *reached += is_reached(question, tx->sites[i]);
+        *reached += site_is_reached(question, tx->sites[i]);
 }
 
 /* Whether another coordinator is there to ask: not of what this one itself does not know, and not

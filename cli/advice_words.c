@@ -215,15 +215,21 @@ char *forget_command(const struct question *question)
     return order_command(question, "forget", "");
 }
 
+bool site_is_reached(const struct question *question, const Wire__SiteView *site)
+{
+    const Wire__Testimony *testimony = testimony_of(question, site->name);
+    return site->reachable && !(testimony && testimony_is(testimony, UNHEARD));
+}
+
 char *unreached_sites(const struct question *question)
 {
     const Wire__TransactionView *tx = question->facts->tx;
     size_t count = 0, index = 0;
     for (size_t i = 0; i < tx->n_sites; i++)
-        count += !is_reached(question, tx->sites[i]);
+        count += !site_is_reached(question, tx->sites[i]);
     char *text = xstrdup("");
     for (size_t i = 0; i < tx->n_sites; i++) {
-        if (!is_reached(question, tx->sites[i]))
+        if (!site_is_reached(question, tx->sites[i]))
             text = list_add(text, tx->sites[i]->name, index++, count);
     }
     return text;

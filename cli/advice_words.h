@@ -35,6 +35,7 @@ char *branches_in(const struct question *question, const char *const *states);
 /* Why the first of them is not further: ": payments is not connected", or "". A new text. */
 char *branch_reason(const struct question *question, const char *const *states);
 
+bool site_is_reached(const struct question *question, const Wire__SiteView *site);
 /* The sites of a three-phase transaction that who was asked does not reach: a new text. */
 char *unreached_sites(const struct question *question);
 
