@@ -17,7 +17,26 @@ bool tx_is_retained(const Wire__TransactionView *tx)
 
 const char *tx_protocol(const Wire__TransactionView *tx)
 {
-    return is_three_phase(tx) ? "3pc" : "2pc";
+    /* Of what is known by its heuristic outcome alone nobody tells. */
+    bool told = is_three_phase(tx) || strcmp(tx->state, "heuristic") != 0;
+    return !told ? "" : is_three_phase(tx) ? "3pc" : "2pc";
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+int64_t tx_since_us(const Wire__TransactionView *tx)
+{
+    int64_t since_us = 0;
+    if (tx->begun_us)
+        return tx->begun_us;
+    for (size_t i = 0; i < tx->n_branches; i++)
+        since_us = earlier(since_us, tx->branches[i]->voted_us);
+    for (size_t i = 0; i < tx->n_heuristics; i++)
+        since_us = earlier(since_us, tx->heuristics[i]->at_us);
+    return since_us;
 }
 
 const char *tx_mark(const Wire__TransactionView *tx)
@@ -142,7 +161,8 @@ void json_transaction(struct json_writer *writer, const Wire__TransactionView *t
     json_string(writer, tx->state);
     json_name(writer, "in_doubt");
     json_boolean(writer, tx->in_doubt);
-    json_text(writer, "protocol", tx_is_retained(tx) ? NULL : tx_protocol(tx));
+    bool told = !tx_is_retained(tx) && *tx_protocol(tx);
+    json_text(writer, "protocol", told ? tx_protocol(tx) : NULL);
     json_text(writer, "key", tx->key);
     json_saga_step(writer, tx);
     json_time(writer, "begun", tx->begun_us);

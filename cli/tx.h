@@ -14,7 +14,10 @@
 
 /* Of what ended long ago only the outcome is kept. */
 bool tx_is_retained(const Wire__TransactionView *tx);
+/* "2pc", "3pc"; "": not known. */
 const char *tx_protocol(const Wire__TransactionView *tx);
+/* Since when it is known of: its begin, or what a participant knows instead. 0: not known. */
+int64_t tx_since_us(const Wire__TransactionView *tx);
 /* What an operator looks for, the most serious first: "mixed", "hazard", "heuristic", "in doubt";
  * "": nothing of that. */
 const char *tx_mark(const Wire__TransactionView *tx);

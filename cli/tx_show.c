@@ -88,7 +88,7 @@ static void print_facts(const Wire__TransactionView *tx)
     }
     print_marks(tx);
     print_fact("in doubt", in_doubt_words(tx));
-    print_fact("protocol", tx_protocol(tx));
+    print_fact("protocol", *tx_protocol(tx) ? tx_protocol(tx) : "not known here");
     print_phase(tx);
     if (*tx->key)
         print_fact("key", tx->key);

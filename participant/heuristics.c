@@ -242,6 +242,8 @@ void heuristic_ended(struct agent *agent, const struct entry *entry,
                         : action->commit   ? "its database says that it was rolled back"
                                            : "its database says that it was committed";
     bool news = row->fresh || strcmp(found, row->found) != 0;
+    if (entry->branch.told) /* perhaps before the row was loaded */
+        row->decided = action->commit == entry->branch.opposed ? BRANCH_ABORT : BRANCH_COMMIT;
     row->state = HEURISTIC_ENDED;
     row->found = found;
     row->fresh = false;

@@ -49,7 +49,7 @@ static void prepared_init(struct world *world, int at, const char *gid, const ch
     prepared->owner = (char *)owner;
     prepared->database = (char *)database;
     prepared->here = true;
-    prepared->prepared_us = now_us() - 300 * 1000000ll;
+    prepared->prepared_us = now_us() - 310 * 1000000ll;
     prepared->age_xids = 812;
     prepared->xid = 990 + (uint64_t)at;
 }
@@ -90,7 +90,7 @@ static void world_branches(struct world *world)
     world->exhibits[0].status = WIRE__XID_STATUS__XID_COMMITTED;
     world->exhibits[1].status = WIRE__XID_STATUS__XID_IN_PROGRESS;
     world->exhibits[1].prepared = true;
-    world->exhibits[1].prepared_us = now_us() - 300 * 1000000ll;
+    world->exhibits[1].prepared_us = now_us() - 310 * 1000000ll;
     world->exhibits[1].report = (char *)report;
 }
 
