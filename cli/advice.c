@@ -78,6 +78,16 @@ static bool is_judged(const struct question *question)
     return strcmp(question->id.coordinator, facts->asked) != 0;
 }
 
+static void weigh_forced(struct question *question, const Wire__Heuristic *forced)
+{
+    if (!*forced->participant)
+        question->forced = forced->commit ? FORCED_COMMIT : FORCED_ABORT;
+    else if (!*forced->found && forced->commit)
+        question->weighed.committed = true;
+    else if (!*forced->found)
+        question->weighed.aborted = true;
+}
+
 static void weigh(struct question *question)
 {
     const struct advice_facts *facts = question->facts;
@@ -96,10 +106,8 @@ static void weigh(struct question *question)
     question->weighed.judged = question->weighed.judged && is_judged(question);
     /* A participant's door tells of its own database, and of no other. */
     question->weighed.unheard |= facts->at_participant;
-    if (facts->tx && strcmp(facts->tx->heuristic, "commit") == 0)
-        question->forced = FORCED_COMMIT;
-    else if (facts->tx && strcmp(facts->tx->heuristic, "abort") == 0)
-        question->forced = FORCED_ABORT;
+    for (size_t i = 0; facts->tx && i < facts->tx->n_heuristics; i++)
+        weigh_forced(question, facts->tx->heuristics[i]);
     question->commit =
         resolution_of(question->standing, true, question->forced, &question->weighed);
     question->abort =

@@ -50,6 +50,17 @@ static char *forced_words(const struct question *question)
     return text;
 }
 
+/* A branch that is prepared still keeps its locks, whatever the others have come to. */
+static void end_what_is_left(struct question *question)
+{
+    if (!question->weighed.prepared)
+        return;
+    if (question->commit == ORDER_HEURISTIC)
+        question->advice->command = resolve_command(question, true);
+    if (question->abort == ORDER_HEURISTIC)
+        question->advice->otherwise = resolve_command(question, false);
+}
+
 static void advise_mixed(struct question *question)
 {
     const Wire__TransactionView *tx = question->facts->tx;
@@ -72,7 +83,9 @@ static void advise_mixed(struct question *question)
                 "it.%s",
                 owed);
     }
-    question->advice->command = forget_command(question);
+    end_what_is_left(question);
+    if (!question->advice->command && !question->advice->otherwise)
+        question->advice->command = forget_command(question);
     free(where);
     free(owed);
     free(forced);
@@ -244,6 +257,7 @@ void advise_differs(struct question *question)
             "Somebody ended a branch by hand, or a database was set back to an older state. No "
             "command makes them agree: set the data right by hand.%s",
             owed);
+    end_what_is_left(question);
     free(owed);
     free(aborted);
     free(committed);

@@ -154,7 +154,8 @@ void advise_held(struct question *question)
         return;
     if (commit == ORDER_JUDGED || abort == ORDER_JUDGED)
         advise_judged(question);
-    else if (commit == ORDER_CONTRADICTS && abort == ORDER_CONTRADICTS)
+    else if ((commit == ORDER_CONTRADICTS && abort == ORDER_CONTRADICTS) ||
+             (question->weighed.committed && question->weighed.aborted))
         advise_differs(question);
     else if (commit == ORDER_NOTHING || abort == ORDER_NOTHING)
         advise_gone(question);

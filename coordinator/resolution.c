@@ -4,10 +4,15 @@
 
 #include "core/check.h"
 
-/* What nobody decides any more, or what is not known here: the databases have the last word. */
-static enum verdict_on_order undecidable(bool commit, const struct weighed *weighed)
+/* What nobody decides any more, or what is not known here: the databases have the last word. Where
+ * they differ already, and one branch still holds its locks, it has to be ended one way or the
+ * other. */
+static enum verdict_on_order undecidable(bool commit, enum forced forced,
+                                         const struct weighed *weighed)
 {
-    if (commit ? weighed->aborted : weighed->committed)
+    bool against = commit ? weighed->aborted : weighed->committed;
+    bool with = (commit ? weighed->committed : weighed->aborted) || forced != FORCED_NOT;
+    if (against && !(with && weighed->prepared))
         return ORDER_CONTRADICTS;
     return weighed->prepared || weighed->unheard ? ORDER_HEURISTIC : ORDER_NOTHING;
 }
@@ -49,7 +54,7 @@ enum verdict_on_order resolution_of(enum standing standing, bool commit, enum fo
     case STANDING_PROPOSED:
         if (known)
             return denied ? ORDER_CONTRADICTS : ORDER_WAIT;
-        return weighed->majority ? ORDER_UNDECIDED : undecidable(commit, weighed);
+        return weighed->majority ? ORDER_UNDECIDED : undecidable(commit, forced, weighed);
     case STANDING_COMMITTED:
         return commit && !denied ? ORDER_WAIT : ORDER_CONTRADICTS;
     case STANDING_ABORTED:
@@ -59,7 +64,7 @@ enum verdict_on_order resolution_of(enum standing standing, bool commit, enum fo
     default:
         if (known)
             return denied ? ORDER_CONTRADICTS : ORDER_WAIT;
-        return weighed->judged ? ORDER_JUDGED : undecidable(commit, weighed);
+        return weighed->judged ? ORDER_JUDGED : undecidable(commit, forced, weighed);
     }
 }
 

@@ -40,7 +40,8 @@ struct weighed {
     bool majority; /* three phases: enough sites can be reached to decide by themselves */
 };
 
-/* A heuristic outcome that was recorded here before. */
+/* What was ordered for all branches before. It will be carried out where it is not yet, so nothing
+ * else may be ordered. What was forced at one participant is evidence (resolution_weigh). */
 enum forced { FORCED_NOT, FORCED_COMMIT, FORCED_ABORT };
 
 enum verdict_on_order {

@@ -58,11 +58,26 @@ static bool has_majority(const struct server *server, const struct gid *id)
     return 2 * reachable > tx->machine.branch_count + 1;
 }
 
+/* What participants have told before, also those that can't be asked now. */
+static void weigh_forced(const struct server *server, const struct tx_order *order,
+                         struct weighed *weighed)
+{
+    const struct heuristic *heuristic = heuristics_find(server, order->gtrid);
+    if (!heuristic)
+        return;
+    for (struct list *at = heuristic->parts.next; at != &heuristic->parts; at = at->next) {
+        const struct heuristic_part *part = CONTAINER(at, struct heuristic_part, of);
+        if (part->participant && !part->found[0])
+            *(part->commit ? &weighed->committed : &weighed->aborted) = true;
+    }
+}
+
 static struct weighed weigh(const struct server *server, const struct tx_order *order)
 {
     struct weighed weighed = {.majority = has_majority(server, &order->id)};
     for (size_t i = 0; i < order->count; i++)
         resolution_weigh(&weighed, order->testimonies[i]);
+    weigh_forced(server, order, &weighed);
     /* That is this one, which does not know. */
     if (server_is_ours(server, &order->id))
         weighed.judged = false;
@@ -72,13 +87,9 @@ static struct weighed weigh(const struct server *server, const struct tx_order *
 static enum forced forced_before(const struct server *server, const struct tx_order *order)
 {
     const struct heuristic *heuristic = heuristics_find(server, order->gtrid);
-    if (!heuristic)
+    if (!heuristic || !heuristic->ordered)
         return FORCED_NOT;
-    const char *word = heuristic_outcome(server, heuristic);
-    /* Where both were forced the other one was, too. */
-    if (strcmp(word, "mixed") == 0)
-        return order->commit ? FORCED_ABORT : FORCED_COMMIT;
-    return strcmp(word, "commit") == 0 ? FORCED_COMMIT : FORCED_ABORT;
+    return heuristic->commit ? FORCED_COMMIT : FORCED_ABORT;
 }
 
 static const char *standing_word(const struct server *server, const struct tx_order *order,

@@ -125,9 +125,12 @@ static void forced(struct agent *agent, struct order *order, const struct heuris
 {
     char text[ORDER_TEXT_BYTES];
     struct particulars particulars = {.step = order_statement(row->commit)};
+    /* It was too late, and its row stays: so it is on the list as mixed, and not refused. */
     if (row->found[0]) {
-        order_refuse(agent, order, "contradicts", "troth tx show tells what each of them says",
-                     "somebody else has ended %s meanwhile: %s", row->gid, row->found);
+        particulars.step = row->found;
+        snprintf(text, sizeof(text), "recorded, but somebody else has ended %s meanwhile: %s",
+                 row->gid, row->found);
+        order_conclude(agent, order, WIRE__DEED__DEED_HEURISTIC, text, &particulars);
         return;
     }
     if (!proved)

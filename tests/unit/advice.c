@@ -367,6 +367,11 @@ static void databases_that_disagree_are_told(void **state)
     proved(scene, PAYMENTS, false);
     prepared(scene, INVENTORY);
     expect(scene, ADVICE_MEND, "databases disagree: committed at orders, rolled back at payments",
+           RESOLVE("commit"), RESOLVE("abort"));
+    scene = scene_new();
+    proved(scene, ORDERS, true);
+    proved(scene, PAYMENTS, false);
+    expect(scene, ADVICE_MEND, "databases disagree: committed at orders, rolled back at payments",
            NULL, NULL);
 }
 
