@@ -502,6 +502,7 @@ static bool opposed(const struct site *site, enum register_value value)
 
 static void step_decided(struct agent *agent, struct entry *entry, enum register_value value)
 {
+    heuristic_decided(agent, &entry->id, value == REGISTER_COMMIT);
     entry_step(agent, entry,
                &(struct branch_event){.kind = BRANCH_DECIDED, .commit = value == REGISTER_COMMIT});
 }

@@ -338,6 +338,11 @@ static void somebody_else_was_faster(void **state)
     finished(false, DB_MISSING);
     status_is(DB_STATUS_COMMITTED);
     assert_string_equal(told_heuristic()->found, "its database says that it was committed");
+    /* Its row stays: so it is on the list, and not refused. */
+    const Wire__Resolution *late = resolved(false, WIRE__DEED__DEED_HEURISTIC);
+    assert_non_null(strstr(late->message, "was committed"));
+    ORDER(.commit = false);
+    looked_gone(DB_STATUS_COMMITTED);
     assert_non_null(strstr(refused(false, "contradicts")->message, "was committed"));
     /* The decision was the same as what that somebody did. */
     send_finish(1, true, 7);
