@@ -167,6 +167,13 @@ void inquiry_ask(struct server *server, struct participant *const *whom, size_t 
 
 /* ---- what comes back ---- */
 
+const char *inquiry_silence(const struct inquiry_result *result, size_t index)
+{
+    const Wire__Testimony *testimony = result->testimonies[index];
+    return testimony && testimony->problem ? testimony->problem->message
+                                           : "its answer says nothing of the order";
+}
+
 static void conclude(struct server *server, struct inquiry *inquiry)
 {
     list_remove(&inquiry->all);
@@ -343,6 +350,7 @@ static void query_done(struct server *server, void *context, const struct inquir
     struct caller *caller = context;
     Wire__Answer answer = WIRE__ANSWER__INIT;
     if (!result) {
+        list_remove(&caller->in_guest);
         free(caller);
         return;
     }

@@ -32,6 +32,9 @@ struct inquiry_result {
     size_t count;
 };
 
+/* Why one has neither a resolution nor a problem of its own. */
+const char *inquiry_silence(const struct inquiry_result *result, size_t index);
+
 /* result NULL: the process ends; only the context is freed, and no port is used. */
 typedef void inquiry_done(struct server *server, void *context,
                           const struct inquiry_result *result);

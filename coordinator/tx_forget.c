@@ -106,7 +106,7 @@ static void told(struct server *server, void *context, const struct inquiry_resu
             error_set(&why, ERROR_REFUSED, "participant %s did not forget it", name);
             error_detail(&why, "%s",
                          result->problems[i] ? result->problems[i]->message
-                                             : result->testimonies[i]->problem->message);
+                                             : inquiry_silence(result, i));
             error_hint(&why, "order it again: it is still on the list");
             tx_order_refuse(server, order, "owed", &why);
             return;

@@ -278,39 +278,58 @@ static bool is_told(const struct tx_order *order, size_t index)
            (!order->participant[0] || strcmp(order->participant, order->asked[index]->name) == 0);
 }
 
+/* What participant `index` has made of it. False: nothing, or nobody knows. */
+static bool note_deed(struct tx_order *order, const struct inquiry_result *result, size_t index)
+{
+    const char *name = result->participants[index]->name;
+    const Wire__Resolution *resolution = result->resolutions[index];
+    const Wire__Problem *problem = result->problems[index];
+    if (problem) {
+        lines_add(&order->steps, "%s: refused: %s", name, problem->message);
+        return false;
+    }
+    if (!resolution) {
+        lines_add(&order->unknowns, "%s: %s; whether it has carried it out is not known", name,
+                  inquiry_silence(result, index));
+        return false;
+    }
+    if (resolution->n_steps == 0)
+        lines_add(&order->steps, "%s: %s", name, resolution->message);
+    for (size_t i = 0; i < resolution->n_steps; i++)
+        lines_add(&order->steps, "%s", resolution->steps[i]);
+    return resolution->deed == WIRE__DEED__DEED_HEURISTIC;
+}
+
+/* The only one that was told has refused: so is the order. */
+static void pass_on(struct server *server, struct tx_order *order, const Wire__Problem *problem)
+{
+    struct error why = {0};
+    char code[64];
+    snprintf(code, sizeof(code), "%s", problem->code);
+    error_set(&why, ERROR_REFUSED, "%s", problem->message);
+    error_detail(&why, "%s", problem->detail);
+    error_hint(&why, "%s", problem->hint);
+    tx_order_refuse(server, order, code, &why);
+}
+
 static void carried_out(struct server *server, void *context, const struct inquiry_result *result)
 {
     struct tx_order *order = context;
     size_t done = 0;
-    for (size_t i = 0; result && i < result->count; i++) {
-        const char *name = result->participants[i]->name;
-        const Wire__Resolution *resolution = result->resolutions[i];
-        if (result->problems[i])
-            lines_add(&order->steps, "%s: refused: %s", name, result->problems[i]->message);
-        else if (!resolution)
-            lines_add(&order->unknowns, "%s: %s; whether it has carried it out is not known", name,
-                      result->testimonies[i]->problem->message);
-        else if (resolution->n_steps == 0)
-            lines_add(&order->steps, "%s: %s", name, resolution->message);
-        for (size_t j = 0; resolution && j < resolution->n_steps; j++)
-            lines_add(&order->steps, "%s", resolution->steps[j]);
-        done += resolution && !result->problems[i];
-    }
-    if (!result)
+    if (!result) {
         tx_order_free(order);
-    else if (order->participant[0] && result->count == 1 && result->problems[0]) {
-        struct error why = {0};
-        error_set(&why, ERROR_REFUSED, "%s", result->problems[0]->message);
-        error_detail(&why, "%s", result->problems[0]->detail);
-        error_hint(&why, "%s", result->problems[0]->hint);
-        char code[64];
-        snprintf(code, sizeof(code), "%s", result->problems[0]->code);
-        tx_order_refuse(server, order, code, &why);
-    } else
-        tx_order_done(server, order, WIRE__DEED__DEED_HEURISTIC,
-                      "forced: %s, by %zu of %zu participants that hold it in doubt; it stays on "
-                      "the list until it is forgotten",
-                      tx_order_word(order), done, result->count);
+        return;
+    }
+    if (order->participant[0] && result->count == 1 && result->problems[0]) {
+        pass_on(server, order, result->problems[0]);
+        return;
+    }
+    for (size_t i = 0; i < result->count; i++)
+        done += note_deed(order, result, i);
+    tx_order_done(server, order, WIRE__DEED__DEED_HEURISTIC,
+                  "forced: %s, by %zu of %zu participants that hold it in doubt; it stays on the "
+                  "list until it is forgotten",
+                  tx_order_word(order), done, result->count);
 }
 
 static void relay(struct server *server, struct tx_order *order)

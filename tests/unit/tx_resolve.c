@@ -453,6 +453,29 @@ static void a_participant_that_can_not_be_told_is_named(void **unused)
     desk_free(desk);
 }
 
+/* An answer with evidence where one of an order was wanted. */
+static void an_answer_that_says_nothing_of_the_order_is_not_known(void **unused)
+{
+    (void)unused;
+    struct desk *desk = desk_new();
+    Wire__Branch branch = begin_held(desk);
+    order(desk, 5, (struct ordering){.gtrid = gtrid_of(branch)});
+    both_testify(desk, gtrid_of(branch), is_prepared, has_nothing);
+    sync_journal(desk->world);
+    answer_query(desk->orders, relayed(desk->orders, WIRE__TX_ORDER_KIND__RESOLVE, false),
+                 is_prepared);
+    const Wire__Resolution *resolution = resolved(desk, 5, WIRE__DEED__DEED_HEURISTIC);
+    assert_int_equal(resolution->n_steps, 0);
+    assert_has(resolution->unknowns[0], "says nothing of the order");
+    tell_forced(desk->orders, (struct forced){.branch = branch});
+    order(desk, 6, (struct ordering){.forget = true, .gtrid = gtrid_of(branch)});
+    both_testify(desk, gtrid_of(branch), has_nothing, has_nothing);
+    answer_query(desk->orders, relayed(desk->orders, WIRE__TX_ORDER_KIND__FORGET, false),
+                 has_nothing);
+    assert_has(refused(desk, 6, "owed")->detail, "says nothing of the order");
+    desk_free(desk);
+}
+
 /* ---- sessions that are lost in the middle ---- */
 
 static void a_participant_lost_before_its_evidence_is_not_heard(void **unused)
@@ -627,6 +650,7 @@ static void an_order_that_makes_no_sense_is_refused(void **unused)
         {.gtrid = "other.c1.5.1"},
         {.gtrid = "shop.c1.5.1", .reason = ""},
         {.gtrid = "shop.c1.5.1", .reason = "two\nlines"},
+        {.gtrid = "shop.c1.5.1", .reason = "half a letter \xc3"},
         {.gtrid = "shop.c1.5.1", .reason = long_reason},
         {.gtrid = "shop.c1.5.1", .by = long_by},
         {.gtrid = "shop.c1.5.1", .relayed = true},
@@ -705,6 +729,7 @@ int main(void)
         cmocka_unit_test(one_participant_alone_is_told_and_tells_of_it),
         cmocka_unit_test(a_participants_refusal_is_the_answer),
         cmocka_unit_test(a_participant_that_can_not_be_told_is_named),
+        cmocka_unit_test(an_answer_that_says_nothing_of_the_order_is_not_known),
         cmocka_unit_test(a_participant_lost_before_its_evidence_is_not_heard),
         cmocka_unit_test(a_participant_lost_before_it_answers_the_order_is_not_known),
         cmocka_unit_test(a_participant_that_is_silent_is_waited_for_three_seconds),
