@@ -206,6 +206,7 @@ static void advise_voting(struct question *question)
             missing ? missing : "", reason);
         because(question, "It is decided by itself, and aborted at its deadline at the latest.");
         question->advice->otherwise = resolve_command(question, false);
+        question->advice->when = "To abort it now, which is safe:";
     }
     free(reason);
     free(missing);
@@ -272,7 +273,7 @@ static void advise_proposed(struct question *question)
         "decides",
         reached, all);
     because(question, "Bring back %s: with a majority they decide by themselves.", missing);
-    question->advice->otherwise = last_resort_command(question);
+    offer_last_resort(question, "Only if that never comes:");
     if (question->advice->otherwise)
         unknown(question, "whether sites that are not heard have decided already, and what");
     free(missing);

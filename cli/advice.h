@@ -38,7 +38,8 @@ struct advice {
     char *verdict;   /* one sentence: how it stands */
     char *why;       /* what is waited for, or why the command is the right one */
     char *command;   /* on one line */
-    char *otherwise; /* WAIT: the last resort, if that never comes. CHOOSE: the other one */
+    char *otherwise; /* another command; when: what must hold for it, a constant, or NULL */
+    const char *when;
     char **unknowns; /* what can't be known, a sentence each */
     size_t unknown_count;
 };

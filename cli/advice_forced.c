@@ -53,12 +53,21 @@ static char *forced_words(const struct question *question)
 /* A branch that is prepared still keeps its locks, whatever the others have come to. */
 static void end_what_is_left(struct question *question)
 {
-    if (!question->weighed.prepared)
+    struct advice *advice = question->advice;
+    bool commit = question->commit == ORDER_HEURISTIC, abort = question->abort == ORDER_HEURISTIC;
+    if (!question->weighed.prepared || (!commit && !abort))
         return;
-    if (question->commit == ORDER_HEURISTIC)
-        question->advice->command = resolve_command(question, true);
-    if (question->abort == ORDER_HEURISTIC)
-        question->advice->otherwise = resolve_command(question, false);
+    char *prepared = who_are(question, HOLDS_PREPARED), *why = advice->why;
+    advice->why = xasprintf("%s What is still prepared at %s keeps its locks until it is ended%s.",
+                            why, prepared, commit && abort ? ", one way or the other" : "");
+    if (commit)
+        advice->command = resolve_command(question, true);
+    if (abort && commit)
+        advice->otherwise = resolve_command(question, false);
+    else if (abort)
+        advice->command = resolve_command(question, false);
+    free(why);
+    free(prepared);
 }
 
 static void advise_mixed(struct question *question)

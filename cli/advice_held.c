@@ -73,6 +73,7 @@ static void advise_proved(struct question *question, bool commit)
         because(question, "%s was not heard, and may hold a branch: bring it back, and ask again.",
                 unheard);
         question->advice->otherwise = command;
+        question->advice->when = "Only if it never comes back:";
     }
     unheard_unknowns(question);
     free(unheard);
@@ -117,7 +118,7 @@ static void advise_missing(struct question *question)
     char *prepared = who_are(question, HOLDS_PREPARED), *unheard = who_are(question, UNHEARD);
     if (question->weighed.prepared) {
         say(question, ADVICE_WAIT, "nobody who was heard decides it; prepared at %s", prepared);
-        question->advice->otherwise = last_resort_command(question);
+        offer_last_resort(question, "Only if that never comes:");
     } else {
         say(question, ADVICE_UNKNOWN, "nobody who was heard knows it");
     }
@@ -211,7 +212,8 @@ void advise_at_participant(struct question *question)
             here, coordinator);
         because(question, "Start %s again: it ends it by itself.", coordinator);
     }
-    question->advice->otherwise = last_resort_command(question);
+    offer_last_resort(question,
+                      held ? "Only if no coordinator can be asked:" : "Only if that never comes:");
     if (!held)
         unknown(question, "what %s has decided", coordinator);
     unheard_unknowns(question);

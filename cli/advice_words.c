@@ -199,15 +199,16 @@ char *resolve_command(const struct question *question, bool commit)
     return order_command(question, "resolve", commit ? " --commit" : " --abort");
 }
 
-char *last_resort_command(const struct question *question)
+void offer_last_resort(struct question *question, const char *when)
 {
     bool commit = question->commit == ORDER_HEURISTIC, abort = question->abort == ORDER_HEURISTIC;
     if (!commit && !abort)
-        return NULL;
-    return order_command(question, "resolve",
-                         !abort    ? " --commit"
-                         : !commit ? " --abort"
-                                   : " --commit|--abort");
+        return;
+    question->advice->when = when;
+    question->advice->otherwise = order_command(question, "resolve",
+                                                !abort    ? " --commit"
+                                                : !commit ? " --abort"
+                                                          : " --commit|--abort");
 }
 
 char *forget_command(const struct question *question)

@@ -51,8 +51,9 @@ void unknown(struct question *question, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* "troth tx resolve GTRID --commit --reason 'WHY'", a new text. */
 char *resolve_command(const struct question *question, bool commit);
-/* Of what is not refused: with --commit|--abort when who runs it must choose. NULL: both are. */
-char *last_resort_command(const struct question *question);
+/* Forcing an outcome, as far as that is not refused: with --commit|--abort when who runs it must
+ * choose. */
+void offer_last_resort(struct question *question, const char *when);
 char *forget_command(const struct question *question);
 
 /* advice_forced.c: what an operator forced, hazards, and databases that differ. False: it is none

@@ -52,7 +52,8 @@ static char *fate_words(const Wire__Exhibit *exhibit, int64_t now_us)
     else if (strcmp(exhibit->barrier, "none") == 0)
         text = xstrdup("rolled back (fenced in troth.barrier)");
     else
-        text = xstrdup("not prepared; what became of it is not known");
+        text = xstrdup(*exhibit->state ? "not prepared"
+                                       : "not prepared; what became of it is not known");
     free(xid);
     return text;
 }

@@ -59,7 +59,6 @@ static bool ask_all(struct connection *connection, struct inquest *inquest, stru
     return inquest->evidence != NULL;
 }
 
-/* That the evidence could not be had is no reason to say nothing. */
 static void take_facts(struct inquest *inquest, const struct options *options)
 {
     struct advice_facts *facts = &inquest->facts;
@@ -170,10 +169,8 @@ static void print_advice(const struct advice *advice)
         print_lines(advice->why, 2);
     if (advice->command)
         print_command(advice->command);
-    if (advice->otherwise && advice->kind == ADVICE_WAIT)
-        print_lines("Only if that never comes:", 2);
-    else if (advice->otherwise && advice->kind == ADVICE_RUN)
-        print_lines("Only if that is not possible:", 2);
+    if (advice->otherwise && advice->when)
+        print_lines(advice->when, 2);
     if (advice->otherwise)
         print_command(advice->otherwise);
     if (advice->unknown_count > 0)
@@ -206,6 +203,7 @@ static void json_advice(struct json_writer *writer, const struct advice *advice)
     json_text(writer, "why", advice->why);
     json_text(writer, "command", advice->command);
     json_text(writer, "otherwise", advice->otherwise);
+    json_text(writer, "when", advice->when);
     json_texts(writer, "unknowns", advice->unknowns, advice->unknown_count);
     json_close(writer, '}');
 }
@@ -263,6 +261,9 @@ static int explain(const struct options *options, struct inquest *inquest)
     connection_close(connection);
     if (!asked)
         return print_failure(options, &error);
+    const Wire__Answer *said = inquest->evidence ? inquest->evidence : inquest->prepared;
+    if (problem_is_set(said->problem)) /* nothing is known without what the databases say */
+        return print_answer_problem(options, said->problem, ERROR_PROTOCOL);
     if (saga) {
         error_set(&error, ERROR_USAGE, "%s is a saga, not a transaction", inquest->gtrid);
         error_hint(&error, "troth saga show %s", inquest->gtrid);

@@ -1,139 +1,8 @@
 /* The command line for operators, with a coordinator that answers as it is told: what is listed,
- * explained, ordered and forgotten, and what a hostile peer may send. */
-#include "tests/unit/cli_desk.h"
+ * shown and explained, and what a hostile peer may send. cli_tx_orders.c has what is ordered. */
+#include "tests/unit/tx_kit.h"
 
 #include <signal.h>
-
-#include "core/json.h"
-
-#define G "shop.c1.7.1"
-
-/* ---- one transaction at payments and orders -------------------------------------------------- */
-
-struct world {
-    Wire__BranchView branches[2], *branch_list[2];
-    Wire__Heuristic heuristic, *heuristic_list[1];
-    Wire__TransactionView tx, *tx_list[1];
-    Wire__Exhibit exhibits[2], *exhibit_list[2];
-    Wire__Testimony testimonies[2], *testimony_list[2];
-    Wire__PreparedView prepared[4], *prepared_list[4];
-    Wire__Problem problem;
-    Wire__Resolution preview, done;
-    Wire__Answer transaction, evidence, dry, ordered, all;
-};
-
-static const char report[] =
-    "{\"owner\":\"payments\",\"database\":\"payments\",\"locks\":[{\"relation\":\"public.account\","
-    "\"mode\":\"RowExclusiveLock\",\"rows\":1},{\"relation\":\"public.charge\",\"mode\":"
-    "\"RowExclusiveLock\",\"rows\":null}],\"blocked\":[{\"pid\":4711,\"user\":\"app\","
-    "\"application\":\"psql\",\"client\":\"127.0.0.1\",\"waiting_ms\":5300,\"wants\":"
-    "\"public.account\",\"behind\":null,\"query\":\"update account set balance = balance - 10 "
-    "where customer = 'ada' and balance >= 10 returning balance\"},{\"pid\":4712,\"user\":null,"
-    "\"application\":null,\"client\":null,\"waiting_ms\":null,\"wants\":null,\"behind\":4711,"
-    "\"query\":null}],\"blocked_more\":3,\"vacuum\":{\"age_xids\":812,\"freeze_max_age\":200000000,"
-    "\"oldest\":true},\"slots\":{\"used\":3,\"max\":64}}";
-
-static int64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static void prepared_init(struct world *world, int at, const char *gid, const char *owner,
-                          const char *database)
-{
-    Wire__PreparedView *prepared = world->prepared_list[at] = &world->prepared[at];
-    wire__prepared_view__init(prepared);
-    prepared->gid = (char *)gid;
-    prepared->owner = (char *)owner;
-    prepared->database = (char *)database;
-    prepared->here = true;
-    prepared->prepared_us = now_us() - 310 * 1000000ll;
-    prepared->age_xids = 812;
-    prepared->xid = 990 + (uint64_t)at;
-}
-
-static void world_answers(struct world *world)
-{
-    wire__answer__init(&world->transaction);
-    wire__answer__init(&world->evidence);
-    wire__answer__init(&world->dry);
-    wire__answer__init(&world->ordered);
-    wire__answer__init(&world->all);
-    world->transaction.transactions = world->tx_list;
-    world->transaction.n_transactions = 1;
-    world->evidence.testimonies = world->testimony_list;
-    world->evidence.n_testimonies = 2;
-    world->dry.resolution = &world->preview;
-    world->ordered.resolution = &world->done;
-    world->all = world->evidence;
-}
-
-static void world_branches(struct world *world)
-{
-    static const char *const names[] = {"orders", "payments"};
-    for (int i = 0; i < 2; i++) {
-        wire__branch_view__init(&world->branches[i]);
-        wire__testimony__init(&world->testimonies[i]);
-        wire__exhibit__init(&world->exhibits[i]);
-        world->branch_list[i] = &world->branches[i];
-        world->exhibit_list[i] = &world->exhibits[i];
-        world->testimony_list[i] = &world->testimonies[i];
-        world->branches[i].participant = world->testimonies[i].participant = (char *)names[i];
-        world->branches[i].state = (char *)(i ? "committing" : "applied");
-        world->testimonies[i].exhibits = &world->exhibit_list[i];
-        world->testimonies[i].n_exhibits = 1;
-        world->testimonies[i].database_us = now_us();
-        world->exhibits[i].xid = 770 + (uint64_t)i;
-    }
-    world->exhibits[0].status = WIRE__XID_STATUS__XID_COMMITTED;
-    world->exhibits[1].status = WIRE__XID_STATUS__XID_IN_PROGRESS;
-    world->exhibits[1].prepared = true;
-    world->exhibits[1].prepared_us = now_us() - 310 * 1000000ll;
-    world->exhibits[1].report = (char *)report;
-}
-
-/* Committed, and not yet applied at payments. */
-static void world_init(struct world *world, struct desk *desk)
-{
-    *world = (struct world){0};
-    world_branches(world);
-    wire__problem__init(&world->problem);
-    wire__transaction_view__init(&world->tx);
-    world->tx.gtrid = (char *)G;
-    world->tx.state = (char *)"committed";
-    world->tx.decision = (char *)"commit";
-    world->tx.begun_us = now_us() - 301 * 1000000ll;
-    world->tx.decided_us = world->tx.begun_us + 12000;
-    world->tx.in_doubt = true;
-    world->tx.branches = world->branch_list;
-    world->tx.n_branches = 2;
-    world->tx_list[0] = &world->tx;
-    wire__heuristic__init(&world->heuristic);
-    world->heuristic_list[0] = &world->heuristic;
-    wire__resolution__init(&world->preview);
-    wire__resolution__init(&world->done);
-    world_answers(world);
-    desk->answers[0] = &world->dry;
-    desk->ordered = &world->ordered;
-    desk->answers[WIRE__WHAT__TRANSACTIONS] = &world->transaction;
-    desk->answers[WIRE__WHAT__TRANSACTION] = &world->transaction;
-    desk->answers[WIRE__WHAT__EVIDENCE] = &world->evidence;
-    desk->answers[WIRE__WHAT__PREPARED] = &world->all;
-}
-
-static void expect_json(struct desk *desk, const char *const *words, int code, const char *part)
-{
-    struct run run = ask(desk, words);
-    assert_code(run, code);
-    struct json *json = json_parse(run.out, strlen(run.out), NULL);
-    if (!json)
-        fail_msg("no JSON: %s", run.out);
-    json_free(json);
-    assert_out(run, part);
-    run_fini(&run);
-}
 
 /* ---- tx list ------------------------------------------------------------------------------ */
 
@@ -367,6 +236,22 @@ static void explain_knows_what_nobody_knows(void **state)
     run_fini(&run);
 }
 
+/* Nothing may be advised then. */
+static void explain_without_evidence_says_nothing(void **state)
+{
+    struct desk *desk = *state;
+    struct world world;
+    world_init(&world, desk);
+    world.problem.code = (char *)"busy";
+    world.problem.message = (char *)"too many questions";
+    world.evidence.problem = &world.problem;
+    struct run run = ask(desk, WORDS("tx", "explain", G));
+    assert_code(run, 5);
+    assert_string_equal(run.out, "");
+    assert_err(run, "troth: too many questions (busy)\n");
+    run_fini(&run);
+}
+
 static void explain_says_how_the_owner_ends_a_foreign_one(void **state)
 {
     struct desk *desk = *state;
@@ -386,170 +271,6 @@ static void explain_says_how_the_owner_ends_a_foreign_one(void **state)
     assert_err(run, "is not Troth's: its owner ends it\n");
     assert_err(run, "as billing: COMMIT PREPARED 'batch''7'");
     assert_int_equal(desk->orders, 0);
-    run_fini(&run);
-}
-
-/* ---- tx resolve and tx forget --------------------------------------------------------------- */
-
-static void previewed(struct world *world, Wire__Deed deed)
-{
-    static char *const steps[] = {(char *)"payments: ROLLBACK PREPARED"};
-    static char *const unknowns[] = {(char *)"inventory is not connected: what it holds"};
-    world->preview.deed = world->done.deed = deed;
-    world->preview.message = (char *)"an outcome would be forced";
-    world->done.message = (char *)"an outcome was forced";
-    world->preview.steps = world->done.steps = (char **)steps;
-    world->preview.n_steps = world->done.n_steps = 1;
-    world->preview.unknowns = (char **)unknowns;
-    world->preview.n_unknowns = 1;
-    world->preview.testimonies = world->testimony_list;
-    world->preview.n_testimonies = 2;
-}
-
-static void an_order_is_shown_before_it_is_given(void **state)
-{
-    struct desk *desk = *state;
-    struct world world;
-    world_init(&world, desk);
-    previewed(&world, WIRE__DEED__DEED_HEURISTIC);
-    setenv("USER", "ada", 1);
-    struct run run = ask(desk, WORDS("tx", "resolve", G, "--abort", "--reason", "c1 is lost",
-                                     "--participant", "payments"));
-    assert_code(run, 0);
-    const Wire__TxOrder *order = desk->request->tx_order;
-    assert_int_equal(order->kind, WIRE__TX_ORDER_KIND__RESOLVE);
-    assert_string_equal(order->gtrid, G);
-    assert_string_equal(order->reason, "c1 is lost");
-    assert_string_equal(order->participant, "payments");
-    assert_int_equal(strncmp(order->by, "ada@", 4), 0);
-    assert_false(order->commit || order->dry_run || order->relayed);
-    assert_int_equal(desk->orders, 1);
-    assert_out(run, G ": an outcome would be forced\n");
-    assert_out(run, "\nwould be done:\n  payments: ROLLBACK PREPARED\n"
-                    "can't be known:\n  inventory is not connected: what it holds\n");
-    assert_out(run, "\n" G ": an outcome was forced\ndone:\n  payments: ROLLBACK PREPARED\n");
-    expect_narrow(&run);
-    run_fini(&run);
-    expect_json(desk, WORDS("tx", "resolve", G, "--commit", "--reason", "x", "--json"), 0,
-                "\"preview\":{\"deed\":\"heuristic\",\"message\":\"an outcome would be forced\"");
-    assert_true(desk->request->tx_order->commit);
-}
-
-static void a_dry_run_gives_no_order(void **state)
-{
-    struct desk *desk = *state;
-    struct world world;
-    world_init(&world, desk);
-    previewed(&world, WIRE__DEED__DEED_ABORT);
-    struct run run = ask(desk, WORDS("tx", "resolve", G, "--abort", "--reason", "x", "--dry-run"));
-    assert_code(run, 0);
-    assert_int_equal(desk->orders, 0);
-    assert_true(desk->request->tx_order->dry_run);
-    run_fini(&run);
-    expect_json(desk, WORDS("tx", "forget", G, "--reason", "x", "--dry-run", "--json"), 0,
-                "\"done\":null");
-    assert_int_equal(desk->request->tx_order->kind, WIRE__TX_ORDER_KIND__FORGET);
-}
-
-static void where_nothing_is_to_be_done_no_order_is_given(void **state)
-{
-    struct desk *desk = *state;
-    struct world world;
-    world_init(&world, desk);
-    previewed(&world, WIRE__DEED__DEED_WAIT);
-    world.preview.n_steps = 0;
-    struct run run = ask(desk, WORDS("tx", "resolve", G, "--commit", "--reason", "x"));
-    assert_code(run, 0);
-    assert_int_equal(desk->orders, 0);
-    run_fini(&run);
-}
-
-static void a_refusal_has_its_exit_code(void **state)
-{
-    struct desk *desk = *state;
-    struct world world;
-    static const struct {
-        const char *code;
-        int exit;
-    } cases[] = {{"contradicts", 4}, {"undecided", 4}, {"judged", 4},      {"owed", 4},
-                 {"busy", 1},        {"unknown", 2},   {"bad_request", 2}, {"else", 2}};
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        world_init(&world, desk);
-        world.problem.code = (char *)cases[i].code;
-        world.problem.message = (char *)"so it is";
-        world.dry.problem = &world.problem;
-        struct run run = ask(desk, WORDS("tx", "resolve", G, "--commit", "--reason", "x"));
-        assert_code(run, cases[i].exit);
-        assert_err(run, "troth: so it is (");
-        assert_int_equal(desk->orders, 0);
-        run_fini(&run);
-    }
-}
-
-static void an_order_without_an_answer_is_exit_code_5(void **state)
-{
-    struct desk *desk = *state;
-    struct world world;
-    world_init(&world, desk);
-    previewed(&world, WIRE__DEED__DEED_HEURISTIC);
-    desk->hang_up = true;
-    struct run run = ask(desk, WORDS("tx", "resolve", G, "--commit", "--reason", "x"));
-    assert_code(run, 5);
-    assert_err(run, "troth: not known whether it was done: ");
-    assert_err(run, "hint: troth tx explain " G " tells");
-    run_fini(&run);
-}
-
-static void wrong_orders_are_told(void **state)
-{
-    struct desk *desk = *state;
-    struct world world;
-    world_init(&world, desk);
-    const char *const *const wrong[] = {
-        WORDS("tx", "resolve", G, "--reason", "x"),
-        WORDS("tx", "resolve", G, "--commit", "--abort", "--reason", "x"),
-        WORDS("tx", "resolve", "--commit", "--reason", "x"),
-        WORDS("tx", "resolve", G, "--commit"),
-        WORDS("tx", "resolve", G, "--commit", "--reason", " "),
-        WORDS("tx", "resolve", G, "--commit", "--reason", "a\nb"),
-        WORDS("tx", "resolve", G, "--commit", "--reason", "c1", "is", "lost"),
-        WORDS("tx", "resolve", "troth." G ".1", "--commit", "--reason", "x"),
-        WORDS("tx", "resolve", "shop.c1.01.5", "--commit", "--reason", "x"),
-        WORDS("tx", "forget", G, "--reason", "x", "--participant", "a b"),
-        WORDS("tx", "forget", G, "--commit", "--reason", "x"),
-    };
-    static const char *const told[] = {
-        "tx resolve needs one of --commit and --abort",
-        "tx resolve needs one of --commit and --abort",
-        "tx resolve needs a GTRID",
-        "tx resolve needs --reason 'why'",
-        "--reason: says nothing",
-        "--reason: byte 2 is a control character",
-        "\"is\": a reason of several words stands in quotes",
-        "is the gid of one branch; the GTRID is " G,
-        "\"shop.c1.01.5\" is no GTRID",
-        "--participant: a name is",
-        "unknown flag \"--commit\"",
-    };
-    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
-        struct run run = ask(desk, wrong[i]);
-        assert_code(run, 2);
-        assert_err(run, told[i]);
-        run_fini(&run);
-    }
-    assert_int_equal(desk->orders, 0);
-}
-
-static void a_name_that_is_not_plain_is_not_sent(void **state)
-{
-    struct desk *desk = *state;
-    struct world world;
-    world_init(&world, desk);
-    previewed(&world, WIRE__DEED__DEED_FORGET);
-    setenv("USER", "ada\x1b[31m", 1);
-    struct run run = ask(desk, WORDS("tx", "forget", G, "--reason", "x"));
-    assert_code(run, 0);
-    assert_int_equal(strncmp(desk->request->tx_order->by, "uid-", 4), 0);
     run_fini(&run);
 }
 
@@ -664,14 +385,8 @@ int main(int argc, char **argv)
         TEST(explain_takes_the_gid_of_a_branch),
         TEST(explain_names_the_command),
         TEST(explain_knows_what_nobody_knows),
+        TEST(explain_without_evidence_says_nothing),
         TEST(explain_says_how_the_owner_ends_a_foreign_one),
-        TEST(an_order_is_shown_before_it_is_given),
-        TEST(a_dry_run_gives_no_order),
-        TEST(where_nothing_is_to_be_done_no_order_is_given),
-        TEST(a_refusal_has_its_exit_code),
-        TEST(an_order_without_an_answer_is_exit_code_5),
-        TEST(wrong_orders_are_told),
-        TEST(a_name_that_is_not_plain_is_not_sent),
         TEST(orphans_are_told_by_kind),
         TEST(what_is_in_flight_is_no_orphan),
         TEST(what_a_peer_makes_up_is_printed_harmlessly),
