@@ -297,13 +297,12 @@ static void not_looked_at(struct findings *findings, const Wire__Testimony *test
 {
     if (view && (!view->connected || !view->database_up))
         return;
-    char *line = problem_line(testimony->problem);
+    const Wire__Problem *problem = testimony->problem;
     found(findings, LEVEL_WARNING,
-          *testimony->problem->hint ? testimony->problem->hint
-                                    : "its log, and that of its PostgreSQL, tell more",
-          "it could not be looked at: %.300s%s%.300s", line,
-          *testimony->problem->detail ? ": " : "", testimony->problem->detail);
-    free(line);
+          *problem->hint ? problem->hint : "its log, and that of its PostgreSQL, tell more",
+          "it could not be looked at: %.300s%s%.300s",
+          *problem->message ? problem->message : problem->code, *problem->detail ? ": " : "",
+          problem->detail);
 }
 
 void check_databases(struct findings *findings, const struct checkup *checkup)

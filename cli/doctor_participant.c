@@ -122,10 +122,8 @@ static void check_participant(struct findings *findings, const Wire__Participant
     check_database(findings, view);
     check_terminating(findings, view);
     if (findings_bad(findings) == before)
-        found(findings, LEVEL_OK, "",
-              "connected, database up, %" PRIu32 " of %" PRIu32 " prepared, %" PRIu32
-              " to be applied",
-              view->prepared, view->prepared_slots, view->unapplied);
+        found(findings, LEVEL_OK, "", "connected, database up, %" PRIu32 " to be applied",
+              view->unapplied);
 }
 
 void check_participants(struct findings *findings, const struct checkup *checkup)

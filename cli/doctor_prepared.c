@@ -42,14 +42,18 @@ static void say_abandoned(struct findings *findings, const Wire__Testimony *test
     if (group->count == 0 || !gid_parse(group->oldest->gid, &id))
         return;
     bool is_old = now_us - group->oldest->prepared_us > IN_DOUBT_LONG_US;
-    found(findings, is_old ? LEVEL_PROBLEM : LEVEL_INFO,
-          "start that coordinator: it ends them by itself; is it gone for good: troth tx orphans "
-          "names them, and troth tx explain the safe command for each",
-          "%zu prepared transaction%s of coordinator%s %.32s%s no session with %s coordinator, the "
-          "oldest for %s",
-          group->count, group->count == 1 ? "" : "s", group->count == 1 ? "" : "s like",
-          id.coordinator, group->count == 1 ? " has" : " have", group->count == 1 ? "its" : "their",
-          age_of(age, testimony, group->oldest));
+    const char *hint = "start that coordinator: it ends what it knows by itself; is it gone for "
+                       "good: troth tx orphans, and troth tx explain for the safe command";
+    age_of(age, testimony, group->oldest);
+    if (group->count == 1)
+        found(findings, is_old ? LEVEL_PROBLEM : LEVEL_INFO, hint,
+              "a branch of coordinator %.32s, which has no session with it, is prepared for %s",
+              id.coordinator, age);
+    else
+        found(findings, is_old ? LEVEL_PROBLEM : LEVEL_INFO, hint,
+              "%zu branches of coordinators that have no session with it are prepared, the oldest, "
+              "of %.32s, for %s",
+              group->count, id.coordinator, age);
 }
 
 /* Also those of another cluster of Troth: only its own processes end them. */

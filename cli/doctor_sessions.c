@@ -159,7 +159,9 @@ static void check_door(struct findings *findings, const Wire__ParticipantView *v
         found(findings, LEVEL_WARNING,
               "see its log; other participants can't ask it there, nor can you while the "
               "coordinator is away",
-              "nobody answers at its address %.100s: %.200s", view->listen, error.message);
+              error.kind == ERROR_UNREACHABLE ? "nobody answers at its address %.100s"
+                                              : "its address %.100s lets nobody in: %.200s",
+              view->listen, error.message);
         return;
     }
     struct answerer who = connection_answerer(connection);

@@ -142,6 +142,20 @@ cluster_go_back() {
     cluster_start "$1"
 }
 
+# A cluster that follows this one, by the name NAME_standby, whose data directory is to be in
+# TROTH_TEST_PG_NAME_STANDBY_DATA; it is told there as the standby of that name.
+cluster_make_standby() {
+    local from to
+    from=$(cluster_data "$1")
+    to=$(cluster_data "$1_standby")
+    rm -rf "$to"
+    as_postgres "$TROTH_TEST_PG_BIN/pg_basebackup" -h "$from" -U postgres -D "$to" -R -c fast \
+        --no-sync 2>/dev/null </dev/null
+    rm -f "$to"/.s.PGSQL.*
+    printf "%s = '%s'\n" unix_socket_directories "$to" cluster_name "$1_standby" >>"$to/postgresql.conf"
+    cluster_start "$1_standby"
+}
+
 clusters_stop() { clusters_each cluster_stop; }
 
 # cluster_sql NAME SQL: bare values, one row a line, columns with | between.

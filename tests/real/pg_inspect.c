@@ -12,6 +12,7 @@
 #include "core/check.h"
 #include "core/json.h"
 #include "io/pg_private.h"
+#include "tests/real/support/cluster.h"
 #include "tests/real/support/pg_rig.h"
 #include "tests/real/support/register_rig.h"
 
@@ -494,6 +495,51 @@ static void what_keeps_the_port_down_can_be_looked_at(void **state)
     rig_start_again(rig);
 }
 
+/* cmocka's setup and teardown: a rig whose server has a standby. */
+static int setup_standby(void **state)
+{
+    char data[300];
+    snprintf(data, sizeof(data), "%s-standby", getenv("TROTH_TEST_PG_PAYMENTS_DATA"));
+    setenv("TROTH_TEST_PG_PAYMENTS_STANDBY_DATA", data, 1);
+    cluster_call("cluster_make_standby", "payments");
+    return rig_setup(state);
+}
+
+static int teardown_standby(void **state)
+{
+    cluster_drop("payments_standby");
+    return rig_teardown(state);
+}
+
+static void what_is_a_standby_and_what_has_one_says_so(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_look look;
+    prepare(rig);
+    rig_await_sql(rig, "select state from pg_stat_replication", "streaming");
+    struct json *report = look_at_server(rig, &look);
+    const struct json *standby = item(part(report, "standbys"), 0);
+    expect_text(standby, "name", "payments_standby");
+    expect_text(standby, "state", "streaming");
+    expect_text(standby, "sync_state", "async");
+    assert_true(number_of(standby, "lag_bytes") >= 0);
+    assert_int_equal(part(report, "standbys")->count, 1);
+    json_free(report);
+    char *conninfo = xasprintf("host=%s dbname=payments user=postgres",
+                               getenv("TROTH_TEST_PG_PAYMENTS_STANDBY_DATA"));
+    struct rig there = {.conninfo = conninfo, .participant = "there"};
+    rig_start(&there, 1);
+    report = look_at_server(&there, &look);
+    assert_int_equal(part(report, "in_recovery")->type, JSON_TRUE);
+    assert_int_equal(number_of(report, "schema_version"), 4);
+    json_free(report);
+    const struct db_inspection inspection = {.look = DB_LOOK_TRANSACTION, .gtrid = rig_gtrid};
+    rig_inspect(&there, &inspection, &look);
+    assert_true(look.ok);
+    rig_stop(&there);
+    free(conninfo);
+}
+
 /* ---- connections --------------------------------------------------------------------------- */
 
 static void signal_backend(const char *pid, const char *signal)
@@ -667,6 +713,8 @@ int main(void)
         WITH_RIG(the_server_is_described),
         WITH_RIG(a_role_that_may_see_little_is_told_little_and_nothing_fails),
         WITH_RIG(what_keeps_the_port_down_can_be_looked_at),
+        cmocka_unit_test_setup_teardown(what_is_a_standby_and_what_has_one_says_so, setup_standby,
+                                        teardown_standby),
         WITH_RIG(a_connection_that_hangs_or_dies_costs_one_look),
         cmocka_unit_test(a_database_that_is_away_is_the_answer),
         WITH_RIG(many_looks_at_once_are_each_answered),

@@ -202,8 +202,7 @@ static void who_does_not_answer_is_a_finding(void **state)
     testimony->agent_us = testimony->database_us = 0;
     expect_finding(
         desk, 1,
-        "\ndatabase of payments\n  warning  it could not be looked at: no answer within 3 "
-        "s (timeout) -> ");
+        "\ndatabase of payments\n  warning  it could not be looked at: no answer within 3 s -> ");
     expect_finding(desk, 1, "\ndatabase of inventory\n  ok       PostgreSQL");
     /* It has been told of already. */
     health.participants[0].connected = false;
@@ -246,10 +245,15 @@ static void what_nobody_looks_after_is_told(void **state)
     expect_finding(desk, 0, "nothing is wrong");
     views[1].judged = false; /* its coordinator may just be starting */
     expect_finding(desk, 0,
-                   "  info     1 prepared transaction of coordinator c2 has no session with its "
-                   "coordinator, the oldest for ");
-    views[1].prepared_us -= 300 * 1000000ll;
-    expect_finding(desk, 1, "coordinator, the oldest for 5m -> start that coordinator: ");
+                   "  info     a branch of coordinator c2, which has no session with it, is "
+                   "prepared for ");
+    views[1].prepared_us -= 330 * 1000000ll;
+    expect_finding(desk, 1, "is prepared for 5m -> start that coordinator: ");
+    views[2].judged = false;
+    expect_finding(
+        desk, 1,
+        "  problem  2 branches of coordinators that have no session with it are prepared, "
+        "the oldest, of c2, for 5m -> ");
     views[1].gid = (char *)"troth.stock.c2.5.17.0"; /* somebody else's coordinator */
     views[2].gid = (char *)"theirs";
     expect_finding(
