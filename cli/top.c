@@ -78,7 +78,7 @@ static void draw(const char *text, int rows)
     for (const char *at = text; *at; lines++) {
         size_t size = strcspn(at, "\n");
         if (lines > 0)
-            fputs("\r\n", stdout);
+            fputc('\n', stdout);
         fwrite(at, 1, size, stdout);
         fputs("\x1b[K", stdout);
         at += size + (at[size] == '\n');

@@ -280,6 +280,9 @@ static void read_journal(const struct server *server, struct metrics_sink *sink)
     metrics_family(sink, "troth_journal_flush_seconds", METRIC_HISTOGRAM,
                    "What the disk takes to make one batch durable.");
     metrics_histogram(sink, "troth_journal_flush_seconds", "", &journal->flush);
+    metrics_gauge(sink, "troth_journal_pending_records",
+                  "Records that wait for the disk; it is stuck when they only grow.",
+                  (double)journal->pending);
     metrics_gauge(sink, "troth_journal_bytes", "Size of its files.", (double)facts->journal_bytes);
     metrics_gauge(sink, "troth_journal_segments", "Number of its files.",
                   (double)facts->journal_segments);

@@ -56,6 +56,7 @@ void metrics_sum(struct metrics_sink *sink, const char *name, const char *labels
 /* What a journal has done in this run. */
 struct journal_counters {
     uint64_t records, batches, bytes, checkpoints;
+    uint64_t pending; /* records that are appended and not durable */
     struct histogram flush;
 };
 

@@ -513,6 +513,7 @@ void file_journal_counters(struct file_journal *journal, struct journal_counters
 {
     pthread_mutex_lock(&journal->mutex);
     *counters = journal->sizes.counters;
+    counters->pending = journal->position - journal->durable;
     pthread_mutex_unlock(&journal->mutex);
 }
 
