@@ -6,6 +6,7 @@
 
 #include "coordinator/parts.h"
 #include "core/check.h"
+#include "core/planted.h"
 
 enum { FOUND_BYTES = 300 };
 
@@ -169,7 +170,8 @@ static bool has_hazard(const struct server *server, const struct gid *id)
 
 const char *heuristic_outcome(const struct server *server, const struct heuristic *heuristic)
 {
-    enum decision decision = server_decision(server, &heuristic->id);
+    enum decision decision =
+        PLANTED(HEURISTIC_NOT_COMPARED) ? DECISION_NONE : server_decision(server, &heuristic->id);
     unsigned facts = decision == DECISION_NONE ? 0 : fact(decision == DECISION_COMMIT);
     unsigned forced = 0;
     for (struct list *at = heuristic->parts.next; at != &heuristic->parts; at = at->next) {

@@ -5,6 +5,7 @@
 
 #include "coordinator/tx_order.h"
 #include "core/check.h"
+#include "core/planted.h"
 
 /* ---- what is known ---- */
 
@@ -78,8 +79,11 @@ static struct weighed weigh(const struct server *server, const struct tx_order *
     for (size_t i = 0; i < order->count; i++)
         resolution_weigh(&weighed, order->testimonies[i]);
     weigh_forced(server, order, &weighed);
+    if (PLANTED(RESOLVE_IGNORES_EVIDENCE))
+        weighed.committed = weighed.aborted = weighed.decided_commit = weighed.decided_abort =
+            false;
     /* That is this one, which does not know. */
-    if (server_is_ours(server, &order->id))
+    if (server_is_ours(server, &order->id) || PLANTED(HEURISTIC_THOUGH_JUDGED))
         weighed.judged = false;
     return weighed;
 }
@@ -87,7 +91,7 @@ static struct weighed weigh(const struct server *server, const struct tx_order *
 static enum forced forced_before(const struct server *server, const struct tx_order *order)
 {
     const struct heuristic *heuristic = heuristics_find(server, order->gtrid);
-    if (!heuristic || !heuristic->ordered)
+    if (!heuristic || !heuristic->ordered || PLANTED(HEURISTIC_CHANGES_ITS_MIND))
         return FORCED_NOT;
     return heuristic->commit ? FORCED_COMMIT : FORCED_ABORT;
 }
@@ -346,6 +350,12 @@ static void relay(struct server *server, struct tx_order *order)
 
 void tx_resolve_recorded(struct server *server, struct tx_order *order)
 {
+    struct tx *tx = server_is_ours(server, &order->id) ? server_find(server, order->id.tx) : NULL;
+    if (PLANTED(HEURISTIC_DECIDES) && tx && tx->machine.state == TRANSACTION_PROPOSED)
+        server_step(
+            server, tx,
+            &(struct transaction_event){.type = EVENT_TOLD,
+                                        .value = order->commit ? REGISTER_COMMIT : REGISTER_ABORT});
     relay(server, order);
 }
 
@@ -404,7 +414,7 @@ static void force(struct server *server, struct tx_order *order, const struct we
     name_the_unheard(order);
     if (!can_be_forced(server, order, weighed->prepared))
         return;
-    if (order->dry_run) {
+    if (order->dry_run && !PLANTED(RESOLVE_DRY_RUN_ACTS)) {
         for (size_t i = 0; i < order->count; i++) {
             if (is_told(order, i))
                 lines_add(&order->steps, "%s: %s PREPARED", order->asked[i]->name,
@@ -425,7 +435,11 @@ static void force(struct server *server, struct tx_order *order, const struct we
     }
     struct Wire__TxOrder wire;
     tx_order_wire(order, &wire);
-    tx_order_await(server, order, heuristics_order(server, &order->id, &wire));
+    uint64_t position = heuristics_order(server, &order->id, &wire);
+    if (PLANTED(HEURISTIC_BEFORE_DURABLE))
+        relay(server, order);
+    else
+        tx_order_await(server, order, position);
 }
 
 void tx_resolve(struct server *server, struct tx_order *order)

@@ -76,16 +76,32 @@
     BUG(BARRIER_IGNORED)            /* a duplicate runs the work again */ \
     BUG(SAGA_LATE_STEP_RUNS)        /* a cancel leaves no row: a late step is done all the same */ \
     BUG(SAGA_REFUSAL_NOT_FENCED)    /* a step that was refused for good can be done later */
+
+/* Of operators: only a run with operators can see them. */
+#define PLANTED_OPERATOR_BUGS(BUG) \
+    /* coordinator */ \
+    BUG(HEURISTIC_BEFORE_DURABLE)   /* participants are told before the record is durable */ \
+    BUG(HEURISTIC_DECIDES)          /* what is forced is taken for the decision */ \
+    BUG(HEURISTIC_NOT_COMPARED)     /* what was forced is not compared with a decision that comes later */ \
+    BUG(HEURISTIC_CHANGES_ITS_MIND) /* an order with the other value is accepted */ \
+    BUG(RESOLVE_IGNORES_EVIDENCE)   /* what the databases prove is not looked at */ \
+    BUG(RESOLVE_DRY_RUN_ACTS)       /* a dry run is carried out */ \
+    BUG(FORGET_WHILE_OWED)          /* what is to be ended still is forgotten */ \
+    /* participant */ \
+    BUG(HEURISTIC_ENDS_EARLY)       /* the branch is ended before its row is durable */ \
+    BUG(HEURISTIC_THOUGH_JUDGED)    /* another's order is carried out though its coordinator is there */ \
+    BUG(HEURISTIC_NOT_TOLD)         /* a session begins without a word of what was forced */
 /* clang-format on */
 
 enum planted_bug {
     PLANTED_NONE,
 #define BUG(name) PLANTED_##name,
-    PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG)
+    PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG) PLANTED_OPERATOR_BUGS(BUG)
 #undef BUG
         PLANTED_COUNT,
 #define BUG(name) +1
-    PLANTED_FIRST_OF_SAGAS = 1 PLANTED_BUGS(BUG)
+    PLANTED_FIRST_OF_SAGAS = 1 PLANTED_BUGS(BUG),
+    PLANTED_FIRST_OF_OPERATORS = PLANTED_FIRST_OF_SAGAS PLANTED_SAGA_BUGS(BUG)
 #undef BUG
 };
 

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/crash.h"
+#include "core/planted.h"
 #include "core/text.h"
 #include "participant/agent_private.h"
 
@@ -159,7 +160,7 @@ void heuristics_tell(struct agent *agent, struct link *link)
     struct heuristic *rows[TELL_ROWS];
     size_t count = 0;
     const struct list *all = &agent->heuristics.all;
-    if (!link->peer)
+    if (!link->peer || PLANTED(HEURISTIC_NOT_TOLD))
         return;
     for (const struct list *node = all->next; node != all; node = node->next) {
         struct heuristic *row = CONTAINER(node, struct heuristic, all);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/arena.h"
+#include "core/planted.h"
 #include "participant/agent_private.h"
 
 enum { ARENA_BYTES = 16 * 1024 };
@@ -181,7 +182,8 @@ static void judge_in_doubt(struct agent *agent, struct order *order, struct entr
         judge_decided(agent, order, decided == REGISTER_COMMIT,
                       decided == REGISTER_COMMIT ? "its register here says commit"
                                                  : "its register here says abort");
-    else if (!own && agent_link(agent, coordinator) && !entry->branch.held)
+    else if (!own && agent_link(agent, coordinator) && !entry->branch.held &&
+             !PLANTED(HEURISTIC_THOUGH_JUDGED))
         order_refuse(
             agent, order, "judged", "order it there: troth tx resolve, without --participant",
             "its coordinator %s is connected to participant %s", coordinator, agent->participant);
@@ -286,7 +288,7 @@ void judge_forget(struct agent *agent, struct order *order)
         order_refuse(agent, order, "unknown", "troth tx list --heuristic lists what was",
                      "nothing of %s was forced at participant %s", order->gtrid,
                      agent->participant);
-    else if (is_owed(agent, &id))
+    else if (is_owed(agent, &id) && !PLANTED(FORGET_WHILE_OWED))
         order_refuse(agent, order, "owed", "troth tx show tells what it waits for",
                      "a branch of %s has not ended at participant %s", order->gtrid,
                      agent->participant);

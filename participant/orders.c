@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "core/planted.h"
 #include "core/text.h"
 #include "participant/agent_private.h"
 
@@ -188,6 +189,8 @@ void order_force(struct agent *agent, struct order *order, struct entry *entry)
                                .by = order->row->by,
                                .at_us = order->row->at_us};
     agent->database.heuristic_store(agent->database.self, &row, order);
+    if (PLANTED(HEURISTIC_ENDS_EARLY))
+        heuristic_stored(agent, order->row);
 }
 
 /* Whatever became of the store, the rows are what counts. */

@@ -93,12 +93,12 @@ static void on_outcome(void *self, const Wire__Outcome *outcome)
 static void check_coordinator(struct workload *workload, int coordinator,
                               const Wire__CoordinatorView *view)
 {
+    bool excused = workload->meddling || order_book_forced_any(workload->world);
     workload->hazards_shown[coordinator] = view->hazards;
-    if ((view->undecided != 0 && !cluster_cleans()) ||
-        (view->unapplied != 0 && !workload->meddling))
+    if ((view->undecided != 0 && !cluster_cleans()) || (view->unapplied != 0 && !excused))
         world_complaint(workload->world, "%s shows %llu undecided, %llu unapplied", view->name,
                         (unsigned long long)view->undecided, (unsigned long long)view->unapplied);
-    if (view->hazards != 0 && !workload->meddling && !order_book_forced_any(workload->world))
+    if (view->hazards != 0 && !excused)
         world_complaint(workload->world, "%s shows %llu hazards without a reason", view->name,
                         (unsigned long long)view->hazards);
 }
@@ -125,7 +125,8 @@ static void check_participant(struct workload *workload, const Wire__Participant
                         view->prepared, view->prepared_foreign);
     if (view->n_held != 0)
         world_complaint(world, "%s holds %s without a reason", view->name, view->held[0]);
-    if (view->working != 0 || (view->unapplied != 0 && !workload->meddling))
+    if (view->working != 0 ||
+        (view->unapplied != 0 && !workload->meddling && !order_book_forced_any(world)))
         world_complaint(world, "%s is shown with %u working, %u unapplied", view->name,
                         view->working, view->unapplied);
 }

@@ -281,13 +281,20 @@ static void add_foreign(struct world *world)
     world->workload->foreign_count = 2;
 }
 
-/* They come in at every participant's door. */
-static void add_operators(struct world *world)
+/* Half of the worlds without sagas have some: of what they tear, no saga could be made whole. They
+ * come in at every participant's door. From a chance of its own, so that a world without any is the
+ * same as ever. */
+static void draw_operators(struct world *world)
 {
-    if (world->operator_count < 0)
+    struct rng rng = {world->seed * 2 + 0x0be7a70a5u};
+    int drawn = rng_chance(&rng, PPM / 2) ? (int)rng_between(&rng, 1, MAX_OPERATORS) : 0;
+    if (world->operator_count == 0 && saga_clients_none(world))
+        world->operator_count = drawn;
+    if (world->operator_count <= 0) {
         world->operator_count = 0;
-    if (world->operator_count > 0)
-        setup.deaf = -1;
+        return;
+    }
+    setup.deaf = -1;
     for (int i = 0; i < world->operator_count; i++)
         world->operators[i] = node_new(world, &operator_class, "operator-", i);
 }
@@ -328,7 +335,7 @@ void cluster_init(struct world *world)
     world->saga_clients = saga_clients_new(world, !cluster_forgetful() && !cluster_cleans());
     if (world_chance(world, PPM / 3))
         add_foreign(world);
-    add_operators(world);
+    draw_operators(world);
 }
 
 static void node_free(struct node *node)
@@ -398,7 +405,9 @@ static bool coordinators_at_rest(const struct world *world, char *why, size_t si
             return not_yet(why, size, node->name, "times not ready", 1);
         if (server_undecided(node->process) && !cluster_cleans())
             return not_yet(why, size, node->name, "undecided", server_undecided(node->process));
-        if (server_unapplied(node->process) && !world->workload->meddling)
+        /* What a person's hand has ended otherwise is never applied. */
+        if (server_unapplied(node->process) && !world->workload->meddling &&
+            !order_book_forced_any(world))
             return not_yet(why, size, node->name, "unapplied", server_unapplied(node->process));
         if (node->draining)
             return not_yet(why, size, node->name, "drains that do not end", 1);

@@ -451,6 +451,7 @@ static void end_commit(struct database *database, struct local *local)
     world_note(world, local->xid, "db%d committed %s%s", database->index, local->gtrid,
                local->tag ? "" : " (nobody waits)");
     if (local->mode == DB_ONE_PHASE) {
+        order_book_committed_alone(world, database->index, local->gtrid);
         database_flushed(database);
         barrier_table_add(&database->barriers, local->gtrid, true,
                           local->keeps_result && local->results[0][0] ? local->results[0] : NULL,

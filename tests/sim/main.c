@@ -29,7 +29,9 @@ static const char help[] =
     "each\n"
     "                    seed draws one of these\n"
     "  --workload W      transfers, sagas, or both mixed; without it each seed draws one of these\n"
-    "  --operators N     so many people give orders, in worlds of transfers\n"
+    "  --operators N     so many people give orders, in worlds of transfers; 0: nobody; without "
+    "it\n"
+    "                    each seed without sagas says\n"
     "  --planted NAME    with this protocol bug planted: it should be found; all: each in turn\n"
     "  --safety          only wrong data and wrong answers count, not what is late or stuck\n"
     "  --definitions     checks the definitions of sagas and prints them\n";

@@ -19,7 +19,7 @@ enum {
     PATIENCE_MS = 6000, /* of an errand, with its dialling */
 };
 
-enum errand_kind { ERRAND_RESOLVE, ERRAND_LIST };
+enum errand_kind { ERRAND_RESOLVE, ERRAND_LIST_HEURISTIC, ERRAND_LIST_HAZARD };
 
 /* What somebody has to do: at that place, until it was answered. */
 struct errand {
@@ -139,17 +139,23 @@ int desk_clear(struct desk *desk)
     return count;
 }
 
+static void add_lists(struct desk *desk, struct order_place place)
+{
+    add(desk, ERRAND_LIST_HEURISTIC, place);
+    add(desk, ERRAND_LIST_HAZARD, place);
+}
+
 void desk_read_lists(struct desk *desk)
 {
     struct world *world = desk->world;
     desk->errand_count = 0;
     for (int i = 0; i < world->coordinator_count; i++)
         if (!cluster_gone(world, i))
-            add(desk, ERRAND_LIST, (struct order_place){.index = i});
+            add_lists(desk, (struct order_place){.index = i});
     if (desk->errand_count > 0)
         return;
     for (int i = 0; i < world->participant_count; i++)
-        add(desk, ERRAND_LIST, (struct order_place){.door = true, .index = i});
+        add_lists(desk, (struct order_place){.door = true, .index = i});
 }
 
 /* ---- giving orders ------------------------------------------------------------------------- */
@@ -234,7 +240,8 @@ static void read_list(struct person *person)
     Wire__Query query = WIRE__QUERY__INIT;
     query.request = LIST_REQUEST;
     query.what = WIRE__WHAT__TRANSACTIONS;
-    query.heuristic = query.hazard = world_chance(person->node->world, PPM / 2);
+    query.heuristic = person->errand->kind == ERRAND_LIST_HEURISTIC;
+    query.hazard = !query.heuristic;
     query.limit = LIST_ROWS;
     if (client_query(person->client, &query))
         person->open = LIST_REQUEST;
@@ -244,7 +251,7 @@ static void run_errand(struct person *person)
 {
     struct errand *errand = person->errand;
     struct world *world = person->node->world;
-    if (errand->kind == ERRAND_LIST) {
+    if (errand->kind != ERRAND_RESOLVE) {
         read_list(person);
         return;
     }
@@ -297,11 +304,8 @@ static void list_answered(struct person *person, const Wire__Answer *answer)
         world_complaint(world, "a list is refused: %s", answer->problem->message);
     if (answer->more)
         world_complaint(world, "a list has %llu rows more", (unsigned long long)answer->more);
-    for (size_t i = 0; i < answer->n_transactions; i++) {
-        const Wire__TransactionView *view = answer->transactions[i];
-        if (view->heuristic[0] || view->hazard)
-            order_book_shown(world->orders, view);
-    }
+    for (size_t i = 0; i < answer->n_transactions; i++)
+        order_book_shown(world->orders, answer->transactions[i]);
     person->errand->done = true;
     leave(person);
 }

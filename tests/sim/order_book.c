@@ -270,6 +270,15 @@ void order_book_ended(struct world *world, int participant, const char *gid, boo
                         participant, gid);
 }
 
+void order_book_committed_alone(struct world *world, int participant, const char *gtrid)
+{
+    struct affair *affair = find_or_add(world->orders, gtrid);
+    if (!affair)
+        return; /* a step of a saga */
+    affair->committed = true;
+    order_book_ended(world, participant, gtrid, true);
+}
+
 void order_book_meddled(struct world *world, const char *gid)
 {
     struct affair *affair = of_gid(world->orders, gid);
@@ -312,8 +321,8 @@ static void heuristic_journaled(struct order_book *book, int coordinator,
     if (outcome->known && outcome->commit != record->commit)
         world_violation(book->world, "c%d records %s for %s, and has recorded the other",
                         coordinator, record->commit ? "commit" : "abort", affair->gtrid);
-    outcome->known = true;
-    outcome->commit = record->commit;
+    if (!outcome->known)
+        *outcome = (struct outcome){true, record->commit, book->world->now_us};
     order->recorded[coordinator] = true;
 }
 
@@ -398,6 +407,12 @@ bool order_book_forced_at(const struct world *world, int participant, const char
     const struct affair *affair = affair_find(world->orders, gtrid);
     const struct part *part = affair ? &affair->at[participant] : NULL;
     return part && part->forced && part->commit == commit;
+}
+
+bool order_book_forgotten(const struct world *world, const char *gtrid)
+{
+    const struct affair *affair = affair_find(world->orders, gtrid);
+    return affair && affair->forgotten;
 }
 
 bool order_book_forced_any(const struct world *world)

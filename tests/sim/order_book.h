@@ -77,6 +77,8 @@ void order_book_row_forgotten(struct world *world, int participant, const char *
 void order_book_finishing(struct world *world, int participant, const char *gid, bool commit);
 /* A prepared branch was ended, by whomever; or a failover has undone that. */
 void order_book_ended(struct world *world, int participant, const char *gid, bool commit);
+/* Its own commit is the decision. */
+void order_book_committed_alone(struct world *world, int participant, const char *gtrid);
 /* By a person, past everybody. */
 void order_book_meddled(struct world *world, const char *gid);
 void order_book_taken_back(struct world *world, int participant, const char *gid);
@@ -90,6 +92,8 @@ bool order_book_forced(const struct world *world, const char *gtrid);
 /* At that participant, so. */
 bool order_book_forced_at(const struct world *world, int participant, const char *gtrid,
                           bool commit);
+/* Somebody has taken it off a list. */
+bool order_book_forgotten(const struct world *world, const char *gtrid);
 bool order_book_forced_any(const struct world *world);
 /* All that operators have changed so far: equal numbers, nothing changed in between. */
 uint64_t order_book_state(const struct world *world);

@@ -17,11 +17,13 @@ static const char *word_of(bool commit)
 
 static void was_refused(struct order_book *book, struct order *order, const Wire__Problem *problem)
 {
-    order->refused = true;
+    /* Lost while it was stored: nobody can say. */
+    order->refused =
+        strcmp(problem->code, "database_down") != 0 && strcmp(problem->code, "unsure") != 0;
     book->count.refused++;
     if (!problem->code[0] || !problem->message[0])
         world_complaint(book->world, "order %d is refused without a word why", order->number);
-    if (order->left)
+    if (order->left && order->refused)
         world_violation(book->world, "order %d is refused (%s), and has left something",
                         order->number, problem->code);
 }
@@ -33,17 +35,16 @@ static void was_aborted(struct order_book *book, const struct order *order, stru
     if (order->commit)
         world_violation(world, "order %d was to commit, and is answered with an abort",
                         order->number);
-    if (!affair)
-        return;
+    if (!affair || order->dry_run)
+        return; /* it may be decided since it was looked at */
     if (affair_decision(book, affair) == REGISTER_COMMIT)
-        world_violation(world, "order %d: %s would be aborted, and is decided: commit",
+        world_violation(world, "order %d: %s is said to be aborted, and is decided: commit",
                         order->number, affair->gtrid);
     for (int i = 0; i < world->participant_count; i++)
         if (affair->at[i].ended && affair->at[i].by_commit && !affair->at[i].forced)
-            world_violation(world, "order %d: %s would be aborted, and is committed at p%d",
+            world_violation(world, "order %d: %s is said to be aborted, and is committed at p%d",
                             order->number, affair->gtrid, i);
-    if (!order->dry_run)
-        affair->aborted = true;
+    affair->aborted = true;
 }
 
 static void is_decided(struct order_book *book, const struct order *order, struct affair *affair)
@@ -57,23 +58,37 @@ static void is_decided(struct order_book *book, const struct order *order, struc
                         order->number, order->gtrid, word_of(order->commit));
 }
 
-/* What it rests on must not say otherwise. */
-static void check_evidence(struct order_book *book, const struct order *order,
-                           const Wire__Resolution *resolution)
+static bool says(const Wire__Exhibit *exhibit, bool commit)
 {
-    Wire__XidStatus against =
-        order->commit ? WIRE__XID_STATUS__XID_ABORTED : WIRE__XID_STATUS__XID_COMMITTED;
+    Wire__XidStatus status =
+        commit ? WIRE__XID_STATUS__XID_COMMITTED : WIRE__XID_STATUS__XID_ABORTED;
+    return exhibit->status == status ||
+           (exhibit->decided && (exhibit->value == WIRE__VALUE__COMMIT) == commit);
+}
+
+/* NULL: nobody says so. */
+static const char *who_says(const Wire__Resolution *resolution, bool commit)
+{
     for (size_t i = 0; i < resolution->n_testimonies; i++)
-        for (size_t k = 0; k < resolution->testimonies[i]->n_exhibits; k++) {
-            const Wire__Exhibit *exhibit = resolution->testimonies[i]->exhibits[k];
-            bool decided =
-                exhibit->decided && (exhibit->value == WIRE__VALUE__COMMIT) != order->commit;
-            if (exhibit->status == against || decided)
-                world_violation(book->world,
-                                "order %d forces %s on %s, and %s shows that it is otherwise",
-                                order->number, word_of(order->commit), order->gtrid,
-                                resolution->testimonies[i]->participant);
-        }
+        for (size_t k = 0; k < resolution->testimonies[i]->n_exhibits; k++)
+            if (says(resolution->testimonies[i]->exhibits[k], commit))
+                return resolution->testimonies[i]->participant;
+    return NULL;
+}
+
+/* What it rests on must not say otherwise, unless databases differ already. */
+static void check_evidence(struct order_book *book, const struct order *order,
+                           const struct affair *affair, const Wire__Resolution *resolution)
+{
+    const char *against = who_says(resolution, !order->commit);
+    bool with = who_says(resolution, order->commit) != NULL;
+    for (int i = 0; affair && i < MAX_COORDINATORS; i++)
+        with |= affair->ordered[i].known && affair->ordered[i].since_us < order->given_us;
+    for (int i = 0; affair && i < MAX_PARTICIPANTS; i++)
+        with |= affair->at[i].forced && affair->at[i].commit == order->commit;
+    if (against && !with)
+        world_violation(book->world, "order %d forces %s on %s, and %s shows that it is otherwise",
+                        order->number, word_of(order->commit), order->gtrid, against);
 }
 
 /* Nobody forces what a journal there has decided, or what was forced otherwise before. */
@@ -81,7 +96,7 @@ static void check_forced(struct order_book *book, const struct order *order,
                          const struct affair *affair, const Wire__Resolution *resolution)
 {
     struct world *world = book->world;
-    check_evidence(book, order, resolution);
+    check_evidence(book, order, affair, resolution);
     if (!affair)
         return;
     if (!order->place.door && !cluster_forgetful()) {

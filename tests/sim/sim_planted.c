@@ -33,6 +33,7 @@ static void is_caught(void **state)
         .count = is_rare(bug) ? MOST_OF_RARE : MOST_SEEDS,
         .stop_at_first = true,
         .run = {.safety_only = !only_hinders(bug),
+                .operators = bug >= PLANTED_FIRST_OF_OPERATORS ? MAX_OPERATORS : 0,
                 .workloads = bug >= PLANTED_FIRST_OF_SAGAS ? WORKLOADS_SAGAS : WORKLOADS_ANY},
         .planted = bug};
     struct jobs_report report;
@@ -48,10 +49,11 @@ int main(void)
 #define BUG(name) static enum planted_bug name##_bug = PLANTED_##name;
     PLANTED_BUGS(BUG)
     PLANTED_SAGA_BUGS(BUG)
+    PLANTED_OPERATOR_BUGS(BUG)
 #undef BUG
     const struct CMUnitTest tests[] = {
 #define BUG(bug) {#bug " is caught", is_caught, NULL, NULL, &bug##_bug},
-        PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG)
+        PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG) PLANTED_OPERATOR_BUGS(BUG)
 #undef BUG
     };
     return cmocka_run_group_tests_name("planted bugs", tests, NULL, NULL);

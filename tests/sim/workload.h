@@ -65,6 +65,7 @@ struct workload {
     bool resting;   /* everything has ended */
     bool asked_again;   /* after everything came to rest: nothing may be unknown any more */
     bool operated;      /* an operator has ended some branch */
+    bool hollow;        /* an operator has committed work that had not found what it expected */
     bool windfall;      /* and gave somebody so much by it that nothing is too much any more */
     bool resolving;     /* what is held is only noted down now */
     uint64_t held[256]; /* hashes of their gids */
