@@ -85,13 +85,44 @@ static void steps_begin(struct pg_batch *batch)
     batch->step_count = batch->step_next = 0;
 }
 
+static bool has_enough(const struct pg_batch *batch)
+{
+    int count = 0;
+    for (struct list *at = batch->waiting.next; at != &batch->waiting; at = at->next)
+        if (ask_of(at)->alone || ++count == PG_BATCH_ENOUGH)
+            return true;
+    return false;
+}
+
+static bool is_busy(const struct pg *pg)
+{
+    int count = 0;
+    for (int i = 0; i < pg->worker_count && count < PG_BATCH_BUSY; i++)
+        count += pg->workers[i].work != NULL;
+    return count == PG_BATCH_BUSY;
+}
+
+static void on_patience(uv_timer_t *timer);
+
+/* A statement for one row costs the database nearly as much as one for ten. While it is busy anyway
+ * what waits for more is no slower for it. */
+static bool waits_for_more(struct pg *pg, struct pg_batch *batch)
+{
+    if (!batch->patient || batch->due || !is_busy(pg) || has_enough(batch))
+        return false;
+    if (!uv_is_active((uv_handle_t *)batch->patience))
+        CHECK(uv_timer_start(batch->patience, on_patience, PG_BATCH_PATIENCE_MS, 0) == 0);
+    return true;
+}
+
 static void batch_send(struct pg *pg, struct pg_batch *batch)
 {
-    if (batch->count > 0 || !pg_batch_ready(batch))
+    if (batch->count > 0 || !pg_batch_ready(batch) || list_empty(&batch->waiting) ||
+        waits_for_more(pg, batch))
         return;
+    batch->due = false;
+    CHECK(uv_timer_stop(batch->patience) == 0);
     fill(batch);
-    if (batch->count == 0)
-        return;
     steps_begin(batch);
     batch->connection.standby_doubt = false;
     if (batch->doubt) {
@@ -108,6 +139,13 @@ static void on_idle(uv_idle_t *idle)
 {
     struct pg_batch *batch = idle->data;
     uv_idle_stop(idle);
+    batch_send(batch->connection.self, batch);
+}
+
+static void on_patience(uv_timer_t *timer)
+{
+    struct pg_batch *batch = timer->data;
+    batch->due = true;
     batch_send(batch->connection.self, batch);
 }
 
@@ -272,13 +310,16 @@ void pg_batch_init(struct pg *pg, struct pg_batch *batch, const char *name,
 {
     list_init(&batch->waiting);
     batch->durable = durable;
+    batch->patient = !durable;
     batch->name = name;
     batch->questions = questions;
     pg_connection_init(&batch->connection, &pg->shared, &owner, pg,
                        durable ? durable_settings : lazy_settings);
     batch->idle = xmalloc(sizeof(*batch->idle));
     CHECK(uv_idle_init(pg->shared.uv, batch->idle) == 0);
-    batch->idle->data = batch;
+    batch->patience = xmalloc(sizeof(*batch->patience));
+    CHECK(uv_timer_init(pg->shared.uv, batch->patience) == 0);
+    batch->idle->data = batch->patience->data = batch;
 }
 
 static void free_handle(uv_handle_t *handle)
@@ -292,4 +333,5 @@ void pg_batch_fini(struct pg *pg, struct pg_batch *batch)
     answer_all(pg, batch, false);
     pg_refuse_all(pg, &batch->waiting);
     uv_close((uv_handle_t *)batch->idle, free_handle);
+    uv_close((uv_handle_t *)batch->patience, free_handle);
 }

@@ -29,6 +29,11 @@ enum {
     PG_BATCH_MOST = 256, /* so that none waits long for the answer of all */
     PG_BATCH_KINDS = 4,
     PG_BATCH_COLUMNS = 13,
+    /* Of a patient batch: while the database works for so many branches, it waits until so many
+     * ask, or the first of them has waited so long. */
+    PG_BATCH_BUSY = 4,
+    PG_BATCH_ENOUGH = 16,
+    PG_BATCH_PATIENCE_MS = 2,
 };
 
 /* A kind of question: one statement with an array of values in each of its parameters. */
@@ -62,7 +67,10 @@ struct pg_batch {
     const struct pg_question *const *questions; /* PG_BATCH_KINDS at most, then NULL */
     const char *name;                           /* of what it uses, for the log */
     bool durable;                               /* its commits wait for the disk */
+    bool patient;                               /* see PG_BATCH_BUSY */
     uv_idle_t *idle;
+    uv_timer_t *patience;               /* of the first that waits */
+    bool due;                           /* which is at its end */
     struct list waiting;                /* struct pg_ask: for the batch after the one under way */
     struct pg_ask *asks[PG_BATCH_MOST]; /* under way */
     int count;

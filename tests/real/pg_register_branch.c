@@ -256,6 +256,51 @@ static void what_was_prepared_is_there_after_a_power_cut_and_its_row_too(void **
     free(answers);
 }
 
+/* While the database is busy: the first row waits for others, and not for ever. */
+static void rows_of_branches_that_come_one_after_the_other_share_a_statement(void **state)
+{
+    enum { BUSY = PG_BATCH_BUSY, ROWS = 3 };
+    struct rig *rig = *state;
+    struct rig_answer busy[BUSY] = {0}, answers[ROWS] = {0};
+    struct db_statement wait = rig_plain("wait", "select pg_advisory_xact_lock_shared(77)");
+    struct db_work works[BUSY], branches[ROWS];
+    struct db_register rows[ROWS];
+    char gids[ROWS][40], gtrids[ROWS][40];
+    rig_close(rig);
+    rig_open(rig, BUSY + ROWS);
+    works[0] = rig_work_of(DB_PREPARE, rig_gid, NULL, 0);
+    works[0].row = &(struct db_register){.gtrid = "rig.c1.7.90", .sites = registers_sites};
+    rig_work(rig, &works[0], &answers[0]); /* the first one ever makes the connection */
+    assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
+    answers[0] = (struct rig_answer){0};
+    rig_sql(rig, "select pg_advisory_lock(77)");
+    for (int i = 0; i < BUSY; i++) {
+        works[i] = rig_work_of(DB_READ_ONLY, NULL, &wait, 1);
+        rig_work_begin(rig, &works[i], &busy[i]);
+    }
+    for (int i = 0; i < ROWS; i++) {
+        snprintf(gids[i], sizeof(gids[0]), "troth.rig.c1.9.%d.0", i + 1);
+        snprintf(gtrids[i], sizeof(gtrids[i]), "rig.c1.9.%d", i + 1);
+        rows[i] = registers_row(gtrids[i], &fresh);
+        branches[i] = rig_work_of(DB_PREPARE, gids[i], NULL, 0);
+        branches[i].row = &rows[i];
+        rig_work_begin(rig, &branches[i], &answers[i]);
+        uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT); /* turns of their own */
+        uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);
+    }
+    for (int i = 0; i < ROWS; i++) {
+        rig_until(rig, &answers[i].done, "the branch is prepared");
+        assert_int_equal(answers[i].outcome, DB_PREPARED);
+        assert_int_equal(rig_finish(rig, gids[i], false), DB_FINISHED);
+    }
+    rig_sql(rig, "select pg_advisory_unlock(77)");
+    assert_string_equal(rig_sql(rig, "select count(distinct xmin::text) from troth.register"
+                                     " where gtrid like 'rig.c1.9.%'"),
+                        "1");
+    for (int i = 0; i < BUSY; i++)
+        rig_until(rig, &busy[i].done, "the work is answered");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +312,7 @@ int main(void)
         WITH_RIG(without_its_row_nothing_is_prepared),
         WITH_RIG(when_the_row_connection_is_lost_the_branch_has_failed),
         WITH_RIG(the_row_waits_for_no_flush),
+        WITH_RIG(rows_of_branches_that_come_one_after_the_other_share_a_statement),
         WITH_RIG(what_was_prepared_is_there_after_a_power_cut_and_its_row_too),
     };
     return registers_run(tests, sizeof(tests) / sizeof(tests[0]));
