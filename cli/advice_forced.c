@@ -70,6 +70,17 @@ static void end_what_is_left(struct question *question)
     free(prepared);
 }
 
+/* Two were forced differently: the one is the other's opposite. */
+static bool forced_differ(const Wire__TransactionView *tx)
+{
+    bool commit = false, abort = false;
+    for (size_t i = 0; i < tx->n_heuristics; i++) {
+        commit = commit || (*tx->heuristics[i]->participant && tx->heuristics[i]->commit);
+        abort = abort || (*tx->heuristics[i]->participant && !tx->heuristics[i]->commit);
+    }
+    return commit && abort;
+}
+
 static void advise_mixed(struct question *question)
 {
     const Wire__TransactionView *tx = question->facts->tx;
@@ -85,7 +96,8 @@ static void advise_mixed(struct question *question)
                 "wherever it was not forced: set right by hand the data of %s, then forget it.%s",
                 where, owed);
     } else {
-        say(question, ADVICE_MEND, "mixed: %s, and another database holds the opposite", forced);
+        say(question, ADVICE_MEND, "mixed: %s%s", forced,
+            forced_differ(tx) ? "" : ", and another database holds the opposite");
         because(question,
                 "Databases disagree, and no command makes them agree. Find out which outcome is "
                 "right, set right by hand the data of those that hold the opposite, then forget "
@@ -189,11 +201,17 @@ static void advise_heuristic(struct question *question)
     const char *word = commit ? "commit" : "abort";
     char *forced = forced_words(question), *unheard = who_are(question, UNHEARD);
     char *prepared = who_are(question, HOLDS_PREPARED);
-    if (question->weighed.prepared) {
+    if (question->weighed.prepared && question->forced == FORCED_NOT &&
+        (commit ? question->commit : question->abort) == ORDER_HEURISTIC) {
+        say(question, ADVICE_RUN, "an operator forced %s (%s); it is still prepared at %s", word,
+            forced, prepared);
+        because(question, "It was forced there alone, and nobody tells the others. The same "
+                          "outcome everywhere keeps the databases alike.");
+        question->advice->command = resolve_command(question, commit);
+    } else if (question->weighed.prepared) {
         say(question, ADVICE_WAIT, "an operator forced %s; it is still prepared at %s", word,
             prepared);
-        because(question, "%s is told as soon as it is connected, and ends it by itself.",
-                prepared);
+        because(question, "Each is told as soon as it is connected, and ends it by itself.");
     } else if (question->facts->at_participant) {
         say(question, ADVICE_WAIT, "an operator forced %s (%s)", word, forced);
         because(question,

@@ -127,15 +127,11 @@ static void print_upkeep(const struct json *report)
     const struct json *vacuum = object_of(report, "vacuum"), *slots = object_of(report, "slots");
     int64_t age = number_of(vacuum, "age_xids"), most = number_of(vacuum, "freeze_max_age");
     int64_t used = number_of(slots, "used"), max = number_of(slots, "max");
-    double share = most > 0 ? 100.0 * (double)age / (double)most : 0;
     if (age >= 0 && most > 0)
-        line(4,
-             "vacuum is held back by %" PRId64 " transaction%s: %s%.1f%% of "
-             "autovacuum_freeze_max_age%s",
-             age, age == 1 ? "" : "s", share < 0.1 ? "under " : "", share < 0.1 ? 0.1 : share,
-             is_true(vacuum, "oldest") ? "; nothing holds it back further" : "");
+        line(4, "holds vacuum back by %" PRId64 " (autovacuum_freeze_max_age: %" PRId64 ")%s", age,
+             most, is_true(vacuum, "oldest") && age > most / 100 ? "; nothing does further" : "");
     else if (age >= 0)
-        line(4, "vacuum is held back by %" PRId64 " transaction%s", age, age == 1 ? "" : "s");
+        line(4, "holds vacuum back by %" PRId64 " transactions", age);
     if (used >= 0 && max > 0)
         line(4, "prepared slots of its server: %" PRId64 " of %" PRId64 " used", used, max);
 }

@@ -135,6 +135,8 @@ static void print_record(const struct inquest *inquest)
             xasprintf("%s %s: %s; decided%s%s %s, %s ago", name, inquest->who.name, tx->state,
                       *tx->decision ? " " : "", tx->decision, time_format(moment, tx->decided_us),
                       age_format(age, wall_now_us() - tx->decided_us));
+    else if (tx && strcmp(tx->state, "heuristic") == 0)
+        text = xasprintf("%s %s: nothing but what was forced", name, inquest->who.name);
     else if (tx && tx->begun_us)
         text = xasprintf("%s %s: %s; begun %s, %s ago%s", name, inquest->who.name, tx->state,
                          time_format(moment, tx->begun_us),

@@ -263,7 +263,7 @@ static void print_timeline(const Wire__TransactionView *tx, const struct answere
     if (line.count > 0)
         putchar('\n');
     for (size_t i = 0; i < line.count; i++) {
-        print_moment(&line.moments[i], tx->begun_us);
+        print_moment(&line.moments[i], is_forced_only(tx) ? 0 : tx->begun_us);
         free(line.moments[i].text);
     }
     free(line.moments);

@@ -175,8 +175,7 @@ static void explain_tells_what_is_true_what_is_blocked_and_what_to_do(void **sta
                     "      update account set balance = balance - 10 where customer = 'ada' and\n"
                     "        balance >= 10 returning balance\n");
     assert_out(run, "\n    and 3 more (--json has up to 20)\n");
-    assert_out(run, "\n    vacuum is held back by 812 transactions: under 0.1% of\n"
-                    "      autovacuum_freeze_max_age; nothing holds it back further\n"
+    assert_out(run, "\n    holds vacuum back by 812 (autovacuum_freeze_max_age: 200000000)\n"
                     "    prepared slots of its server: 3 of 64 used\n");
     assert_out(run, "\nWhat to do:\n  wait.\n  It needs payments to run, each");
     expect_narrow(&run);
