@@ -1,6 +1,6 @@
-/* What the files of the agent share: agent.c (sessions and messages), act.c (carries out the
- * actions of a branch, and hears the database), tasks.c (what sagas want), scan.c (scans and what
- * follows from them), site.c (registers), termination.c (finishing without a coordinator),
+/* What the files of the agent share: agent.c (sessions), messages.c (what comes in), act.c (carries
+ * out the actions of a branch, and hears the database), tasks.c (what sagas want), scan.c (scans
+ * and what follows from them), site.c (registers), termination.c (finishing without a coordinator),
  * neighbours.c (other participants), heuristics.c (what operators forced), orders.c and judge.c
  * (what they order), evidence.c (what the database is asked for them), views.c (answers to those
  * who look).
@@ -218,14 +218,18 @@ uint32_t agent_random(const struct agent *agent);
 /* Queues a message whatever waits already: votes, answers and questions are bounded by branches. */
 void agent_send(struct agent *agent, struct link *link, const Wire__Message *message);
 
+/* ---- messages.c */
+/* Of a coordinator; self is its link. */
+void agent_message(void *self, struct peer *peer, const Wire__Message *message);
+/* Why no work is taken at the moment, or false. */
+bool agent_unwilling(const struct agent *agent, const char *operation, uint32_t timeout_ms,
+                     struct work_refusal *refusal);
+
 /* ---- act.c */
 /* Steps the branch and carries out its actions. The entry may be gone afterwards. */
 void entry_step(struct agent *agent, struct entry *entry, const struct branch_event *event);
 /* As entry_step for an event without data. */
 void entry_event(struct agent *agent, struct entry *entry, enum branch_event_kind kind);
-/* Why no work is taken at the moment, or false. */
-bool agent_unwilling(const struct agent *agent, const char *operation, uint32_t timeout_ms,
-                     struct work_refusal *refusal);
 /* Hands queued work to the database as far as there are connections. */
 void agent_pump(struct agent *agent);
 void agent_listen(struct agent *agent); /* fills agent->events */
