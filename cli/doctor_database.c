@@ -254,21 +254,31 @@ void check_rights(struct findings *findings, const struct json *report)
 
 /* ---- all of one --------------------------------------------------------------------------- */
 
-static void all_is_well(struct findings *findings, const struct json *report)
+static void say_what_it_is(struct findings *findings, const struct json *report)
 {
-    int64_t used = 0, max = 0, open = 0, room = 0;
     const char *version = report_text(report, "version"), *user = report_text(report, "user");
     const char *database = report_text(report, "database");
-    const struct json *slots = part(report, "slots"), *sessions = part(report, "connections");
-    report_number(slots, "used", &used);
-    report_number(slots, "max", &max);
-    report_number(sessions, "used", &open);
-    report_number(sessions, "max", &room);
-    found(findings, LEVEL_OK, "",
-          "PostgreSQL %.*s, %.63s as %.63s; %" PRId64 " of %" PRId64 " prepared, %" PRId64
-          " of %" PRId64 " connections",
+    found(findings, LEVEL_OK, "", "PostgreSQL %.*s, database %.63s as role %.63s",
           version ? (int)strcspn(version, " ") : 1, version ? version : "?",
-          database ? database : "?", user ? user : "?", used, max, open, room);
+          database ? database : "?", user ? user : "?");
+}
+
+static void say_what_is_used(struct findings *findings, const struct json *report)
+{
+    time_text age;
+    int64_t used = 0, max = 0, open = 0, room = 0, oldest_ms = 0, held_back = 0;
+    const struct json *slots = part(report, "slots"), *sessions = part(report, "connections");
+    if (!report_number(slots, "used", &used) || !report_number(slots, "max", &max) ||
+        !report_number(sessions, "used", &open) || !report_number(sessions, "max", &room))
+        return;
+    bool has_oldest = report_number(report, "oldest_prepared_ms", &oldest_ms);
+    report_number(report, "oldest_xmin_age", &held_back);
+    found(findings, LEVEL_OK, "",
+          "%" PRId64 " of %" PRId64 " prepared%s%s, %" PRId64 " of %" PRId64
+          " connections, vacuum held back by %" PRId64 " transaction%s",
+          used, max, has_oldest ? ", the oldest for " : "",
+          has_oldest ? age_format(age, oldest_ms * 1000) : "", open, room, held_back,
+          held_back == 1 ? "" : "s");
 }
 
 static void check_report(struct findings *findings, const Wire__Testimony *testimony,
@@ -277,7 +287,8 @@ static void check_report(struct findings *findings, const Wire__Testimony *testi
     struct error error = {.message = "it is no object"};
     struct json *report = json_parse(testimony->report, strlen(testimony->report), &error);
     if (report && report->type == JSON_OBJECT) {
-        all_is_well(findings, report);
+        say_what_it_is(findings, report);
+        say_what_is_used(findings, report);
         check_settings(findings, report);
         check_slots(findings, report, view);
         check_connections(findings, report);

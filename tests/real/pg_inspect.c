@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -246,6 +247,26 @@ static void those_who_wait_for_a_row_are_named_with_their_queries(void **state)
     }
     json_free(report);
     assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
+    sessions_end(&sessions);
+}
+
+/* PostgreSQL itself does not tell which of them a session waits for. */
+static void of_two_prepared_transactions_each_has_its_own_waiters(void **state)
+{
+    struct rig *rig = *state;
+    struct sessions sessions = {.rig = rig};
+    struct rig_look look;
+    prepare(rig);
+    rig_sql(rig, "begin; update rig set n = n where id = 'b'; prepare transaction 'another'");
+    session_begin(&sessions, "update rig set n = n + 1 where id = 'b'");
+    int pid = session_begin(&sessions, "update rig set n = n + 1 where id = 'a'");
+    struct json *report = look_at(rig, &look);
+    assert_int_equal(part(report, "blocked")->count, 1);
+    assert_int_equal(number_of(item(part(report, "blocked"), 0), "pid"), pid);
+    assert_int_equal(number_of(part(report, "slots"), "used"), 2);
+    json_free(report);
+    assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
+    rig_sql(rig, "rollback prepared 'another'");
     sessions_end(&sessions);
 }
 
@@ -698,6 +719,32 @@ static void a_row_that_can_not_be_stored_is_not_told_as_stored(void **state)
     assert_int_equal(rig_heuristic(rig, &row), DB_STORED);
 }
 
+/* Its connection dies with the question on its way: the answer is that nobody knows. */
+static void a_row_whose_connection_dies_is_not_told_as_stored(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_heuristics kept;
+    struct rig_answer answer = {0};
+    const struct db_heuristic row = {.gid = rig_gid, .reason = "r", .by = "b", .at_us = 1};
+    char pid[16], sql[80];
+    rig_heuristics(rig, &kept);
+    snprintf(pid, sizeof(pid), "%s",
+             rig_sql(rig, "select pid from pg_stat_activity where query ~ 'from troth.heuristic'"
+                          " and pid <> pg_backend_pid()"));
+    snprintf(sql, sizeof(sql), "select pg_terminate_backend(%s)", pid);
+    signal_backend(pid, "STOP");
+    rig_heuristic_begin(rig, &row, &answer);
+    rig_sql(rig, sql);
+    signal_backend(pid, "CONT");
+    rig_until(rig, &answer.done, "it is answered without the connection");
+    assert_int_equal(answer.stored, DB_STORE_FAILED);
+    time_t limit = time(NULL) + 20;
+    for (kept.ok = false; !kept.ok; rig_heuristics(rig, &kept)) /* until the connection is back */
+        assert_true(time(NULL) < limit);
+    assert_int_equal(kept.count, 0);
+    assert_int_equal(rig_heuristic(rig, &row), DB_STORED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -705,6 +752,7 @@ int main(void)
         WITH_RIG(what_became_of_an_xid_is_told_when_nothing_is_prepared),
         WITH_RIG(the_register_and_the_barrier_are_told),
         WITH_RIG(those_who_wait_for_a_row_are_named_with_their_queries),
+        WITH_RIG(of_two_prepared_transactions_each_has_its_own_waiters),
         WITH_RIG(who_waits_for_one_that_waits_is_blocked_too),
         WITH_RIG(who_waits_behind_a_lock_table_is_blocked_too),
         WITH_RIG(who_inserts_a_key_that_the_branch_has_inserted_is_blocked),
@@ -720,6 +768,7 @@ int main(void)
         WITH_RIG(many_looks_at_once_are_each_answered),
         WITH_RIG(an_outcome_that_was_forced_is_kept_until_it_is_forgotten),
         WITH_RIG(another_participants_rows_are_not_mine),
+        WITH_RIG(a_row_whose_connection_dies_is_not_told_as_stored),
         WITH_RIG(a_row_that_can_not_be_stored_is_not_told_as_stored),
     };
     return registers_run(tests, sizeof(tests) / sizeof(tests[0]));

@@ -17,9 +17,10 @@ static void it_is_content_when_all_is_well(void **state)
     assert_out(run, "\njournal\n  ok       0 bytes in 1 segment, 1.0 TiB free\n");
     assert_out(run, "\nparticipant payments\n"
                     "  ok       connected, database up, 0 to be applied\n");
-    assert_out(run,
-               "\ndatabase of inventory\n  ok       PostgreSQL 15.20, payments as payments; 3 of "
-               "64 prepared, 25 of 100 connections\n");
+    assert_out(run, "\ndatabase of inventory\n"
+                    "  ok       PostgreSQL 15.20, database payments as role payments\n"
+                    "  ok       3 of 64 prepared, the oldest for 5ms, 25 of 100 connections, "
+                    "vacuum held back by 812 transactions\n");
     assert_out(run, "\nclocks\n  ok       differ by less than a second");
     assert_out(run, "\nin doubt\n  ok       no transaction\n");
     assert_out(run, "\nsecurity\n  info     none: ");
