@@ -1,7 +1,7 @@
 /* What the files of the database port share: pg.c (what is up, and what is not), pg_work.c (who
- * does which work), pg_run.c (doing it), pg_joined.c (in one round trip), pg_finish.c (ending
- * prepared branches), pg_register.c (registers of three-phase transactions), pg_control.c (asking
- * and fencing), pg_upkeep.c (what is folded and deleted).
+ * does which work), pg_run.c (doing it), pg_steps.c (what it has sent), pg_joined.c (in one round
+ * trip), pg_finish.c (ending prepared branches), pg_register.c (registers of three-phase
+ * transactions), pg_control.c (asking and fencing), pg_upkeep.c (what is folded and deleted).
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each

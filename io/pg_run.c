@@ -31,26 +31,7 @@
 #include "io/pg_joined.h"
 #include "io/pg_json.h"
 #include "io/pg_private.h"
-
-enum step_kind {
-    STEP_RESOLVE,
-    STEP_BEGIN,
-    STEP_PARSE,
-    STEP_STATEMENT,
-    STEP_XID,
-    STEP_BARRIER,
-    STEP_JOINED, /* the last statement and the barrier row */
-    STEP_END,    /* PREPARE TRANSACTION or COMMIT */
-    STEP_ROLLBACK,
-    STEP_SYNC,
-};
-
-struct pg_step {
-    enum step_kind kind;
-    int statement; /* index in the work; -1 */
-    struct pg_statement *prepared;
-    struct pg_type *type; /* STEP_RESOLVE */
-};
+#include "io/pg_steps.h"
 
 /* The statements that every branch uses, as if they were the runner's. */
 static const struct db_statement begin_statement = {.name = "begin", .sql = "begin"};
@@ -70,84 +51,6 @@ static const struct db_statement done_statement = {
     .sql = "insert into troth.barrier (gtrid, kind, result) values ($1, 'done', $2)",
     .parameter_count = 2,
     .types = barrier_types};
-
-/* ---- steps ----------------------------------------------------------------------------------- */
-
-static struct pg_step *step_add(struct pg_worker *worker, enum step_kind kind, int statement)
-{
-    if (worker->step_count == worker->step_room) {
-        worker->step_room = worker->step_room ? worker->step_room * 2 : 16;
-        worker->steps = xrealloc(worker->steps, (size_t)worker->step_room * sizeof(*worker->steps));
-    }
-    struct pg_step *step = &worker->steps[worker->step_count++];
-    *step = (struct pg_step){.kind = kind, .statement = statement};
-    return step;
-}
-
-static bool is_prepared(const struct pg_worker *worker, int id)
-{
-    return id < worker->prepared_room && worker->prepared[id];
-}
-
-static void set_prepared(struct pg_worker *worker, int id, bool prepared)
-{
-    if (id >= worker->prepared_room) {
-        int room = id + 64;
-        worker->prepared = xrealloc(worker->prepared, (size_t)room);
-        memset(worker->prepared + worker->prepared_room, 0, (size_t)(room - worker->prepared_room));
-        worker->prepared_room = room;
-    }
-    worker->prepared[id] = prepared;
-}
-
-/* Its Parse stands earlier in the same pipeline: a branch may call an operation twice. */
-static bool is_being_prepared(const struct pg_worker *worker, const struct pg_statement *statement)
-{
-    for (int i = 0; i < worker->step_count; i++)
-        if (worker->steps[i].kind == STEP_PARSE && worker->steps[i].prepared == statement)
-            return true;
-    return false;
-}
-
-/* Sends one statement, after its Parse where this session does not know it yet. */
-static void known_send(struct pg_worker *worker, enum step_kind kind, struct pg_statement *known,
-                       int index, const char *const *values)
-{
-    if (!is_prepared(worker, known->id) && !is_being_prepared(worker, known)) {
-        Oid few[16], *oids = known->parameter_count <= 16
-                                 ? few
-                                 : xmalloc((size_t)known->parameter_count * sizeof(Oid));
-        for (int i = 0; i < known->parameter_count; i++)
-            oids[i] = known->types[i]->oid;
-        step_add(worker, STEP_PARSE, index)->prepared = known;
-        pg_connection_prepare(&worker->connection, known->server_name, known->sql,
-                              known->parameter_count, oids);
-        if (oids != few)
-            free(oids);
-    }
-    step_add(worker, kind, index)->prepared = known;
-    pg_connection_execute(&worker->connection, known->server_name, known->parameter_count, values);
-}
-
-static void statement_send(struct pg_worker *worker, enum step_kind kind,
-                           const struct db_statement *statement, int index,
-                           const char *const *values)
-{
-    struct pg *pg = worker->connection.self;
-    known_send(worker, kind, pg_statement_get(&pg->statements, statement), index, values);
-}
-
-static void sync_send(struct pg_worker *worker)
-{
-    step_add(worker, STEP_SYNC, -1);
-    pg_connection_sync(&worker->connection);
-}
-
-static void steps_begin(struct pg_worker *worker, enum pg_run_stage stage)
-{
-    worker->stage = stage;
-    worker->step_count = worker->step_next = 0;
-}
 
 /* ---- the outcome ----------------------------------------------------------------------------- */
 
@@ -224,17 +127,17 @@ static void answer(struct pg *pg, struct pg_worker *worker, enum db_outcome outc
 /* Leaves a transaction that has failed. */
 static void rollback_send(struct pg_worker *worker, enum pg_run_stage stage)
 {
-    steps_begin(worker, stage);
-    step_add(worker, STEP_ROLLBACK, -1);
+    pg_steps_begin(worker, stage);
+    pg_step_add(worker, STEP_ROLLBACK, -1);
     pg_connection_query(&worker->connection, "rollback", 0, NULL);
-    sync_send(worker);
+    pg_step_sync(worker);
 }
 
 /* Answers, after the session was made ready for the next branch or a ROLLBACK was sent for that. */
 static void run_finish(struct pg *pg, struct pg_worker *worker, enum db_outcome outcome)
 {
     if (PQtransactionStatus(worker->connection.handle) == PQTRANS_IDLE) {
-        steps_begin(worker, PG_RUN_NONE);
+        pg_steps_begin(worker, PG_RUN_NONE);
         pg_worker_idle(pg, worker);
     } else {
         rollback_send(worker, PG_RUN_CLEANING);
@@ -280,11 +183,11 @@ static void commit_send(struct pg_worker *worker)
     if (worker->joined)
         ;
     else if (work->keeps_result)
-        statement_send(worker, STEP_BARRIER, &done_statement, -1, done);
+        pg_step_statement(worker, STEP_BARRIER, &done_statement, -1, done);
     else
-        statement_send(worker, STEP_BARRIER, &barrier_statement, -1, &work->gtrid);
+        pg_step_statement(worker, STEP_BARRIER, &barrier_statement, -1, &work->gtrid);
     if (!worker->implicit)
-        statement_send(worker, STEP_END, &commit_statement, -1, NULL);
+        pg_step_statement(worker, STEP_END, &commit_statement, -1, NULL);
     worker->decisive = true;
 }
 
@@ -298,16 +201,16 @@ static void joined_send(struct pg_worker *worker)
         memcpy(values, work->statements[index].values, (size_t)count * sizeof(*values));
     values[count] = work->gtrid;
     values[count + 1] = work->keeps_result ? "done" : "one-phase";
-    known_send(worker, STEP_JOINED, worker->joined, index, values);
+    pg_step_known(worker, STEP_JOINED, worker->joined, index, values);
     free(values);
 }
 
 static void prepare_send(struct pg_worker *worker)
 {
     char sql[LIMIT_GID_BYTES + 32];
-    statement_send(worker, STEP_XID, &xid_statement, -1, NULL);
+    pg_step_statement(worker, STEP_XID, &xid_statement, -1, NULL);
     snprintf(sql, sizeof(sql), "PREPARE TRANSACTION '%s'", worker->work->gid);
-    step_add(worker, STEP_END, -1);
+    pg_step_add(worker, STEP_END, -1);
     pg_connection_query(&worker->connection, sql, 0, NULL);
     worker->decisive = true;
 }
@@ -316,23 +219,24 @@ static void working_begin(struct pg_worker *worker)
 {
     const struct db_work *work = worker->work;
     int apart = work->statement_count - (worker->joined != NULL);
-    steps_begin(worker, PG_RUN_WORKING);
+    pg_steps_begin(worker, PG_RUN_WORKING);
     worker->implicit = can_be_implicit(worker);
     if (!worker->implicit)
-        statement_send(worker, STEP_BEGIN,
-                       work->mode == DB_READ_ONLY ? &begin_read_only_statement : &begin_statement,
-                       -1, NULL);
+        pg_step_statement(
+            worker, STEP_BEGIN,
+            work->mode == DB_READ_ONLY ? &begin_read_only_statement : &begin_statement, -1, NULL);
     for (int i = 0; i < apart; i++)
-        statement_send(worker, STEP_STATEMENT, &work->statements[i], i, work->statements[i].values);
+        pg_step_statement(worker, STEP_STATEMENT, &work->statements[i], i,
+                          work->statements[i].values);
     if (worker->joined)
         joined_send(worker);
     if (work->mode == DB_PREPARE)
         prepare_send(worker);
     else if (work->mode == DB_READ_ONLY)
-        statement_send(worker, STEP_END, &commit_statement, -1, NULL);
+        pg_step_statement(worker, STEP_END, &commit_statement, -1, NULL);
     else if (!must_be_looked_at(worker))
         commit_send(worker);
-    sync_send(worker);
+    pg_step_sync(worker);
 }
 
 static void resolve_send(struct pg_worker *worker, const struct pg_statement *known, int index)
@@ -341,7 +245,7 @@ static void resolve_send(struct pg_worker *worker, const struct pg_statement *kn
         if (known->types[i]->oid)
             continue;
         const char *name = known->types[i]->name;
-        step_add(worker, STEP_RESOLVE, index)->type = known->types[i];
+        pg_step_add(worker, STEP_RESOLVE, index)->type = known->types[i];
         pg_connection_query(&worker->connection, "select $1::text::regtype::oid", 1, &name);
     }
 }
@@ -352,7 +256,7 @@ static void begin(struct pg_worker *worker)
     struct pg *pg = worker->connection.self;
     struct pg_statements *known = &pg->statements;
     const struct db_work *work = worker->work;
-    steps_begin(worker, PG_RUN_RESOLVING);
+    pg_steps_begin(worker, PG_RUN_RESOLVING);
     worker->connection.standby_doubt = false;
     worker->joined = worker->apart ? NULL : pg_joined_get(known, work);
     if (worker->joined)
@@ -364,7 +268,7 @@ static void begin(struct pg_worker *worker)
     for (int i = 0; i < work->statement_count - (worker->joined != NULL); i++)
         resolve_send(worker, pg_statement_get(known, &work->statements[i]), i);
     if (worker->step_count > 0)
-        sync_send(worker);
+        pg_step_sync(worker);
     else
         working_begin(worker);
 }
@@ -427,7 +331,7 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
             begin_apart(worker);
             return;
         }
-        steps_begin(worker, PG_RUN_NONE);
+        pg_steps_begin(worker, PG_RUN_NONE);
         pg_worker_idle(pg, worker);
         pg_work_dispatch(pg);
         return;
@@ -446,9 +350,9 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
     } else if (stage == PG_RUN_RESOLVING) {
         working_begin(worker);
     } else if (work->mode == DB_ONE_PHASE && !worker->decisive) {
-        steps_begin(worker, PG_RUN_COMMITTING);
+        pg_steps_begin(worker, PG_RUN_COMMITTING);
         commit_send(worker);
-        sync_send(worker);
+        pg_step_sync(worker);
     } else if (!worker->ended && !worker->implicit) {
         failure_set(worker, -1, "", "the database rolled the work back", "");
         run_finish(pg, worker, DB_FAILED);
@@ -530,7 +434,7 @@ static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg
     if (step->kind == STEP_PARSE) {
         pg_statement_forget_types(step->prepared);
     } else if (sqlstate && strcmp(sqlstate, "26000") == 0) { /* somebody deallocated it */
-        set_prepared(worker, step->prepared->id, false);
+        pg_step_set_prepared(worker, step->prepared->id, false);
         worker->stale = true;
     } else if (function && strcmp(function, "RevalidateCachedQuery") == 0) {
         /* The type of its result changed. */
@@ -546,7 +450,7 @@ static void step_done(struct pg_worker *worker, const struct pg_step *step, PGre
         step->type->oid = (Oid)strtoul(PQgetvalue(result, 0, 0), NULL, 10);
         break;
     case STEP_PARSE:
-        set_prepared(worker, step->prepared->id, true);
+        pg_step_set_prepared(worker, step->prepared->id, true);
         break;
     case STEP_STATEMENT:
         statement_result(worker, step->statement, result);
@@ -626,7 +530,7 @@ static void on_closed(struct pg_connection *connection, bool was_ready, const ch
     bool running = worker->work != NULL;
     if (worker->stage != PG_RUN_NONE)
         pg_control_ghost(pg, connection->serial);
-    steps_begin(worker, PG_RUN_NONE);
+    pg_steps_begin(worker, PG_RUN_NONE);
     if (running) {
         /* Read only: nothing can remain of it, whatever became of its COMMIT. */
         bool lost = worker->decisive && !worker->sql_failed;
