@@ -42,10 +42,13 @@ static void check_synchronous(struct findings *findings, const struct json *repo
                               int count)
 {
     const struct json *settings = json_member(report, "settings");
-    const char *wanted = settings && settings->type == JSON_OBJECT
-                             ? report_text(settings, "synchronous_standby_names")
-                             : NULL;
-    if (wanted && *wanted && synchronous == 0)
+    const char *wanted = report_text(settings, "synchronous_standby_names");
+    const char *commit = report_text(settings, "synchronous_commit");
+    /* Troth's own sessions turn `off` into `on`, and leave the rest. */
+    bool waits = wanted && *wanted && !(commit && strcmp(commit, "local") == 0);
+    if (!waits)
+        synchronous = 0;
+    if (waits && synchronous == 0)
         found(findings, LEVEL_PROBLEM,
               "bring the standby back; or, if it is gone for good: ALTER SYSTEM SET "
               "synchronous_standby_names = ''; SELECT pg_reload_conf()",

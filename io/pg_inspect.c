@@ -99,6 +99,8 @@ static void finish(struct pg *pg, struct pg_look *look)
     answer(pg, look);
 }
 
+static const char no_time[] = "the database did not answer within 2 s";
+
 /* The next statement of the first look, or the first of the next one. */
 static void go_on(struct pg *pg)
 {
@@ -113,6 +115,8 @@ static void go_on(struct pg *pg)
                 look->problem = xstrdup("the database is slow: other questions were before this");
         }
         bool late = now_us(pg) - look->begun_us >= LOOK_LIMIT_US;
+        if (late && !look->found.ok && !look->problem)
+            look->problem = xstrdup(no_time);
         const char *sql = look->problem || late ? NULL : pg_look_sql(pg, look);
         if (sql)
             statement_send(pg, look, sql);
@@ -130,7 +134,7 @@ static void on_timer(uv_timer_t *timer)
     if (!first(inspector))
         pg_connection_close(&inspector->connection);
     else
-        pg_connection_fail(&inspector->connection, "the database did not answer within 2 s");
+        pg_connection_fail(&inspector->connection, no_time);
 }
 
 static void on_ready(struct pg_connection *connection)

@@ -22,7 +22,8 @@
  *            than 8 tables), would wait (somebody holds or wants AccessExclusiveLock), or is not
  *            allowed. Rows that were locked within a savepoint, or by others as well, are not among
  *            them; nor are those that it inserted, as nobody else sees them
- *   blocked  who waits for it, and who waits for those; the longest waiting first, at most 20
+ *   blocked  who waits for it, and who waits for those; the longest waiting first, at most 20. Who
+ *            waits for somebody that waits is looked for among the 300 longest waiting
  *   behind   the pid that it waits for, which waits itself: the one before it in the same queue if
  *            there is one. null: it waits for the branch
  *   client   "local": over a Unix socket

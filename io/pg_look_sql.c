@@ -54,9 +54,10 @@ const char pg_look_status_sql[] = "select pg_xact_status($1::text::xid8)";
 
 /* Who stands before whom, as the server itself sees it: holders, and those who came first to the
  * same queue. A prepared transaction is a 0 in it, whichever it is: those are looked up in `mine`.
- */
+ * Each may stand before all others: so not of thousands. */
 #define BEHINDS                                                                                    \
-    "behinds as materialized (select w.pid, b.pid as before from waits w,"                         \
+    "behinds as materialized (select w.pid, b.pid as before"                                       \
+    "   from (select * from waits order by since limit 300) w,"                                    \
     "   unnest(pg_blocking_pids(w.pid)) b (pid) where b.pid <> 0)"
 #define BLOCKED                                                                                    \
     "blocked (pid) as (select w.pid from waits w where exists (select from mine m"                 \

@@ -146,6 +146,8 @@ static void standbys_are_told_with_what_they_mean(void **state)
                   "\"synchronous_standby_names\":\"b\"");
     report_change(&health, "\"standbys\":[]", STANDBY("streaming", "sync", "0"));
     expect_no(desk, 0, "standby");
+    report_change(&health, "\"fsync\":\"on\"", "\"synchronous_commit\":\"local\"");
+    expect_finding(desk, 0, "  info     its standby is asynchronous: ");
     free(health.report);
 }
 
