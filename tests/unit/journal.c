@@ -415,6 +415,31 @@ static void log_longer_than_a_segment_goes_on_in_the_next(void **state)
     expect_records(fixture, 0, 15);
 }
 
+/* Asked from the loop while the thread writes. */
+static void what_was_made_durable_is_counted(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal_counters counters;
+    start(fixture, 0);
+    file_journal_counters(fixture->journal, &counters);
+    assert_int_equal(counters.records, 0);
+    for (unsigned n = 0; n < 20; n++) {
+        uint64_t position = append(fixture, n, true);
+        file_journal_counters(fixture->journal, &counters);
+        assert_true(counters.records + counters.pending == position);
+        if (n % 3 == 0)
+            wait_durable(fixture, position);
+    }
+    wait_durable(fixture, 20);
+    file_journal_counters(fixture->journal, &counters);
+    assert_int_equal(counters.records, 20);
+    assert_int_equal(counters.pending, 0);
+    assert_true(counters.batches >= 7 && counters.batches <= 20);
+    assert_int_equal(counters.flush.count, counters.batches);
+    assert_int_equal(counters.bytes, counters.batches * 4096);
+    stop(fixture);
+}
+
 static void checkpoint_replaces_what_was_before(void **state)
 {
     struct fixture *fixture = *state;
@@ -754,6 +779,7 @@ int main(void)
         TEST(batch_beyond_the_limit_becomes_several_frames),
         TEST(runner_that_refuses_a_record_stops_the_start),
         TEST(log_longer_than_a_segment_goes_on_in_the_next),
+        TEST(what_was_made_durable_is_counted),
         TEST(checkpoint_replaces_what_was_before),
         TEST(checkpoint_may_be_empty_or_larger_than_a_segment),
         TEST(checkpoint_is_due_after_a_segment_and_no_sooner_than_twice_the_last),
