@@ -186,6 +186,9 @@ static bool open_alerts(struct daemon *daemon, struct error *error)
     daemon->alerts = alert_hook_start(
         &(struct alert_hook_config){.command = config->alerts, .process = process}, error);
     free(process);
+    if (!alert_hook_can_run(config->alerts[0]))
+        log_write(LOG_WARNING, "alerts: %s can't be run here: nobody would hear of an alert",
+                  config->alerts[0]);
     return daemon->alerts != NULL;
 }
 

@@ -448,6 +448,8 @@ static void read_participants(const struct server *server, struct metrics_sink *
         metrics_family(sink, gauges[i].name, METRIC_GAUGE, gauges[i].help);
         for (const struct list *at = all->next; at != all; at = at->next) {
             const struct participant *participant = CONTAINER(at, struct participant, all);
+            if (participant->never_seen)
+                continue; /* a saga has named it, perhaps by mistake */
             labelled(sink, gauges[i].name, "participant", participant->name,
                      gauges[i].value(server, participant));
         }
@@ -466,6 +468,8 @@ static void read_answer_times(const struct server *server, struct metrics_sink *
         for (const struct list *at = all->next; at != all; at = at->next) {
             const struct participant *participant = CONTAINER(at, struct participant, all);
             char labels[128];
+            if (participant->never_seen)
+                continue;
             snprintf(labels, sizeof(labels), "participant=\"%s\"", participant->name);
             metrics_sum(sink, name, labels, apply ? &participant->applies : &participant->votes);
         }

@@ -29,6 +29,23 @@ struct alert_hook {
     pid_t pid;
 };
 
+bool alert_hook_can_run(const char *program)
+{
+    const char *folders = getenv("PATH");
+    if (strchr(program, '/') || !folders)
+        return access(program, X_OK) == 0;
+    for (const char *at = folders; *at;) {
+        int size = (int)strcspn(at, ":");
+        char *path = xasprintf("%.*s/%s", size ? size : 1, size ? at : ".", program);
+        bool found = access(path, X_OK) == 0;
+        free(path);
+        if (found)
+            return true;
+        at += size + (at[size] == ':');
+    }
+    return false;
+}
+
 static void put(struct json_writer *json, const char *name, const char *text)
 {
     size_t size = text ? strnlen(text, TEXT_BYTES) : 0;

@@ -11,6 +11,7 @@
 #ifndef TROTH_IO_ALERT_HOOK_H
 #define TROTH_IO_ALERT_HOOK_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "core/error.h"
@@ -24,6 +25,8 @@ struct alert_hook_config {
     int limit_ms;         /* of one run; 0: 30 s */
 };
 
+/* False: no such program can be run, which only the first alert would tell otherwise. */
+bool alert_hook_can_run(const char *program);
 /* Forks: call it first of all, but after log_setup. NULL with an error. */
 struct alert_hook *alert_hook_start(const struct alert_hook_config *config, struct error *error);
 const struct alert_port *alert_hook_port(struct alert_hook *hook);

@@ -49,7 +49,7 @@ static void answer_text(struct http_answer *answer, int status, const char *text
 {
     answer->status = status;
     answer->type = "text/plain; charset=utf-8";
-    answer->body = xasprintf("%s\n", text);
+    answer->body = xasprintf("%.*s\n", (int)strcspn(text, "\n"), text); /* one line */
     answer->size = strlen(answer->body);
 }
 

@@ -153,6 +153,16 @@ static void one_that_fails_is_logged_with_its_code_and_its_first_line(void **sta
     assert_null(strstr(rig->said, "more"));
 }
 
+static void a_program_is_looked_for_before_it_is_needed(void **state)
+{
+    (void)state;
+    assert_true(alert_hook_can_run("sh"));
+    assert_true(alert_hook_can_run("/bin/sh"));
+    assert_false(alert_hook_can_run("/nonexistent/page"));
+    assert_false(alert_hook_can_run("no-such-program-is-there"));
+    assert_false(alert_hook_can_run("/etc/passwd"));
+}
+
 static void one_that_dies_is_logged_with_its_signal(void **state)
 {
     struct rig *rig = *state;
@@ -316,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_command_reads_the_alert_as_json),
         TEST(one_that_fails_is_logged_with_its_code_and_its_first_line),
+        cmocka_unit_test(a_program_is_looked_for_before_it_is_needed),
         TEST(one_that_dies_is_logged_with_its_signal),
         TEST(one_that_can_not_be_run_is_logged),
         TEST(one_that_hangs_is_killed_with_what_it_started),
