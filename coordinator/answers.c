@@ -256,9 +256,24 @@ void server_answer(struct server *server, struct tx *tx, enum answer answer)
     }
 }
 
+/* It is on no list any more, and is no more applied everywhere than it was. */
+static void say_hazard(Wire__Outcome *outcome, Wire__Problem *problem)
+{
+    wire__problem__init(problem);
+    problem->code = (char *)"hazard";
+    problem->message = (char *)"it was committed, and a database could not prove it";
+    problem->detail = (char *)"an operator has dealt with that since";
+    problem->hint = (char *)"the coordinator's audit log says who, and why";
+    outcome->result = WIRE__RESULT__HAZARD;
+    outcome->applied = false;
+    outcome->n_results = 0;
+    outcome->problem = problem;
+}
+
 void server_answer_key(struct server *server, const struct asker *asker, const struct key *key)
 {
     Wire__Outcome outcome = WIRE__OUTCOME__INIT;
+    Wire__Problem problem;
     gtrid_text gtrid;
     gtrid_format(gtrid, server->cluster, server->coordinator, key->id);
     outcome.request = asker->request;
@@ -269,8 +284,11 @@ void server_answer_key(struct server *server, const struct asker *asker, const s
     outcome.results = key->results;
     outcome.n_results = (size_t)key->result_count;
     outcome.results_dropped = key->results_dropped;
-    if (asker->task)
-        group_told(server, asker->task, &outcome);
-    else
-        send_outcome(asker->guest->peer, &outcome);
+    if (asker->task) {
+        group_told(server, asker->task, &outcome); /* as far as it ever will be */
+        return;
+    }
+    if (key->hazard)
+        say_hazard(&outcome, &problem);
+    send_outcome(asker->guest->peer, &outcome);
 }

@@ -257,6 +257,8 @@ static void release(struct server *server, struct tx *tx)
         tx->decided_us = tx->ended_us;
     if (committed)
         server->committed++;
+    if (tx->key)
+        tx->key->hazard = tx->machine.in[BRANCH_HAZARD] > 0;
     if (tx->key && tx->machine.committed)
         keys_settle(&server->keys, tx->key, tx->ended_us);
     CHECK(!tx->key || tx->machine.committed); /* that of an abort was dropped with the answer */

@@ -31,6 +31,7 @@ struct key {
     int result_count;
     size_t kept_bytes; /* of that piece */
     bool results_dropped;
+    bool hazard; /* committed, a branch could not be proved, and an operator has forgotten that */
     bool forgotten; /* of a step: it goes when its transaction is over */
 };
 

@@ -55,6 +55,7 @@ static void key_record(const struct key *key, Journal__Key *out)
     out->results = key->results;
     out->n_results = (size_t)key->result_count;
     out->results_dropped = key->results_dropped;
+    out->hazard = key->hazard;
 }
 
 /* A COMMIT record, or the proposal of one, and what it points to. */

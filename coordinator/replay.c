@@ -59,6 +59,7 @@ static bool replay_key(struct server *server, const Journal__Key *record, struct
     struct key *key = keys_add(&server->keys, record->key, record->fingerprint.data, tx, id);
     keys_keep_results(&server->keys, key, record->results, (int)record->n_results,
                       record->results_dropped);
+    key->hazard = record->hazard;
     if (tx)
         tx->key = key;
     else
@@ -345,8 +346,10 @@ void server_forget_replayed(struct server *server, struct txid id, int64_t at_us
     /* What its other branches have acknowledged is in no record, but this was written after it. */
     if (tx->machine.committed && !tx->hazard_only)
         recovery_ended(&server->recovery, id, at_us);
-    if (tx->key)
+    if (tx->key) {
+        tx->key->hazard = true;
         keys_settle(&server->keys, tx->key, at_us);
+    }
     server_unlist(server, tx);
     tx_free(tx);
 }

@@ -24,7 +24,7 @@ enum standing {
     /* Its journal does not know it, and would: so what is prepared is rolled back. But a commit in
      * one phase leaves no record. */
     STANDING_PRESUMED,
-    STANDING_HELD,      /* its journal does not know, or it is another coordinator's */
+    STANDING_HELD, /* its journal does not know, or it is another coordinator's */
     STANDINGS
 };
 

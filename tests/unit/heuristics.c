@@ -397,6 +397,8 @@ static void a_hazard_that_rests_becomes_history(void **unused)
     forget(desk, gtrid_of(branch));
     nothing_is_listed(desk);
     assert_int_equal(server_unapplied(desk->world->server), 0);
+    submit(desk->client, 2, &keyed, "{}", both);
+    assert_string_equal(outcome(desk->client, 2, WIRE__RESULT__HAZARD)->problem->code, "hazard");
     const Wire__TransactionView *view = shown(desk, gtrid_of(branch));
     assert_string_equal(view->state, "forgotten");
     assert_string_equal(view->decision, "commit");
@@ -405,10 +407,12 @@ static void a_hazard_that_rests_becomes_history(void **unused)
         desk_crash(desk);
         nothing_is_listed(desk);
         assert_int_equal(server_unapplied(desk->world->server), 0);
-        /* What was decided is still known, to branches and to the key. */
+        /* What was decided is still known; and to the key that it is not applied everywhere. */
         assert_int_equal(inquire(desk->orders, branch)->verdict, WIRE__VERDICT__VERDICT_COMMIT);
         submit(desk->client, 2, &keyed, "{}", both);
-        assert_true(outcome(desk->client, 2, WIRE__RESULT__COMMITTED)->repeated_key);
+        const Wire__Outcome *again = outcome(desk->client, 2, WIRE__RESULT__HAZARD);
+        assert_true(again->repeated_key);
+        assert_false(again->applied);
         desk_checkpoint(desk);
     }
     desk_free(desk);
