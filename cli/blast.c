@@ -12,6 +12,8 @@
 #include "core/json.h"
 
 enum { SHOWN_LOCKS = 5, SHOWN_SESSIONS = 3 };
+/* A number that is more was made up: what is counted with it must not overflow. */
+#define NUMBER_MOST INT64_C(1000000000000000)
 
 /* ---- the report --------------------------------------------------------------------------- */
 
@@ -25,7 +27,10 @@ static const char *text_of(const struct json *object, const char *name)
 static int64_t number_of(const struct json *object, const char *name)
 {
     const struct json *value = object ? json_member(object, name) : NULL;
-    return value && value->type == JSON_NUMBER ? (int64_t)strtoll(value->text, NULL, 10) : -1;
+    if (!value || value->type != JSON_NUMBER)
+        return -1;
+    int64_t number = strtoll(value->text, NULL, 10);
+    return number < NUMBER_MOST ? number : NUMBER_MOST;
 }
 
 static bool is_true(const struct json *object, const char *name)

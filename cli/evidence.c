@@ -38,7 +38,7 @@ static char *fate_words(const Wire__Exhibit *exhibit, int64_t now_us)
     int64_t since_us = exhibit->prepared_us;
     if (exhibit->prepared)
         text = xasprintf("prepared%s%s%s", since_us && now_us ? " for " : "",
-                         since_us && now_us ? age_format(age, now_us - since_us) : "", xid);
+                         since_us && now_us ? age_between(age, since_us, now_us) : "", xid);
     else if (exhibit->status == WIRE__XID_STATUS__XID_COMMITTED)
         text = xasprintf("committed%s", xid);
     else if (exhibit->status == WIRE__XID_STATUS__XID_ABORTED)

@@ -87,6 +87,11 @@ const char *age_format(time_text out, int64_t us)
     return out;
 }
 
+const char *age_between(time_text out, int64_t from_us, int64_t to_us)
+{
+    return age_format(out, from_us > 0 && to_us > from_us ? to_us - from_us : 0);
+}
+
 const char *bytes_format(time_text out, uint64_t bytes)
 {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};

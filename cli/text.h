@@ -20,6 +20,8 @@ typedef char time_text[40];
 const char *time_format(time_text out, int64_t us);
 /* An age in one unit that says enough: 250ms, 12s, 5m, 3h, 9d. */
 const char *age_format(time_text out, int64_t us);
+/* Between two moments, whatever a peer says that they are; 0 when the first is not before. */
+const char *age_between(time_text out, int64_t from_us, int64_t to_us);
 const char *bytes_format(time_text out, uint64_t bytes);
 int64_t wall_now_us(void);
 

@@ -134,13 +134,13 @@ static void print_record(const struct inquest *inquest)
         text =
             xasprintf("%s %s: %s; decided%s%s %s, %s ago", name, inquest->who.name, tx->state,
                       *tx->decision ? " " : "", tx->decision, time_format(moment, tx->decided_us),
-                      age_format(age, wall_now_us() - tx->decided_us));
+                      age_between(age, tx->decided_us, wall_now_us()));
     else if (tx && strcmp(tx->state, "heuristic") == 0)
         text = xasprintf("%s %s: nothing but what was forced", name, inquest->who.name);
     else if (tx && tx->begun_us)
         text = xasprintf("%s %s: %s; begun %s, %s ago%s", name, inquest->who.name, tx->state,
                          time_format(moment, tx->begun_us),
-                         age_format(age, wall_now_us() - tx->begun_us),
+                         age_between(age, tx->begun_us, wall_now_us()),
                          *tx->decision ? "" : ", no decision");
     else if (tx)
         text = xasprintf("%s %s: %s%s%s", name, inquest->who.name, tx->state,
@@ -210,6 +210,22 @@ static void json_advice(struct json_writer *writer, const struct advice *advice)
     json_close(writer, '}');
 }
 
+/* What is prepared under that gid, of what is not Troth's. */
+static void json_foreign(struct json_writer *writer, const struct advice_facts *facts)
+{
+    json_name(writer, "foreign");
+    if (!facts->foreign) {
+        json_string(writer, NULL);
+        return;
+    }
+    json_open(writer, '{');
+    json_text(writer, "participant", facts->foreign_at);
+    json_text(writer, "database", facts->foreign->database);
+    json_text(writer, "owner", facts->foreign->owner);
+    json_time(writer, "prepared_at", facts->foreign->prepared_us);
+    json_close(writer, '}');
+}
+
 static void print_inquest_json(const struct inquest *inquest, int code)
 {
     struct json_writer writer = {0};
@@ -226,6 +242,7 @@ static void print_inquest_json(const struct inquest *inquest, int code)
     }
     json_name(&writer, "problem");
     json_problem(&writer, inquest->facts.problem);
+    json_foreign(&writer, &inquest->facts);
     if (*inquest->gtrid)
         json_evidence(&writer, "evidence", inquest->facts.testimonies,
                       inquest->facts.testimony_count);

@@ -97,7 +97,7 @@ static void print_list(const Wire__Answer *answer, const Wire__Query *query)
         table_add(&table, tx->gtrid);
         table_add(&table, tx->state);
         table_add(&table, tx_protocol(tx));
-        table_add(&table, tx_since_us(tx) ? age_format(age, wall_now_us() - tx_since_us(tx)) : "-");
+        table_add(&table, tx_since_us(tx) ? age_between(age, tx_since_us(tx), wall_now_us()) : "-");
         table_add(&table, tx_mark(tx));
         add_participants(&table, tx);
     }

@@ -78,7 +78,7 @@ static void add_row(void *self, const Wire__Testimony *testimony,
     time_text age;
     int64_t now_us = testimony->database_us ? testimony->database_us : wall_now_us();
     table_add(table, testimony->participant);
-    table_add(table, prepared->prepared_us ? age_format(age, now_us - prepared->prepared_us) : "-");
+    table_add(table, prepared->prepared_us ? age_between(age, prepared->prepared_us, now_us) : "-");
     table_add(table, prepared->owner);
     table_add(table, prepared->database);
     table_add_format(table, "%" PRIu64, prepared->age_xids);

@@ -180,7 +180,8 @@ static const char *decision_word(const Wire__TransactionView *tx)
 /* Votes are kept by the millisecond, and the decision waits for the last one. */
 static int64_t vote_us(const Wire__TransactionView *tx, const Wire__BranchView *branch)
 {
-    bool rounded = branch->voted_us > tx->decided_us && branch->voted_us < tx->decided_us + 1000;
+    bool rounded = tx->decided_us > 0 && branch->voted_us > tx->decided_us &&
+                   branch->voted_us - tx->decided_us < 1000;
     return rounded ? tx->decided_us : branch->voted_us;
 }
 
@@ -227,7 +228,7 @@ static void print_moment(const struct moment *moment, int64_t since_us)
     static const char rail[] = "                                  ";
     time_text text, age, after = "";
     if (since_us > 0 && moment->us > since_us)
-        snprintf(after, sizeof(after), "+%.30s", age_format(age, moment->us - since_us));
+        snprintf(after, sizeof(after), "+%.30s", age_between(age, since_us, moment->us));
     int at = printf("%-24s %7s  ", time_format(text, moment->us), after);
     print_wrapped(stdout, moment->text, at, rail);
     putchar('\n');

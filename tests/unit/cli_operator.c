@@ -265,6 +265,8 @@ static void explain_says_how_the_owner_ends_a_foreign_one(void **state)
     assert_out(run, "\n    COMMIT PREPARED 'batch''7';\n    ROLLBACK PREPARED 'batch''7';\n");
     expect_narrow(&run);
     run_fini(&run);
+    expect_json(desk, WORDS("tx", "explain", "batch'7", "--json"), 0,
+                "\"foreign\":{\"participant\":\"payments\",\"database\":\"ledger\"");
     run = ask(desk, WORDS("tx", "resolve", "batch'7", "--abort", "--reason", "old"));
     assert_code(run, 4);
     assert_err(run, "is not Troth's: its owner ends it\n");
@@ -341,12 +343,17 @@ static void what_a_peer_makes_up_is_printed_harmlessly(void **state)
     world.testimonies[0].participant = world.branches[0].participant = (char *)"\x1b[31m";
     world.exhibits[0].state = (char *)"\x1b[31m";
     world.exhibits[1].report = (char *)"{\"owner\": \"\\u001b[31m\", \"locks\": [7, {}], "
-                                       "\"blocked\": [null, {\"query\": \"\\u001b[31m\"}]}";
+                                       "\"blocked\": [null, {\"query\": \"\\u001b[31m\", "
+                                       "\"waiting_ms\": 9223372036854775807}], "
+                                       "\"blocked_more\": 9223372036854775807}";
     world.heuristic.reason = world.heuristic.found = (char *)"\x1b[31m";
     world.heuristic.at_us = now_us();
     world.tx.heuristics = world.heuristic_list;
     world.tx.n_heuristics = 1;
     prepared_init(&world, 0, "\x1b[31m", "\x1b[31m", "\x1b[31m");
+    world.exhibits[1].prepared_us = world.tx.begun_us = world.prepared[0].prepared_us = INT64_MIN;
+    world.tx.decided_us = world.branches[0].voted_us = INT64_MAX;
+    world.testimonies[1].database_us = INT64_MAX;
     world.testimonies[1].prepared = world.prepared_list;
     world.testimonies[1].n_prepared = 1;
     previewed(&world, (Wire__Deed)77);
