@@ -54,7 +54,8 @@ static void unanswered(struct findings *findings, const struct error *error)
           "they could not be looked at: %s", error->message);
 }
 
-/* False with an error when who was asked is gone. */
+/* False with an error when who was asked is gone before it has told of itself; later than that the
+ * error says why the databases were not heard. */
 static bool ask_all(struct connection *connection, struct findings *findings,
                     Wire__Answer *answers[QUESTIONS], struct error *error)
 {
@@ -62,12 +63,8 @@ static bool ask_all(struct connection *connection, struct findings *findings,
         if (question == COORDINATOR && findings->who.participant)
             continue;
         Wire__Answer *answer = ask(connection, question, error);
-        if (!answer && question >= PREPARED) {
-            unanswered(findings, error);
-            return true;
-        }
         if (!answer)
-            return false;
+            return question >= PREPARED;
         if (problem_is_set(answer->problem)) {
             refused(findings, answer->problem);
             wire__answer__free_unpacked(answer, NULL);
@@ -79,7 +76,7 @@ static bool ask_all(struct connection *connection, struct findings *findings,
 }
 
 static void check_all(struct findings *findings, Wire__Answer *const answers[QUESTIONS],
-                      const struct options *options)
+                      const struct options *options, const struct error *unheard)
 {
     const struct checkup checkup = {
         .coordinator = answers[COORDINATOR],
@@ -93,6 +90,8 @@ static void check_all(struct findings *findings, Wire__Answer *const answers[QUE
     check_coordinator(findings, &checkup);
     check_participants(findings, &checkup);
     check_doors(findings, &checkup, options);
+    if (unheard->kind != ERROR_NONE)
+        unanswered(findings, unheard);
     check_databases(findings, &checkup);
     check_prepared(findings, &checkup);
     check_clocks(findings, &checkup);
@@ -114,7 +113,7 @@ static bool examine(const struct options *options, struct findings *findings, st
     bool told = ask_all(connection, findings, answers, error);
     connection_close(connection);
     if (told)
-        check_all(findings, answers, options);
+        check_all(findings, answers, options, error);
     for (int i = 0; i < QUESTIONS; i++)
         if (answers[i])
             wire__answer__free_unpacked(answers[i], NULL);

@@ -214,6 +214,27 @@ static void who_does_not_answer_is_a_finding(void **state)
     expect_finding(desk, 1, "  problem  no answer within 3 s (timeout)\n");
 }
 
+static const Wire__Answer *then_hang_up(struct desk *desk, const Wire__Query *query)
+{
+    desk->hang_up = query->what == WIRE__WHAT__PREPARED;
+    return doctor_page(desk, query);
+}
+
+static void what_was_told_is_not_lost_when_the_session_is(void **state)
+{
+    struct desk *desk = *state;
+    struct health health;
+    health_init(&health, desk);
+    desk->page = then_hang_up;
+    struct run run = doctor(desk);
+    assert_code(run, 1);
+    assert_out(run, "\nparticipant payments\n  ok       connected");
+    assert_out(run, "\nin doubt\n  ok       no transaction\n");
+    assert_out(run, "\ndatabases\n  warning  they could not be looked at: ");
+    assert_out(run, "\n0 problems, 1 warning\n");
+    run_fini(&run);
+}
+
 /* ---- what is prepared ----------------------------------------------------------------------- */
 
 enum { PREPARED_MOST = 3 };
@@ -300,6 +321,7 @@ int main(int argc, char **argv)
         TEST(what_holds_vacuum_back_is_named),
         TEST(a_report_may_lack_anything_and_be_anything),
         TEST(who_does_not_answer_is_a_finding),
+        TEST(what_was_told_is_not_lost_when_the_session_is),
         TEST(what_nobody_looks_after_is_told),
         TEST(who_prepared_a_branch_must_end_it),
     };
