@@ -141,6 +141,23 @@ static void what_sagas_want_here_is_told(void **state)
     assert_string_equal(query(WIRE__WHAT__SAGA, "", false)->problem->code, "participant");
 }
 
+static void its_metrics_are_told_as_samples(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    const Wire__Answer *answer = query(WIRE__WHAT__METRICS, "", false);
+    int found = 0;
+    assert_true(answer->n_samples > 50);
+    assert_int_equal(answer->more, 0);
+    for (size_t i = 0; i < answer->n_samples; i++) {
+        const Wire__Sample *sample = answer->samples[i];
+        if (strcmp(sample->name, "troth_branches_in_doubt") == 0 &&
+            strcmp(sample->labels, "age=\"under_10s\"") == 0)
+            found += sample->value == 1;
+    }
+    assert_int_equal(found, 1);
+}
+
 static void a_two_phase_branch_is_told_too(void **state)
 {
     (void)state;
@@ -336,6 +353,7 @@ int main(void)
         TEST(what_is_in_doubt_is_told_with_all_that_is_known),
         TEST(a_minority_is_told_with_what_it_waits_for),
         TEST(what_sagas_want_here_is_told),
+        TEST(its_metrics_are_told_as_samples),
         TEST(a_two_phase_branch_is_told_too),
         TEST(what_it_does_not_know_is_a_problem_that_says_so),
         TEST(who_looks_may_only_look),
