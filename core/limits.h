@@ -92,8 +92,8 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
 /* Inquiries that a coordinator makes at once: each asks databases, for up to 3 s, and keeps up to 1
  * MiB of what they say. */
 #define LIMIT_INQUIRIES 16
-/* Things that are parked for an operator and remembered as told, some 200 bytes each. Beyond it they
- * stand in the log only. */
+/* Things that are parked for an operator and remembered as told, some 200 bytes each. Beyond it
+ * they stand in the log only. */
 #define LIMIT_ALERTS 10000
 /* Why an operator orders something: it lies in records, rows and the audit log. And who: a name
  * and a host. */
