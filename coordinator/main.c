@@ -253,7 +253,6 @@ static int run(struct daemon *daemon)
                            "loopback addresses are used");
     int code = EXIT_SUCCESS;
     bool opened = open_alerts(daemon, &error);
-    loop_be_patient();
     daemon->loop = loop_new();
     if (opened && open_all(daemon, &error)) {
         loop_run(daemon->loop);

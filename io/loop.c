@@ -1,7 +1,6 @@
 #include "io/loop.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -143,13 +142,6 @@ struct loop *loop_new(void)
     /* A reader of our stderr that goes away must not end a coordinator. */
     signal(SIGPIPE, SIG_IGN);
     return loop;
-}
-
-void loop_be_patient(void)
-{
-    const struct sched_param none = {0};
-    /* Only a hint: a system that refuses it works as well. */
-    (void)sched_setscheduler(0, SCHED_BATCH, &none);
 }
 
 void loop_free(struct loop *loop)

@@ -14,11 +14,6 @@ struct loop;
 /* One loop a process. new/free: the heap; free closes what the loop itself opened, and expects the
  * users' handles to be closed already. */
 struct loop *loop_new(void);
-/* For a process that many others wait for: when it is woken it takes a processor that is free, and
- * else waits until one that is busy turns to something else, instead of interrupting that. So where
- * everything is busy each turn has more to do, and all of it costs a tenth less. Threads that are
- * made later do the same. */
-void loop_be_patient(void);
 void loop_free(struct loop *loop);
 uv_loop_t *loop_uv(struct loop *loop);
 /* Clock, random (the kernel's) and log (io/log.h). Valid as long as the loop. */

@@ -253,7 +253,6 @@ static bool open_all(struct daemon *daemon, struct error *error)
     size_t count = (size_t)config->coordinator_count;
     struct link_port *ports = xcalloc(count, sizeof(*ports));
     daemon->links = xcalloc(count, sizeof(*daemon->links));
-    loop_be_patient();
     daemon->loop = loop_new();
     bool opened = open_audit(daemon, error) && open_door(daemon, error) &&
                   open_pages(daemon, error) && connect_links(daemon, ports, error);
