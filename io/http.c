@@ -10,6 +10,7 @@
 
 #include "core/check.h"
 #include "core/list.h"
+#include "io/log.h"
 
 enum {
     CONNECTIONS = 32,
@@ -20,6 +21,7 @@ enum {
 };
 static const uint64_t life_us = 5 * 1000 * 1000;
 static const uint64_t grace_us = 100 * 1000; /* to see the end of one that was cut */
+static const uint64_t retry_us = 250 * 1000;
 
 /* One connection. */
 struct visitor {
@@ -31,7 +33,9 @@ struct visitor {
 
 struct http {
     struct loop *loop;
-    struct MHD_Daemon *daemon;
+    char *address;
+    struct MHD_Daemon *daemon; /* NULL: the address is taken, and waited for */
+    uint64_t retry_at_us;
     uv_poll_t *poll; /* its own memory: libuv frees handles later than we go */
     struct list visitors;
     int visitor_count;
@@ -208,10 +212,14 @@ static void readable(uv_poll_t *poll, int status, int events)
     run(poll->data);
 }
 
+static bool try_again(struct http *http);
+
 static uint64_t settle(void *self)
 {
     struct http *http = self;
     uint64_t now = now_us(http), next;
+    if (!http->daemon && (now < http->retry_at_us || !try_again(http)))
+        return http->retry_at_us;
     if (http->visitor_count == 0)
         return UINT64_MAX;
     for (struct list *at = http->visitors.next; at != &http->visitors; at = at->next) {
@@ -235,22 +243,18 @@ static uint64_t settle(void *self)
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-static int open_socket(const char *text, struct error *error)
+/* 0 or an errno. */
+static int open_socket(const struct address *address, int *fd)
 {
-    struct address address;
     int yes = 1;
-    if (!check(text, &address, error))
-        return -1;
-    int fd = socket(address.socket.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
-        bind(fd, &address.socket.any, address.size) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
+    *fd = socket(address->socket.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
+        bind(*fd, &address->socket.any, address->size) == 0 && listen(*fd, BACKLOG) == 0)
+        return 0;
     int code = errno;
-    if (fd >= 0)
-        close(fd);
-    error_set(error, ERROR_IO, "cannot listen on %s: %s", text, strerror(code));
-    error_hint(error, "set `metrics.listen` to an address that is free");
-    return -1;
+    if (*fd >= 0)
+        close(*fd);
+    return code;
 }
 
 static struct MHD_Daemon *start(struct http *http, int fd)
@@ -266,32 +270,82 @@ static struct MHD_Daemon *start(struct http *http, int fd)
                             options, MHD_OPTION_END);
 }
 
-struct http *http_listen(struct loop *loop, const char *address,
-                         void (*get)(void *self, const char *path, struct http_answer *answer),
-                         void *self, struct error *error)
+/* 0 or an errno; EADDRINUSE: the address is taken. */
+static int serve(struct http *http)
 {
-    int fd = open_socket(address, error);
-    if (fd < 0)
-        return NULL;
-    struct http *http = xcalloc(1, sizeof(*http));
-    *http = (struct http){.loop = loop, .get = get, .self = self, .due_us = UINT64_MAX};
-    list_init(&http->visitors);
+    struct address address;
+    int fd, code;
+    CHECK(parse_address(http->address, &address));
+    if ((code = open_socket(&address, &fd)) != 0)
+        return code;
     http->daemon = start(http, fd);
     if (!http->daemon) {
+        code = errno ? errno : ENOMEM;
         close(fd);
-        free(http);
-        error_set(error, ERROR_IO, "cannot serve HTTP on %s: %s", address, strerror(errno));
-        error_hint(error, "see that descriptors are left (ulimit -n)");
-        return NULL;
+        return code;
     }
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     CHECK(info != NULL);
     http->poll = xcalloc(1, sizeof(*http->poll));
-    CHECK(uv_poll_init(loop_uv(loop), http->poll, info->epoll_fd) == 0);
+    CHECK(uv_poll_init(loop_uv(http->loop), http->poll, info->epoll_fd) == 0);
     http->poll->data = http;
     CHECK(uv_poll_start(http->poll, UV_READABLE, readable) == 0);
-    loop_on_settle(loop, settle, http);
+    return 0;
+}
+
+static bool try_again(struct http *http)
+{
+    if (serve(http) == 0) {
+        log_write(LOG_INFO, "metrics: %s is free now, and serves /metrics", http->address);
+        return true;
+    }
+    http->retry_at_us = now_us(http) + retry_us;
+    return false;
+}
+
+static void drop(struct http *http)
+{
+    free(http->address);
+    free(http);
+}
+
+static struct http *listen_at(const struct http *like, const char *address, bool waits,
+                              struct error *error)
+{
+    struct address parsed;
+    if (!check(address, &parsed, error))
+        return NULL;
+    struct http *http = xcalloc(1, sizeof(*http));
+    *http = *like;
+    http->address = xstrdup(address);
+    http->due_us = UINT64_MAX;
+    list_init(&http->visitors);
+    int code = serve(http);
+    if (code != 0 && !(waits && code == EADDRINUSE)) {
+        error_set(error, ERROR_IO, "cannot listen on %s: %s", address, strerror(code));
+        error_hint(error, "set `metrics.listen` to an address that is free");
+        drop(http);
+        return NULL;
+    }
+    if (code != 0)
+        log_write(LOG_WARNING, "metrics: another process has %s: it is waited for", address);
+    loop_on_settle(http->loop, settle, http);
     return http;
+}
+
+struct http *http_listen(struct loop *loop, const char *address,
+                         void (*get)(void *self, const char *path, struct http_answer *answer),
+                         void *self, struct error *error)
+{
+    return listen_at(&(struct http){.loop = loop, .get = get, .self = self}, address, false, error);
+}
+
+struct http *http_listen_when_free(struct loop *loop, const char *address,
+                                   void (*get)(void *self, const char *path,
+                                               struct http_answer *answer),
+                                   void *self, struct error *error)
+{
+    return listen_at(&(struct http){.loop = loop, .get = get, .self = self}, address, true, error);
 }
 
 static void free_poll(uv_handle_t *handle)
@@ -303,8 +357,10 @@ void http_close(struct http *http)
 {
     if (!http)
         return;
-    uv_close((uv_handle_t *)http->poll, free_poll);
-    MHD_stop_daemon(http->daemon);
+    if (http->daemon) {
+        uv_close((uv_handle_t *)http->poll, free_poll);
+        MHD_stop_daemon(http->daemon);
+    }
     CHECK(http->visitor_count == 0);
-    free(http);
+    drop(http);
 }

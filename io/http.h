@@ -24,6 +24,12 @@ bool http_address_check(const char *address, struct error *error);
 struct http *http_listen(struct loop *loop, const char *address,
                          void (*get)(void *self, const char *path, struct http_answer *answer),
                          void *self, struct error *error);
+/* The same, but while another process has the address this one waits for it, and says so once: an
+ * older process of the same participant goes only when the newer one has taken over. */
+struct http *http_listen_when_free(struct loop *loop, const char *address,
+                                   void (*get)(void *self, const char *path,
+                                               struct http_answer *answer),
+                                   void *self, struct error *error);
 /* After the loop has stopped; NULL is harmless. */
 void http_close(struct http *http);
 

@@ -241,8 +241,8 @@ static bool open_pages(struct daemon *daemon, struct error *error)
     daemon->pages = (struct status_pages){daemon, tell_metrics, unready};
     if (!daemon->config.metrics)
         return true;
-    daemon->http =
-        http_listen(daemon->loop, daemon->config.metrics, status_pages_get, &daemon->pages, error);
+    daemon->http = http_listen_when_free(daemon->loop, daemon->config.metrics, status_pages_get,
+                                         &daemon->pages, error);
     return daemon->http != NULL;
 }
 

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "core/check.h"
+#include "io/log.h"
 #include "io/status_pages.h"
 
 enum { CLIENTS = 60, ANSWER_BYTES = 64 * 1024 };
@@ -310,6 +311,47 @@ static void an_address_that_is_taken_is_told(void **state)
     assert_non_null(strstr(error.hint, "metrics.listen"));
 }
 
+static void an_address_that_is_taken_is_waited_for(void **state)
+{
+    struct rig *rig = *state;
+    struct error error = {0};
+    char address[64];
+    snprintf(address, sizeof(address), "127.0.0.1:%d", rig->port);
+    log_setup("http", LOG_TEXT, LOG_ERROR);
+    struct http *second =
+        http_listen_when_free(rig->loop, address, status_pages_get, &rig->pages, &error);
+    assert_non_null(second);
+    rig->reason = "the first";
+    run(rig, CLIENTS, 400);
+    assert_non_null(strstr(ask(rig, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"), "the first\n"));
+    http_close(second);
+    assert_null(http_listen_when_free(rig->loop, "127.0.0.1", status_pages_get, rig, &error));
+}
+
+static void a_second_one_serves_when_the_first_is_gone(void **state)
+{
+    struct rig *rig = *state;
+    struct error error = {0};
+    struct sockaddr_in taken = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    socklen_t size = sizeof(taken);
+    char address[64];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    log_setup("http", LOG_TEXT, LOG_ERROR);
+    assert_int_equal(bind(fd, (struct sockaddr *)&taken, size), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&taken, &size), 0);
+    rig->port = ntohs(taken.sin_port);
+    snprintf(address, sizeof(address), "127.0.0.1:%d", rig->port);
+    struct http *second =
+        http_listen_when_free(rig->loop, address, status_pages_get, &rig->pages, &error);
+    assert_non_null(second);
+    run(rig, CLIENTS, 100);
+    close(fd);
+    run(rig, CLIENTS, 600);
+    expect_begin(ask(rig, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200 ");
+    http_close(second);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -323,6 +365,8 @@ int main(void)
         TEST(sockets_are_not_inherited),
         cmocka_unit_test(addresses_are_numeric_and_on_loopback),
         TEST(an_address_that_is_taken_is_told),
+        TEST(an_address_that_is_taken_is_waited_for),
+        TEST(a_second_one_serves_when_the_first_is_gone),
     };
     for (int fd = 0; fd < 200; fd++)
         was_open[fd] = fcntl(fd, F_GETFD) >= 0;
