@@ -197,8 +197,8 @@ static const char *any_transaction(struct desk *desk, char *room, size_t size)
         return desk->feud;
     const char *gtrid = NULL;
     uint64_t kind = world_between(world, 0, 19);
-    if (kind < 14)
-        gtrid = order_book_any(world->orders, kind < 10);
+    if (kind < 16)
+        gtrid = order_book_any(world->orders, kind < 14);
     if (kind == 19)
         snprintf(room, size, "other.c0.17.4");
     else if (kind == 18)
