@@ -225,6 +225,8 @@ void order_book_stored(struct world *world, int participant, const char *gid, bo
     world_note(world, commit, "p%d: %s is forced: %s", participant, gid,
                commit ? "commit" : "abort");
     book->count.branches += !part->forced;
+    if (!part->forced)
+        part->since_us = world->now_us;
     if (part->forced && part->commit != commit)
         world_violation(world, "p%d: %s was forced, and now otherwise", participant, gid);
     part->forced = true;
@@ -265,7 +267,7 @@ void order_book_ended(struct world *world, int participant, const char *gid, boo
     part->ended = true;
     part->by_commit = commit;
     world->orders->changes++;
-    if (commit && affair->aborted && !part->forced)
+    if (commit && affair->aborted && !part->forced && !affair->meddled)
         world_violation(world, "p%d commits %s, and an operator was told that it is aborted",
                         participant, gid);
 }

@@ -108,7 +108,8 @@ static void check_forced(struct order_book *book, const struct order *order,
     }
     if (order->participant >= 0) {
         const struct part *part = &affair->at[order->participant];
-        if (part->forced && part->commit != order->commit)
+        bool before = part->forced && part->since_us < order->given_us;
+        if (before && part->commit != order->commit)
             world_violation(world, "order %d forces %s on %s at p%d, which was forced otherwise",
                             order->number, word_of(order->commit), order->gtrid,
                             order->participant);
@@ -127,7 +128,9 @@ static void was_forgotten(struct order_book *book, const struct order *order, st
         if (part->again || !database_has_prepared(world->databases[i], affair->gtrid) ||
             (place->door && place->index != i))
             continue;
-        bool known = !place->door && affair->decided[place->index].known && !cluster_forgetful();
+        /* An abort is told when it is asked for, as ever. */
+        const struct outcome *decided = &affair->decided[place->index % MAX_COORDINATORS];
+        bool known = !place->door && decided->known && decided->commit && !cluster_forgetful();
         if (part->forced || known)
             world_violation(world, "order %d forgets %s, and it is prepared at p%d", order->number,
                             affair->gtrid, i);

@@ -12,6 +12,7 @@ enum { ORDERS_MOST = 2000 };
 struct part {
     bool writes;         /* some call of it leaves a token */
     bool forced, commit; /* a row of troth.heuristic says so */
+    uint64_t since_us;   /* likewise */
     bool forgotten;      /* that row is marked */
     bool ended, by_commit;
     bool again; /* it was prepared again once, by a failover */
