@@ -199,7 +199,7 @@ static void told_committed(struct workload *workload, struct transfer *transfer,
         registers_told(world->registers, gtrid, true);
     const struct call *call = missing(transfer, gtrid);
     /* Who forgets it has set it right by hand. */
-    bool mended = transfer->forced && order_book_forgotten(world, gtrid);
+    bool mended = order_book_forgotten(world, gtrid);
     if (outcome->applied && call && !call->taken_back && !mended)
         world_violation(world, "transfer %llu: %s is told applied, but %s at p%d is not", number,
                         gtrid, call->operation, call->participant);
