@@ -273,6 +273,13 @@ static bool is_owed(const struct agent *agent, const struct gid *id)
     return false;
 }
 
+/* Its own coordinator has heard of it, or nobody could compare it with the decision any more. */
+static bool is_heard(struct agent *agent, const struct order *order, const struct gid *id)
+{
+    return (order->relayed && strcmp(order->coordinator, id->coordinator) == 0) ||
+           agent_link(agent, id->coordinator);
+}
+
 void judge_forget(struct agent *agent, struct order *order)
 {
     struct gid id = order->id;
@@ -292,6 +299,12 @@ void judge_forget(struct agent *agent, struct order *order)
         order_refuse(agent, order, "owed", "troth tx show tells what it waits for",
                      "a branch of %s has not ended at participant %s", order->gtrid,
                      agent->participant);
+    else if (!is_heard(agent, order, &id))
+        order_refuse(agent, order, "owed",
+                     "wait until it is there; if it is gone for good, set forgotten_at of the row "
+                     "in troth.heuristic",
+                     "coordinator %s has not heard of it: it is not connected to participant %s",
+                     id.coordinator, agent->participant);
     else if (order->dry_run)
         order_conclude(agent, order, WIRE__DEED__DEED_FORGET,
                        "what was forced here would be forgotten",

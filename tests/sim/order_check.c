@@ -41,7 +41,8 @@ static void was_aborted(struct order_book *book, const struct order *order, stru
         world_violation(world, "order %d: %s is said to be aborted, and is decided: commit",
                         order->number, affair->gtrid);
     for (int i = 0; i < world->participant_count; i++)
-        if (affair->at[i].ended && affair->at[i].by_commit && !affair->at[i].forced)
+        if (affair->at[i].ended && affair->at[i].by_commit && !affair->at[i].forced &&
+            !affair->meddled)
             world_violation(world, "order %d: %s is said to be aborted, and is committed at p%d",
                             order->number, affair->gtrid, i);
     affair->aborted = true;
@@ -261,7 +262,8 @@ static void check_others(const struct order_book *book, const struct affair *aff
 
 static void check_affair(struct order_book *book, const struct affair *affair)
 {
-    bool forced = affair_forced(affair), torn = forced && is_torn(book, affair);
+    bool forced = affair_forced(affair);
+    bool torn = forced && !affair->meddled && is_torn(book, affair);
     if (!affair->meddled)
         check_others(book, affair);
     book->count.torn += torn;
