@@ -274,7 +274,7 @@ static int run_top(const struct command *self, int argc, char **argv)
 const struct command top_command = {
     .name = "top",
     .usage = "[--interval 2s] [--once]",
-    .summary = "watch a coordinator: rates, latencies, what waits, who is in trouble",
+    .summary = "watch a coordinator: rates, latencies, what waits",
     .help = "Draws one screen again and again until Ctrl-C; into a file or a pipe one block\n"
             "of text after the other, with --json one object a line. Rates and latencies are\n"
             "of the time since the screen before.\n"

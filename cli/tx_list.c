@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/print.h"
@@ -168,33 +169,52 @@ static void begin_round(const struct options *options, bool first)
     printf("%s\n", time_format(now, wall_now_us()));
 }
 
+/* What a terminal has room for, below and above what is printed besides. */
+static uint32_t rows_of_screen(void)
+{
+    enum { OTHER_LINES = 6, LEAST = 5 };
+    struct winsize size;
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0)
+        return 0;
+    return size.ws_row > OTHER_LINES + LEAST ? size.ws_row - OTHER_LINES : LEAST;
+}
+
+/* False: a signal ended it meanwhile. page: the query for what the screen has room for. */
+static bool list_round(struct connection *connection, const struct options *options,
+                       const Wire__Query *query, const Wire__Query *page, bool first, int *code)
+{
+    struct error error = {0};
+    Wire__Answer *answer = connection_query(connection, page, &error);
+    struct answerer who = connection_answerer(connection);
+    bool goes_on = !connection_interrupted(connection);
+    if (goes_on) {
+        begin_round(options, first);
+        *code =
+            answer ? tx_list_print(options, query, answer, &who) : print_failure(options, &error);
+        fflush(stdout);
+    }
+    if (answer)
+        wire__answer__free_unpacked(answer, NULL);
+    return goes_on && !ferror(stdout);
+}
+
 /* Until a signal ends it. A coordinator that goes away is waited for. */
 static int list_again_and_again(const struct options *options, const Wire__Query *query,
                                 uint64_t pause_us)
 {
     struct error error = {0};
+    Wire__Query page = *query;
+    int code = EXIT_DONE;
+    if (!page.limit && !options->json)
+        page.limit = rows_of_screen();
     struct connection *connection = connection_open(options, &error);
     if (!connection)
         return print_failure(options, &error);
-    int code = EXIT_DONE;
-    bool first = true;
-    do {
-        error_clear(&error);
-        Wire__Answer *answer = connection_query(connection, query, &error);
-        struct answerer who = connection_answerer(connection);
-        if (connection_interrupted(connection)) {
-            if (answer)
-                wire__answer__free_unpacked(answer, NULL);
-            break;
-        }
-        begin_round(options, first);
+    for (bool first = true; list_round(connection, options, query, &page, first, &code);) {
         first = false;
-        code =
-            answer ? tx_list_print(options, query, answer, &who) : print_failure(options, &error);
-        if (answer)
-            wire__answer__free_unpacked(answer, NULL);
-        fflush(stdout);
-    } while (!ferror(stdout) && connection_pause(connection, pause_us));
+        if (!connection_pause(connection, pause_us))
+            break;
+    }
     connection_close(connection);
     return code;
 }
@@ -319,14 +339,15 @@ const struct command tx_list_command = {
             "Flags, all of which must fit a transaction:\n"
             "  --in-doubt         with a branch in doubt, or a hazard\n"
             "  --heuristic        with an outcome that an operator forced, also mixed\n"
-            "  --hazard           hazards and mixed ones\n"
+            "  --hazard           hazards and mixed ones; with --heuristic: of either kind\n"
             "  --state S[,S]      in one of these states, as STATE tells them\n"
             "  --participant P    with a branch at P\n"
             "  --older DURATION   begun at least so long ago: 30s, 5m\n"
             "  --oldest           the oldest first\n"
             "  --limit N          at most N rows (default 100)\n"
             "  --after GTRID      those that come after this one: the next page\n"
-            "  --watch [2s]       again and again, until Ctrl-C; with --json an object a line\n"
+            "  --watch [2s]       again and again until Ctrl-C, as many as the screen takes;\n"
+            "                     with --json an object a line\n"
             "  --journal DIR      asks nobody: reads the journal in DIR, which may be a copy;\n"
             "                     what a restart would find is listed\n"
             "\n"
