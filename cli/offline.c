@@ -196,6 +196,10 @@ struct offline *offline_open(const char *directory, struct error *error)
         reading = offline->error;
     if (offline->server) {
         offline->facts.damage = reading;
+        /* What the last run left out it never decided: that is known to the next run, and not when
+         * there is something behind the damage. */
+        if (reading.kind == ERROR_NONE)
+            recovery_begin(&offline->server->recovery, wall_now_us());
         return offline;
     }
     if (whole && reading.kind == ERROR_NONE)
