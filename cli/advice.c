@@ -119,6 +119,12 @@ static void weigh(struct question *question)
 static const char *const uncommitted[] = {"prepared", "committing", "waiting", NULL};
 static const char *const unaborted[] = {"prepared", "aborting", NULL};
 
+/* Of one participant or more, by their names. */
+static const char *databases_of(const char *names)
+{
+    return strstr(names, " and ") ? "their databases" : "its database";
+}
+
 static void advise_committed(struct question *question)
 {
     char *open = branches_in(question, uncommitted), *reason = branch_reason(question, uncommitted);
@@ -127,10 +133,11 @@ static void advise_committed(struct question *question)
         advise_differs(question);
     } else if (open) {
         say(question, ADVICE_WAIT, "committed, not yet applied at %s%s", open, reason);
-        because(question,
-                "It needs %s to run, each with its database: COMMIT is sent again in each new "
-                "session, and carried out by itself. Nothing else is to be done.",
-                open);
+        because(
+            question,
+            "It needs %s to run, with %s: COMMIT is sent again in each new session, and carried "
+            "out by itself. Nothing else is to be done.",
+            open, databases_of(open));
     } else if (question->weighed.prepared) {
         say(question, ADVICE_WAIT, "committed, and prepared again at %s", again);
         because(question,
@@ -175,10 +182,11 @@ static void advise_aborted(struct question *question)
         advise_differs(question);
     } else if (where) {
         say(question, ADVICE_WAIT, "aborted, not yet rolled back at %s%s", where, reason);
-        because(question,
-                "It needs %s to run, each with its database: who finds a branch prepared asks, and "
-                "is told to roll back. Nothing else is to be done.",
-                where);
+        because(
+            question,
+            "It needs %s to run, with %s: who finds a branch prepared asks, and is told to roll "
+            "back. Nothing else is to be done.",
+            where, databases_of(where));
     } else if (question->weighed.unheard) {
         say(question, ADVICE_NOTHING, "aborted; what %s holds of it was not heard", unheard);
         because(question, "If something is prepared there it asks, and is told to roll back.");

@@ -177,7 +177,7 @@ static void explain_tells_what_is_true_what_is_blocked_and_what_to_do(void **sta
     assert_out(run, "\n    and 3 more (--json has up to 20)\n");
     assert_out(run, "\n    holds vacuum back by 812 (autovacuum_freeze_max_age: 200000000)\n"
                     "    prepared slots of its server: 3 of 64 used\n");
-    assert_out(run, "\nWhat to do:\n  wait.\n  It needs payments to run, each");
+    assert_out(run, "\nWhat to do:\n  wait.\n  It needs payments to run, with its database:");
     expect_narrow(&run);
     run_fini(&run);
     expect_json(desk, WORDS("tx", "explain", G, "--json"), 0, "\"advice\":{\"kind\":\"wait\"");
