@@ -140,6 +140,8 @@ static struct watch *begin(struct desk *desk, int fd, int output, const char *co
     watch->desk = desk;
     watch->fd = fd;
     watch->process.data = watch;
+    /* Were it inherited, nobody's end would be seen by the one that is watched. */
+    CHECK(fcntl(fd, F_SETFD, FD_CLOEXEC) == 0);
     CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
     CHECK(uv_spawn(loop_uv(desk->loop), &watch->process, &options) == 0);
     close(output);
@@ -267,6 +269,21 @@ static void a_small_terminal_is_not_scrolled(void **state)
     assert_int_equal(lines, 5);
 }
 
+static void a_terminal_that_goes_away_ends_it(void **state)
+{
+    struct desk *desk = *state;
+    prepare(desk);
+    struct watch *watch = begin_terminal(desk, 80, 24);
+    wait_for(watch, "committed");
+    int gone = watch->fd;
+    watch->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(gone);
+    wait_for(watch, NULL);
+    assert_true(watch->ended);
+    close(watch->fd);
+    watch->fd = -1;
+}
+
 static void a_coordinator_that_goes_away_is_waited_for(void **state)
 {
     struct desk *desk = *state;
@@ -302,6 +319,7 @@ int main(int argc, char **argv)
         TEST(wrong_words_are_told),
         TEST(a_terminal_is_drawn_in_place_and_given_back),
         TEST(a_small_terminal_is_not_scrolled),
+        TEST(a_terminal_that_goes_away_ends_it),
         TEST(a_coordinator_that_goes_away_is_waited_for),
         cmocka_unit_test(nobody_at_first_is_a_failure),
     };
