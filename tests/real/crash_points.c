@@ -241,7 +241,7 @@ static const char *const saga_points[] = {
 };
 enum { SAGA_POINTS = sizeof(saga_points) / sizeof(saga_points[0]) };
 
-/* Passed where operators order alone: operator.c kills at these. */
+/* Passed where operators order alone: operator_crashes.c kills at these. */
 static const char *const operator_points[] = {
     "coordinator.heuristic-recorded",
     "participant.heuristic-stored",

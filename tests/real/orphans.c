@@ -502,7 +502,7 @@ static void a_coordinator_killed_after_its_promise_ends_alike(struct shop *shop)
 static void every_crash_point_of_a_coordinator_is_tried(void **state)
 {
     /* The checkpoint's: crash_points.c kills there, and it knows no protocol. Those of sagas:
-     * saga_crashes.c kills there; of operators: operator.c. */
+     * saga_crashes.c kills there; of operators: operator_crashes.c. */
     static const char *const elsewhere[] = {
         "coordinator.checkpoint",    "coordinator.saga-begun",    "coordinator.saga-sent",
         "coordinator.saga-answered", "coordinator.saga-recorded", "coordinator.saga-failed",

@@ -115,6 +115,11 @@ void shop_empty_tables(void)
              "insert into stock select 's' || n, %d from generate_series(0, %d) n",
              SHOP_LAMPS, SHOP_LAMPS, SHOP_CUSTOMERS - 1);
     cluster_do("inventory", sql);
+    /* What an operator of an earlier shop forced is nothing to this one. */
+    for (enum process p = ORDERS; p < PROCESSES; p++)
+        cluster_do(process_names[p],
+                   "do $$ begin if to_regclass('troth.heuristic') is not null then "
+                   "truncate troth.heuristic; end if; end $$");
 }
 
 /* ---- configurations ------------------------------------------------------------------------ */
