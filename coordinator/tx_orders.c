@@ -250,6 +250,15 @@ static bool is_about(const struct server *server, const Wire__TxOrder *order, st
     return true;
 }
 
+/* What it began it could not bring to its end. */
+static bool shuts_down(const struct server *server, bool dry_run, struct error *why)
+{
+    if (!server->draining || dry_run)
+        return false;
+    error_set(why, ERROR_BUSY, "the coordinator is shutting down");
+    return true;
+}
+
 static const char *may(const struct server *server, const Wire__TxOrder *order, struct gid *id,
                        struct error *why)
 {
@@ -264,10 +273,8 @@ static const char *may(const struct server *server, const Wire__TxOrder *order, 
                    nearest ? nearest : "");
         return "unknown";
     }
-    if (server->draining && !order->dry_run) {
-        error_set(why, ERROR_BUSY, "the coordinator is shutting down");
+    if (shuts_down(server, order->dry_run, why))
         return "busy";
-    }
     if (!inquiries_room(server)) {
         error_set(why, ERROR_BUSY, "too many inquiries run at once");
         error_hint(why, "try again");
@@ -316,7 +323,10 @@ static void evidence_came(struct server *server, void *context, const struct inq
         order->testimonies[i] = result->testimonies[i];
         result->testimonies[i] = NULL;
     }
-    if (order->kind == WIRE__TX_ORDER_KIND__FORGET)
+    struct error why = {0};
+    if (shuts_down(server, order->dry_run, &why))
+        tx_order_refuse(server, order, "busy", &why);
+    else if (order->kind == WIRE__TX_ORDER_KIND__FORGET)
         tx_forget(server, order);
     else
         tx_resolve(server, order);

@@ -140,6 +140,35 @@ static void name_the_unheard(struct tx_order *order)
     }
 }
 
+/* Who took part in it nobody here knows: who has nothing of it may have ended a branch of it. */
+static void name_the_empty(struct tx_order *order)
+{
+    char names[TX_ORDER_LINE_BYTES / 2];
+    size_t used = 0, left_out = 0, count = 0;
+    for (size_t i = 0; i < order->count; i++) {
+        const Wire__Testimony *testimony = order->testimonies[i];
+        size_t size = strlen(testimony->participant);
+        if (testimony->problem || testimony->n_exhibits > 0)
+            continue;
+        if (used + size + 3 > sizeof(names)) {
+            left_out++;
+            continue;
+        }
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", count++ ? ", " : "",
+                                 testimony->participant);
+    }
+    if (left_out)
+        lines_add(&order->unknowns,
+                  "%s and %zu more: nothing of it is there; if there was a branch it is over, and "
+                  "how it ended is not known",
+                  names, left_out);
+    else if (count)
+        lines_add(&order->unknowns,
+                  "%s: nothing of it is there; if there was a branch it is over, and how it ended "
+                  "is not known",
+                  names);
+}
+
 /* ---- refusals ---- */
 
 /* Whose database, or operator, says otherwise. NULL: nobody's. */
@@ -409,9 +438,12 @@ static bool can_be_forced(struct server *server, struct tx_order *order, bool pr
     return true;
 }
 
-static void force(struct server *server, struct tx_order *order, const struct weighed *weighed)
+static void force(struct server *server, struct tx_order *order, enum standing standing,
+                  const struct weighed *weighed)
 {
     name_the_unheard(order);
+    if (standing == STANDING_HELD)
+        name_the_empty(order);
     if (!can_be_forced(server, order, weighed->prepared))
         return;
     if (order->dry_run && !PLANTED(RESOLVE_DRY_RUN_ACTS)) {
@@ -468,7 +500,7 @@ void tx_resolve(struct server *server, struct tx_order *order)
         leave_to_its_own(server, order);
         break;
     case ORDER_HEURISTIC:
-        force(server, order, &weighed);
+        force(server, order, standing, &weighed);
         break;
     }
 }

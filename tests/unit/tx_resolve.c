@@ -213,6 +213,22 @@ static void only_who_holds_it_prepared_is_told(void **unused)
     desk_free(desk);
 }
 
+/* The journal that knew who took part is lost: it may be over there. */
+static void who_has_nothing_of_it_is_named(void **unused)
+{
+    (void)unused;
+    struct desk *desk = desk_new();
+    Wire__Branch branch = begin_held(desk);
+    struct visitor *inventory = participant(desk->world, 4, "inventory");
+    order(desk, 5, (struct ordering){.gtrid = gtrid_of(branch), .dry_run = true});
+    both_testify(desk, gtrid_of(branch), is_prepared, has_nothing);
+    testify(inventory, gtrid_of(branch), has_nothing);
+    const Wire__Resolution *resolution = resolved(desk, 5, WIRE__DEED__DEED_HEURISTIC);
+    assert_int_equal(resolution->n_unknowns, 1);
+    assert_has(resolution->unknowns[0], "payments, inventory: nothing of it is there");
+    desk_free(desk);
+}
+
 static void evidence_against_it_refuses_the_order(void **unused)
 {
     (void)unused;
@@ -395,7 +411,10 @@ static void another_coordinators_is_forced_only_where_it_is(void **unused)
     pass(desk->world, 3 * SECOND_US);
     order(desk, 5, (struct ordering){.gtrid = gtrid});
     testify(desk->orders, gtrid, has_nothing);
-    assert_int_equal(resolved(desk, 5, WIRE__DEED__DEED_NONE)->n_unknowns, 1);
+    const Wire__Resolution *resolution = resolved(desk, 5, WIRE__DEED__DEED_NONE);
+    assert_int_equal(resolution->n_unknowns, 2);
+    assert_has(resolution->unknowns[0], "payments: the participant is not connected");
+    assert_has(resolution->unknowns[1], "orders: nothing of it is there");
     nothing_is_listed(desk);
     desk_free(desk);
 }
@@ -466,7 +485,8 @@ static void an_answer_that_says_nothing_of_the_order_is_not_known(void **unused)
                  is_prepared);
     const Wire__Resolution *resolution = resolved(desk, 5, WIRE__DEED__DEED_HEURISTIC);
     assert_int_equal(resolution->n_steps, 0);
-    assert_has(resolution->unknowns[0], "says nothing of the order");
+    assert_int_equal(resolution->n_unknowns, 2);
+    assert_has(resolution->unknowns[1], "orders: its answer says nothing of the order");
     tell_forced(desk->orders, (struct forced){.branch = branch});
     order(desk, 6, (struct ordering){.forget = true, .gtrid = gtrid_of(branch)});
     both_testify(desk, gtrid_of(branch), has_nothing, has_nothing);
@@ -704,6 +724,19 @@ static void a_server_that_drains_takes_no_orders(void **unused)
     desk_free(desk);
 }
 
+static void a_server_that_begins_to_drain_does_not_begin_an_order(void **unused)
+{
+    (void)unused;
+    struct desk *desk = desk_new();
+    Wire__Branch branch = begin_held(desk);
+    order(desk, 5, (struct ordering){.gtrid = gtrid_of(branch)});
+    server_drain(desk->world->server);
+    both_testify(desk, gtrid_of(branch), is_prepared, is_prepared);
+    refused(desk, 5, "busy");
+    assert_int_equal(records_of(desk, JOURNAL__RECORD__BODY_HEURISTIC), 0);
+    desk_free(desk);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -717,6 +750,7 @@ int main(void)
         cmocka_unit_test(an_abort_that_is_presumed_is_waited_for_and_never_contradicted),
         cmocka_unit_test(what_the_journal_lost_is_forced_when_it_is_durable),
         cmocka_unit_test(only_who_holds_it_prepared_is_told),
+        cmocka_unit_test(who_has_nothing_of_it_is_named),
         cmocka_unit_test(evidence_against_it_refuses_the_order),
         cmocka_unit_test(what_a_register_has_decided_is_left_to_it),
         cmocka_unit_test(where_nothing_is_prepared_there_is_nothing_to_do),
@@ -742,6 +776,7 @@ int main(void)
         cmocka_unit_test(a_gid_names_its_transaction),
         cmocka_unit_test(only_so_many_inquiries_run_at_once),
         cmocka_unit_test(a_server_that_drains_takes_no_orders),
+        cmocka_unit_test(a_server_that_begins_to_drain_does_not_begin_an_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
