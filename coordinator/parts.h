@@ -160,6 +160,8 @@ void server_overruled(struct tx *tx);
 void server_begin_round(struct server *server, struct tx *tx, enum transaction_event_type why);
 void server_arm_round(struct server *server, struct tx *tx);
 void server_round_due(struct server *server, struct tx *tx);
+/* proofs.c. A site can't tell: then perhaps the databases can. */
+void server_prove(struct server *server, struct tx *tx);
 /* The transaction has ended as committed: its sites may fold their registers together. */
 void server_settled(struct server *server, const struct tx *tx);
 void server_flush_settled(struct server *server, struct participant *participant);

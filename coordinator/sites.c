@@ -409,6 +409,8 @@ void server_replied(struct server *server, struct guest *guest, const Wire__Repl
     else if (settles && tx->sites->timer.place == 0)
         timers_set(&server->rounds, &tx->sites->timer,
                    server->host.now_us(server->host.self) + ASK_AGAIN_US);
+    if (reply->answered == WIRE__ANSWERED__CANNOT_TELL)
+        server_prove(server, tx);
     server_pump(server, guest->participant);
 }
 

@@ -84,8 +84,9 @@ struct tx_site {
 /* What only a three-phase transaction has: lies in the same memory as its tx. */
 struct tx_sites {
     struct tx *tx;
-    struct timer timer;  /* a new round, or asking the others, or again */
-    struct tx_site of[]; /* of each site; [0] is this coordinator */
+    struct timer timer;      /* a new round, or asking the others, or again */
+    uint64_t prove_again_us; /* proofs.c */
+    struct tx_site of[];     /* of each site; [0] is this coordinator */
 };
 
 struct tx {

@@ -178,6 +178,7 @@ static inline void order(struct desk *desk, uint64_t request, struct ordering ho
 struct saying {
     bool prepared, judged, registered, decided;
     Wire__XidStatus status;
+    uint64_t xid;
     Wire__Value value;
     const char *barrier, *report;
     bool nothing; /* no exhibit at all */
@@ -199,6 +200,7 @@ static inline void answer_query(struct visitor *visitor, uint64_t request, struc
     exhibit.registered = saying.registered;
     exhibit.decided = saying.decided;
     exhibit.status = saying.status;
+    exhibit.xid = saying.xid;
     exhibit.value = saying.value;
     exhibit.barrier = (char *)text_of(saying.barrier);
     exhibit.report = (char *)text_of(saying.report);

@@ -336,6 +336,9 @@ static void who_can_not_answer_yet_is_asked_each_second(void **unused)
         struct question question = questioned(shop.orders);
         reply_with(shop.orders, &question,
                    i % 2 ? WIRE__ANSWERED__CANNOT_TELL : WIRE__ANSWERED__ASK_LATER, &none);
+        /* Perhaps its database can. */
+        if (i % 2)
+            hear(shop.orders, WIRE__MESSAGE__BODY_QUERY);
         pass(shop.world, 800 * 1000);
         hear_nothing(shop.orders);
         pass(shop.world, 400 * 1000);
