@@ -43,10 +43,11 @@ const char *tx_mark(const Wire__TransactionView *tx)
 {
     if (strcmp(tx->heuristic, "mixed") == 0)
         return "mixed";
-    if (tx->hazard || strcmp(tx->state, "hazard") == 0)
-        return "hazard";
+    /* Nothing contradicts it; whether it is what was decided, nobody can prove. */
     if (*tx->heuristic)
         return "heuristic";
+    if (tx->hazard || strcmp(tx->state, "hazard") == 0)
+        return "hazard";
     return tx->in_doubt ? "in doubt" : "";
 }
 

@@ -61,7 +61,12 @@ static void marks_name_what_is_most_serious(void **state)
     assert_out(run, "  heuristic  orders payments\n");
     assert_out(run, "\nhazard, heuristic, mixed: an operator's: troth tx explain GTRID\n");
     run_fini(&run);
+    /* Forced, and nobody knows what was decided. */
     world.tx.hazard = true;
+    run = ask(desk, WORDS("tx", "list"));
+    assert_out(run, "  heuristic  orders payments\n");
+    run_fini(&run);
+    world.tx.heuristic = (char *)"";
     run = ask(desk, WORDS("tx", "list"));
     assert_out(run, "  hazard  orders payments\n");
     run_fini(&run);
