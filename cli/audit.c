@@ -92,17 +92,8 @@ static void json_facts(bool sound, const struct audit_facts *facts, const struct
         json_unsigned(&writer, search->line);
     else
         json_string(&writer, NULL);
-    if (!sound) {
-        json_name(&writer, "problem");
-        json_open(&writer, '{');
-        json_name(&writer, "message");
-        json_string(&writer, error->message);
-        json_name(&writer, "detail");
-        json_string(&writer, error->detail);
-        json_name(&writer, "hint");
-        json_string(&writer, error->hint);
-        json_close(&writer, '}');
-    }
+    if (!sound)
+        json_error(&writer, error);
     json_name(&writer, "exit");
     json_integer(&writer, code);
     json_close(&writer, '}');

@@ -66,6 +66,19 @@ int exit_of(enum error_kind kind)
     return EXIT_USAGE;
 }
 
+void json_error(struct json_writer *writer, const struct error *error)
+{
+    json_name(writer, "problem");
+    json_open(writer, '{');
+    json_name(writer, "message");
+    json_string(writer, error->message);
+    json_name(writer, "detail");
+    json_string(writer, error->detail);
+    json_name(writer, "hint");
+    json_string(writer, error->hint);
+    json_close(writer, '}');
+}
+
 int print_failure(const struct options *options, const struct error *error)
 {
     int code = exit_of(error->kind);
@@ -75,15 +88,7 @@ int print_failure(const struct options *options, const struct error *error)
     }
     struct json_writer writer = {0};
     json_open(&writer, '{');
-    json_name(&writer, "problem");
-    json_open(&writer, '{');
-    json_name(&writer, "message");
-    json_string(&writer, error->message);
-    json_name(&writer, "detail");
-    json_string(&writer, error->detail);
-    json_name(&writer, "hint");
-    json_string(&writer, error->hint);
-    json_close(&writer, '}');
+    json_error(&writer, error);
     json_name(&writer, "exit");
     json_integer(&writer, code);
     json_close(&writer, '}');

@@ -20,6 +20,8 @@ void print_json_text(FILE *file, const char *json);
 
 /* "troth: message", detail and hint, on stderr. */
 void print_error(const struct error *error);
+/* The member "problem" of the open object. */
+void json_error(struct json_writer *writer, const struct error *error);
 /* The exit code of an error, and the error printed: as text on stderr or, with --json, as an object
  * {problem, exit} on stdout. */
 int print_failure(const struct options *options, const struct error *error);

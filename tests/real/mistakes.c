@@ -9,19 +9,6 @@
 #include "tests/real/support/shop_files.h"
 #include "tests/real/support/wait.h"
 
-/* The exit code, and what the answer must contain; NULL ends the texts. */
-static void expect(struct said said, int code, const char *one, const char *two, const char *three)
-{
-    const char *const texts[] = {one, two, three};
-    for (int i = 0; i < 3; i++) {
-        if (texts[i])
-            said_has(&said, texts[i]);
-    }
-    if (said.code != code)
-        fail_msg("exit code %d instead of %d: %s", said.code, code, said.output);
-    said_fini(&said);
-}
-
 static void expect_no_notes(struct shop *shop, const char *id)
 {
     books_wait_settled(shop);
@@ -33,83 +20,84 @@ static void expect_no_notes(struct shop *shop, const char *id)
 
 static void an_unknown_participant_is_named_with_the_nearest_one(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "paiments.note",
-                    "{\"id\": \"x\"}", NULL),
-           TOLD_MISTAKE, "paiments", "did you mean payments", NULL);
+    said_expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "paiments.note",
+                         "{\"id\": \"x\"}", NULL),
+                TOLD_MISTAKE, "paiments", "did you mean payments", NULL);
     expect_no_notes(shop, "x");
 }
 
 static void an_unknown_operation_is_named_with_the_nearest_one(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.not",
-                    "{\"id\": \"x\"}", NULL),
-           TOLD_MISTAKE, "payments", "not", "did you mean payments.note");
+    said_expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.not",
+                         "{\"id\": \"x\"}", NULL),
+                TOLD_MISTAKE, "payments", "not", "did you mean payments.note");
     expect_no_notes(shop, "x");
 }
 
 static void a_missing_argument_is_named(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.charge",
-                    "{\"order_id\": \"x\", \"customer\": \"ada\"}", NULL),
-           TOLD_ABORTED, "payments.charge", "amount", NULL);
+    said_expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.charge",
+                         "{\"order_id\": \"x\", \"customer\": \"ada\"}", NULL),
+                TOLD_ABORTED, "payments.charge", "amount", NULL);
     expect_no_notes(shop, "x");
 }
 
 static void an_argument_that_nobody_knows_is_named(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.note",
-                    "{\"id\": \"x\", \"colour\": \"red\"}", NULL),
-           TOLD_ABORTED, "payments.note", "colour", NULL);
+    said_expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.note",
+                         "{\"id\": \"x\", \"colour\": \"red\"}", NULL),
+                TOLD_ABORTED, "payments.note", "colour", NULL);
     expect_no_notes(shop, "x");
 }
 
 static void an_argument_of_the_wrong_type_is_refused_with_its_value(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.charge",
-                    "{\"order_id\": \"x\", \"customer\": \"ada\", \"amount\": \"plenty\"}", NULL),
-           TOLD_ABORTED, "payments.charge", "plenty", NULL);
+    said_expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.charge",
+                         "{\"order_id\": \"x\", \"customer\": \"ada\", \"amount\": \"plenty\"}",
+                         NULL),
+                TOLD_ABORTED, "payments.charge", "plenty", NULL);
     expect_no_notes(shop, "x");
 }
 
 static void arguments_that_are_no_json_are_refused_before_anything_is_sent(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "orders.note", "{\"id\": ", NULL), TOLD_MISTAKE, "orders.note",
-           NULL, NULL);
+    said_expect(shop_say(shop, "submit", "orders.note", "{\"id\": ", NULL), TOLD_MISTAKE,
+                "orders.note", NULL, NULL);
 }
 
 static void an_sql_error_names_participant_operation_and_the_text_of_postgresql(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "payments.enrol", "{\"id\": \"m\"}", NULL), TOLD_COMMITTED,
-           NULL, NULL, NULL);
-    expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.enrol",
-                    "{\"id\": \"m\"}", NULL),
-           TOLD_ABORTED, "payments.enrol", "duplicate key value violates unique constraint",
-           "Key (id)=(m) already exists");
+    said_expect(shop_say(shop, "submit", "payments.enrol", "{\"id\": \"m\"}", NULL), TOLD_COMMITTED,
+                NULL, NULL, NULL);
+    said_expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.enrol",
+                         "{\"id\": \"m\"}", NULL),
+                TOLD_ABORTED, "payments.enrol", "duplicate key value violates unique constraint",
+                "Key (id)=(m) already exists");
     expect_no_notes(shop, "x");
 }
 
 static void an_expectation_that_fails_names_its_reason(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.charge",
-                    "{\"order_id\": \"x\", \"customer\": \"ada\", \"amount\": 1001}", NULL),
-           TOLD_ABORTED, "payments.charge", "insufficient_funds", NULL);
+    said_expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.charge",
+                         "{\"order_id\": \"x\", \"customer\": \"ada\", \"amount\": 1001}", NULL),
+                TOLD_ABORTED, "payments.charge", "insufficient_funds", NULL);
     expect_no_notes(shop, "x");
     assert_int_equal(books_check(), 0);
 }
 
 static void an_unwell_transaction_of_one_phase_leaves_nothing(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "payments.note", "{\"id\": \"x\"}", "payments.charge",
-                    "{\"order_id\": \"x\", \"customer\": \"ada\", \"amount\": 1001}", NULL),
-           TOLD_ABORTED, "payments.charge", "insufficient_funds", NULL);
+    said_expect(shop_say(shop, "submit", "payments.note", "{\"id\": \"x\"}", "payments.charge",
+                         "{\"order_id\": \"x\", \"customer\": \"ada\", \"amount\": 1001}", NULL),
+                TOLD_ABORTED, "payments.charge", "insufficient_funds", NULL);
     expect_no_notes(shop, "x");
 }
 
 static void reading_in_one_and_writing_in_another_database_commits(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.count",
-                    "{\"id\": \"x\"}", "--json", NULL),
-           TOLD_COMMITTED, "\"notes\":0", NULL, NULL);
+    said_expect(shop_say(shop, "submit", "orders.note", "{\"id\": \"x\"}", "payments.count",
+                         "{\"id\": \"x\"}", "--json", NULL),
+                TOLD_COMMITTED, "\"notes\":0", NULL, NULL);
     books_wait_settled(shop);
     assert_int_equal(books_count_notes("orders", "x"), 1);
 }
@@ -122,7 +110,7 @@ static void the_same_key_twice_is_one_purchase_and_the_same_answer(struct shop *
     assert_int_equal(purchase_make(shop, &purchase), TOLD_COMMITTED);
     purchase.again = true;
     purchase_begin(shop, &purchase);
-    expect(purchase_end(shop, &purchase), TOLD_COMMITTED, "nothing ran again", NULL, NULL);
+    said_expect(purchase_end(shop, &purchase), TOLD_COMMITTED, "nothing ran again", NULL, NULL);
     books_wait_settled(shop);
     assert_int_equal(books_check(), 1);
 }
@@ -137,7 +125,7 @@ static void the_same_key_at_the_same_time_is_one_purchase(struct shop *shop)
         purchase_begin(shop, &purchases[i]);
     }
     for (int i = 0; i < TIMES; i++)
-        expect(purchase_end(shop, &purchases[i]), TOLD_COMMITTED, NULL, NULL, NULL);
+        said_expect(purchase_end(shop, &purchases[i]), TOLD_COMMITTED, NULL, NULL, NULL);
     books_wait_settled(shop);
     assert_int_equal(books_check(), 1);
 }
@@ -149,8 +137,8 @@ static void the_same_key_with_other_arguments_is_refused(struct shop *shop)
     purchase.again = true;
     purchase.amount = 11;
     purchase_begin(shop, &purchase);
-    expect(purchase_end(shop, &purchase), TOLD_REFUSED, "this idempotency key was used", NULL,
-           NULL);
+    said_expect(purchase_end(shop, &purchase), TOLD_REFUSED, "this idempotency key was used", NULL,
+                NULL);
     books_wait_settled(shop);
     assert_int_equal(books_check(), 1);
 }
@@ -163,10 +151,10 @@ static void a_key_outlives_the_coordinator(struct shop *shop)
     shop_start_all(shop);
     purchase.again = true;
     purchase_begin(shop, &purchase);
-    expect(purchase_end(shop, &purchase), TOLD_COMMITTED, "nothing ran again", NULL, NULL);
+    said_expect(purchase_end(shop, &purchase), TOLD_COMMITTED, "nothing ran again", NULL, NULL);
     purchase.amount = 11;
     purchase_begin(shop, &purchase);
-    expect(purchase_end(shop, &purchase), TOLD_REFUSED, NULL, NULL, NULL);
+    said_expect(purchase_end(shop, &purchase), TOLD_REFUSED, NULL, NULL, NULL);
     books_wait_settled(shop);
     assert_int_equal(books_check(), 1);
 }
@@ -192,18 +180,18 @@ static bool nobody_sleeps(void *self)
 
 static void work_longer_than_the_deadline_is_aborted_and_cancelled(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "--timeout", "1s", "orders.note", "{\"id\": \"x\"}",
-                    "payments.dawdle", "{\"id\": \"x\", \"seconds\": 600}", NULL),
-           TOLD_ABORTED, "payments", "deadline", NULL);
+    said_expect(shop_say(shop, "submit", "--timeout", "1s", "orders.note", "{\"id\": \"x\"}",
+                         "payments.dawdle", "{\"id\": \"x\", \"seconds\": 600}", NULL),
+                TOLD_ABORTED, "payments", "deadline", NULL);
     wait_for(nobody_sleeps, (void *)"payments", 10, "the work is cancelled in the database");
     expect_no_notes(shop, "x");
 }
 
 static void work_of_one_phase_longer_than_the_deadline_is_aborted_and_cancelled(struct shop *shop)
 {
-    expect(shop_say(shop, "submit", "--timeout", "1s", "payments.dawdle",
-                    "{\"id\": \"x\", \"seconds\": 600}", NULL),
-           TOLD_ABORTED, "payments.dawdle", "time", NULL);
+    said_expect(shop_say(shop, "submit", "--timeout", "1s", "payments.dawdle",
+                         "{\"id\": \"x\", \"seconds\": 600}", NULL),
+                TOLD_ABORTED, "payments.dawdle", "time", NULL);
     wait_for(nobody_sleeps, (void *)"payments", 10, "the work is cancelled in the database");
     expect_no_notes(shop, "x");
 }
@@ -214,7 +202,8 @@ static void waiting_for_a_lock_longer_than_its_timeout_is_aborted_with_the_reaso
     PGconn *holder = PQconnectdb(cluster_conninfo("payments"));
     PQclear(PQexec(holder, "begin; update account set balance = balance where customer = 'ada'"));
     purchase_begin(shop, &purchase);
-    expect(purchase_end(shop, &purchase), TOLD_ABORTED, "payments.charge", "lock timeout", NULL);
+    said_expect(purchase_end(shop, &purchase), TOLD_ABORTED, "payments.charge", "lock timeout",
+                NULL);
     PQfinish(holder);
     books_wait_settled(shop);
     assert_int_equal(books_check(), 0);

@@ -15,18 +15,6 @@
 #include "tests/real/support/cluster.h"
 #include "tests/real/support/wait.h"
 
-void said_expect(struct said said, int code, const char *one, const char *two, const char *three)
-{
-    const char *const texts[] = {one, two, three};
-    for (int i = 0; i < 3; i++) {
-        if (texts[i])
-            said_has(&said, texts[i]);
-    }
-    if (said.code != code)
-        fail_msg("exit code %d instead of %d: %s", said.code, code, said.output);
-    said_fini(&said);
-}
-
 int doubt_prepared(const char *participant)
 {
     return (int)cluster_value(participant, "select count(*) from pg_prepared_xacts");

@@ -4,9 +4,6 @@
 
 #include "tests/real/support/purchase.h"
 
-/* The exit code, and up to three texts that must be there; NULL: none. Frees what was said. */
-void said_expect(struct said said, int code, const char *one, const char *two, const char *three);
-
 /* The coordinator is dead, and each database holds a branch: decided or not, as the point at which
  * it died says. */
 void doubt_make(struct shop *shop, struct purchase *purchase, const char *point, char *gtrid,

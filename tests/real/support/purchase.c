@@ -133,6 +133,18 @@ void said_has(struct said *said, const char *text)
     fail_msg("expected \"%s\" in (exit code %d): %s", text, said->code, output);
 }
 
+void said_expect(struct said said, int code, const char *one, const char *two, const char *three)
+{
+    const char *const texts[] = {one, two, three};
+    for (int i = 0; i < 3; i++) {
+        if (texts[i])
+            said_has(&said, texts[i]);
+    }
+    if (said.code != code)
+        fail_msg("exit code %d instead of %d: %s", said.code, code, said.output);
+    said_fini(&said);
+}
+
 /* ---- purchases ----------------------------------------------------------------------------- */
 
 /* The words of a `troth submit`, with room for those that are made up. */

@@ -25,6 +25,8 @@ struct said shop_say_to(struct shop *shop, const char *address, ...) __attribute
 void said_fini(struct said *said);
 /* Fails the test unless the output has this text; says what it was. */
 void said_has(struct said *said, const char *text);
+/* The exit code, and up to three texts that must be there; NULL: none. Frees what was said. */
+void said_expect(struct said said, int code, const char *one, const char *two, const char *three);
 
 /* One lamp for 10 in all three databases, unless the fields say otherwise; all may be left zero. */
 struct purchase {
