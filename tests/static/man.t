@@ -6,8 +6,8 @@ set -euo pipefail
 . "$TROTH_ROOT/tests/lib/tap.sh"
 
 build=${TROTH_BUILD:-$TROTH_ROOT/build}
-pages=("$build/man/troth.1" "$build/man/trothd.8" "$build/man/troth-participant.8"
-    "$TROTH_ROOT/man/trothd.yaml.5" "$TROTH_ROOT/man/participant.yaml.5")
+pages=("$build/docs/man/troth.1" "$build/docs/man/trothd.8" "$build/docs/man/troth-participant.8"
+    "$TROTH_ROOT/docs/man/trothd.yaml.5" "$TROTH_ROOT/docs/man/participant.yaml.5")
 
 is_silent() {
     local output
@@ -39,7 +39,7 @@ holds_every_command() {
     local command count=0
     while read -r command; do
         count=$((count + 1))
-        grep -Fq ".SS \"troth $command" "$build/man/troth.1" ||
+        grep -Fq ".SS \"troth $command" "$build/docs/man/troth.1" ||
             { echo "no section of troth $command"; return 1; }
     done < <("$build/troth" completion bash | sed -n "/^_troth_commands/,/^'/p" | grep '^[a-z]')
     ((count > 20)) || { echo "only $count commands were found"; return 1; }
@@ -47,7 +47,7 @@ holds_every_command() {
 
 tells_what_help_tells() {
     local text
-    text=$(mandoc -T utf8 "$build/man/$1.8" | sed 's/.\x08//g' | tr -s ' \n' ' ')
+    text=$(mandoc -T utf8 "$build/docs/man/$1.8" | sed 's/.\x08//g' | tr -s ' \n' ' ')
     [[ $text == *--check-config* && $text == *SIGTERM* && $text == *"Exit codes: 0 ended as asked"* ]] ||
         { printf '%s\n' "$text"; return 1; }
 }
@@ -60,9 +60,9 @@ ok "every command has its section in troth.1" holds_every_command
 ok "trothd.8 has the help" tells_what_help_tells trothd
 ok "troth-participant.8 has the help" tells_what_help_tells troth-participant
 ok "trothd.yaml.5 has every key" holds_all_keys '^\.BR? KEY( |$)' \
-    "$TROTH_ROOT/man/trothd.yaml.5" coordinator/config.c io/settings.c
+    "$TROTH_ROOT/docs/man/trothd.yaml.5" coordinator/config.c io/settings.c
 ok "participant.yaml.5 has every key" holds_all_keys '^\.BR? KEY( |$)' \
-    "$TROTH_ROOT/man/participant.yaml.5" participant/config.c io/settings.c
+    "$TROTH_ROOT/docs/man/participant.yaml.5" participant/config.c io/settings.c
 ok "config/trothd.yaml has every key" holds_all_keys '(^|[ {])KEY:' \
     "$TROTH_ROOT/config/trothd.yaml" coordinator/config.c io/settings.c
 ok "config/participant.yaml has every key" holds_all_keys '(^|[ {])KEY:' \
