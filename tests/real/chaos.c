@@ -10,7 +10,7 @@
 #include "tests/real/support/purchase.h"
 #include "tests/real/support/wait.h"
 
-enum { SECONDS = 30, STEP_SECONDS = 1, STEP_COMMITS = 5 };
+enum { SECONDS = 20, STEP_SECONDS = 1, STEP_COMMITS = 5 };
 
 struct chaos {
     struct shop *shop;
