@@ -10,7 +10,7 @@
 
 #include "tests/sim/jobs.h"
 
-enum { BLOCKS = 20, BLOCK = 100, MOST_PAST = 500 };
+enum { BLOCKS = 14, BLOCK = 100, MOST_PAST = 500 };
 
 static void expect_no_failure(const struct jobs_plan *plan)
 {
