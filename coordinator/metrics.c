@@ -156,24 +156,9 @@ static const char *const reason_words[METRIC_REASONS] = {
     [REASON_UNKNOWN] = "unknown",
 };
 
-static void labelled(struct metrics_sink *sink, const char *name, const char *label,
-                     const char *word, double value)
-{
-    char labels[128];
-    snprintf(labels, sizeof(labels), "%s=\"%s\"", label, word);
-    metrics_sample(sink, name, labels, value);
-}
-
 static void read_process(const struct server *server, struct metrics_sink *sink)
 {
-    char labels[256];
-    snprintf(labels, sizeof(labels),
-             "version=\"" TROTH_VERSION "\",role=\"coordinator\",cluster=\"%s\",name=\"%s\"",
-             server->cluster, server->coordinator);
-    metrics_family(sink, "troth_build_info", METRIC_GAUGE, "Always 1; what this process is.");
-    metrics_sample(sink, "troth_build_info", labels, 1);
-    metrics_gauge(sink, "process_start_time_seconds", "When this process began, unix time.",
-                  (double)server->started_us / 1e6);
+    metrics_process(sink, "coordinator", server->cluster, server->coordinator, server->started_us);
     metrics_gauge(sink, "troth_epoch", "Number of this run in the journal.",
                   (double)server->recovery.epoch);
     metrics_gauge(sink, "troth_ready", "1: it takes new transactions.",
@@ -202,12 +187,13 @@ static void read_totals(const struct server *server, struct metrics_sink *sink)
     metrics_family(sink, "troth_aborts_total", METRIC_COUNTER,
                    "Transactions aborted in this run, by the first reason.");
     for (int i = 0; i < METRIC_REASONS; i++)
-        labelled(sink, "troth_aborts_total", "reason", reason_words[i], (double)metrics->aborts[i]);
+        metrics_labelled(sink, "troth_aborts_total", "reason", reason_words[i],
+                         (double)metrics->aborts[i]);
     metrics_family(sink, "troth_rejections_total", METRIC_COUNTER,
                    "Transactions of clients that were not begun, by reason.");
     for (int i = 0; i < METRIC_REASONS; i++)
-        labelled(sink, "troth_rejections_total", "reason", reason_words[i],
-                 (double)metrics->rejections[i]);
+        metrics_labelled(sink, "troth_rejections_total", "reason", reason_words[i],
+                         (double)metrics->rejections[i]);
     metrics_counter(sink, "troth_hazards_total",
                     "Branches found, in this run, not to hold what was decided.",
                     (double)metrics->hazards);
@@ -237,10 +223,10 @@ static void read_in_flight(const struct server *server, struct metrics_sink *sin
     static const char name[] = "troth_transactions_in_flight";
     metrics_family(sink, name, METRIC_GAUGE,
                    "Transactions that are not over, by what they wait for.");
-    labelled(sink, name, "state", "undecided", (double)server->undecided);
-    labelled(sink, name, "state", "proposed", (double)server->proposed);
-    labelled(sink, name, "state", "lost", (double)server->lost);
-    labelled(sink, name, "state", "unapplied", (double)server->unapplied);
+    metrics_labelled(sink, name, "state", "undecided", (double)server->undecided);
+    metrics_labelled(sink, name, "state", "proposed", (double)server->proposed);
+    metrics_labelled(sink, name, "state", "lost", (double)server->lost);
+    metrics_labelled(sink, name, "state", "unapplied", (double)server->unapplied);
     for (const struct list *at = server->all.next; at != &server->all; at = at->next) {
         const struct tx *tx = CONTAINER(at, struct tx, all);
         if (view_in_doubt(tx))
@@ -306,8 +292,8 @@ static void read_transport(const struct server *server, struct metrics_sink *sin
             others++;
     }
     metrics_family(sink, "troth_sessions", METRIC_GAUGE, "Sessions now, by who is there.");
-    labelled(sink, "troth_sessions", "role", "participant", (double)participants);
-    labelled(sink, "troth_sessions", "role", "client", (double)others);
+    metrics_labelled(sink, "troth_sessions", "role", "participant", (double)participants);
+    metrics_labelled(sink, "troth_sessions", "role", "client", (double)others);
     metrics_transport(sink, counters);
 }
 
@@ -323,16 +309,18 @@ static void read_sagas(const struct server *server, struct metrics_sink *sink)
     const struct sagas *sagas = &server->sagas;
     char labels[64];
     metrics_family(sink, "troth_sagas", METRIC_GAUGE, "Sagas that are not over, by state.");
-    labelled(sink, "troth_sagas", "state", "running", (double)sagas->running);
-    labelled(sink, "troth_sagas", "state", "compensating", (double)sagas->compensating);
+    metrics_labelled(sink, "troth_sagas", "state", "running", (double)sagas->running);
+    metrics_labelled(sink, "troth_sagas", "state", "compensating", (double)sagas->compensating);
     metrics_gauge(sink, "troth_sagas_needing_operator", "Sagas that wait for an operator.",
                   (double)sagas->need_operator);
     metrics_counter(sink, "troth_sagas_started_total", "Sagas begun in this run.",
                     (double)server->metrics.sagas_started);
     metrics_family(sink, "troth_sagas_ended_total", METRIC_COUNTER,
                    "Sagas ended in this run, by outcome.");
-    labelled(sink, "troth_sagas_ended_total", "outcome", "completed", (double)sagas->completed);
-    labelled(sink, "troth_sagas_ended_total", "outcome", "compensated", (double)sagas->compensated);
+    metrics_labelled(sink, "troth_sagas_ended_total", "outcome", "completed",
+                     (double)sagas->completed);
+    metrics_labelled(sink, "troth_sagas_ended_total", "outcome", "compensated",
+                     (double)sagas->compensated);
     metrics_family(sink, "troth_saga_steps_total", METRIC_COUNTER,
                    "Tries of steps answered, by what was tried and how it went.");
     for (int how = SAGA_DO; how <= SAGA_COMPENSATE; how++) {
@@ -450,8 +438,8 @@ static void read_participants(const struct server *server, struct metrics_sink *
             const struct participant *participant = CONTAINER(at, struct participant, all);
             if (participant->never_seen)
                 continue; /* a saga has named it, perhaps by mistake */
-            labelled(sink, gauges[i].name, "participant", participant->name,
-                     gauges[i].value(server, participant));
+            metrics_labelled(sink, gauges[i].name, "participant", participant->name,
+                             gauges[i].value(server, participant));
         }
     }
 }

@@ -62,6 +62,27 @@ static void bucket(struct metrics_sink *sink, const char *name, const char *labe
     metrics_sample(sink, name, text, (double)value);
 }
 
+void metrics_labelled(struct metrics_sink *sink, const char *name, const char *label,
+                      const char *word, double value)
+{
+    char labels[LABELS_BYTES];
+    snprintf(labels, sizeof(labels), "%s=\"%s\"", label, word);
+    metrics_sample(sink, name, labels, value);
+}
+
+void metrics_process(struct metrics_sink *sink, const char *role, const char *cluster,
+                     const char *name, int64_t started_us)
+{
+    char labels[LABELS_BYTES];
+    snprintf(labels, sizeof(labels),
+             "version=\"" TROTH_VERSION "\",role=\"%s\",cluster=\"%s\",name=\"%s\"", role, cluster,
+             name);
+    metrics_family(sink, "troth_build_info", METRIC_GAUGE, "Always 1; what this process is.");
+    metrics_sample(sink, "troth_build_info", labels, 1);
+    metrics_gauge(sink, "process_start_time_seconds", "When this process began, unix time.",
+                  (double)started_us / 1e6);
+}
+
 void metrics_histogram(struct metrics_sink *sink, const char *name, const char *labels,
                        const struct histogram *histogram)
 {

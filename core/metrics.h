@@ -41,6 +41,12 @@ struct metrics_sink {
 void metrics_family(struct metrics_sink *sink, const char *name, enum metric_type type,
                     const char *help);
 void metrics_sample(struct metrics_sink *sink, const char *name, const char *labels, double value);
+/* A sample with one label. */
+void metrics_labelled(struct metrics_sink *sink, const char *name, const char *label,
+                      const char *word, double value);
+/* What a process is, and since when. */
+void metrics_process(struct metrics_sink *sink, const char *role, const char *cluster,
+                     const char *name, int64_t started_us);
 /* A family of one sample without labels. */
 void metrics_counter(struct metrics_sink *sink, const char *name, const char *help, double value);
 void metrics_gauge(struct metrics_sink *sink, const char *name, const char *help, double value);

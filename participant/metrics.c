@@ -62,24 +62,9 @@ void measure_finish(struct agent *agent, const struct entry *entry, enum db_fini
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-static void labelled(struct metrics_sink *sink, const char *name, const char *label,
-                     const char *word, double value)
-{
-    char labels[128];
-    snprintf(labels, sizeof(labels), "%s=\"%s\"", label, word);
-    metrics_sample(sink, name, labels, value);
-}
-
 static void read_process(const struct agent *agent, struct metrics_sink *sink)
 {
-    char labels[256];
-    snprintf(labels, sizeof(labels),
-             "version=\"" TROTH_VERSION "\",role=\"participant\",cluster=\"%s\",name=\"%s\"",
-             agent->cluster, agent->participant);
-    metrics_family(sink, "troth_build_info", METRIC_GAUGE, "Always 1; what this process is.");
-    metrics_sample(sink, "troth_build_info", labels, 1);
-    metrics_gauge(sink, "process_start_time_seconds", "When this process began, unix time.",
-                  (double)agent->started_us / 1e6);
+    metrics_process(sink, "participant", agent->cluster, agent->participant, agent->started_us);
     metrics_gauge(sink, "troth_ready", "1: it takes new work.", agent_unready(agent) == NULL);
     metrics_gauge(sink, "troth_draining", "1: it is being stopped.", agent->draining);
 }
@@ -110,8 +95,8 @@ static void read_work(const struct agent *agent, struct metrics_sink *sink)
     metrics_family(sink, "troth_work_failures_total", METRIC_COUNTER,
                    "Work that failed, by SQLSTATE class, or an operation's expectation.");
     for (int i = 0; i < METRIC_CLASSES; i++)
-        labelled(sink, "troth_work_failures_total", "class", classes[i],
-                 (double)metrics->failures[i]);
+        metrics_labelled(sink, "troth_work_failures_total", "class", classes[i],
+                         (double)metrics->failures[i]);
 }
 
 static void read_finishes(const struct agent *agent, struct metrics_sink *sink)
@@ -150,8 +135,8 @@ static void read_database(const struct agent *agent, struct metrics_sink *sink)
     metrics_gauge(sink, "troth_connections_busy", "Work that runs.", agent->working);
     metrics_family(sink, "troth_prepared", METRIC_GAUGE,
                    "Prepared transactions in the database, as the last scan found them.");
-    labelled(sink, "troth_prepared", "of", "cluster", agent->facts.prepared);
-    labelled(sink, "troth_prepared", "of", "others", agent->facts.foreign);
+    metrics_labelled(sink, "troth_prepared", "of", "cluster", agent->facts.prepared);
+    metrics_labelled(sink, "troth_prepared", "of", "others", agent->facts.foreign);
     metrics_gauge(sink, "troth_prepared_slots", "max_prepared_transactions of the server.",
                   agent->facts.slots);
     metrics_gauge(sink, "troth_prepared_oldest_seconds",
@@ -182,7 +167,7 @@ static void read_branches(const struct agent *agent, struct metrics_sink *sink)
     }
     metrics_family(sink, name, METRIC_GAUGE, "Branches that are not over here, by state.");
     for (int i = BRANCH_QUEUED; i < BRANCH_ENDED; i++)
-        labelled(sink, name, "state", words[i], (double)counts[i]);
+        metrics_labelled(sink, name, "state", words[i], (double)counts[i]);
     metrics_ages(sink, "troth_branches_in_doubt",
                  "Branches that are prepared and not decided, as far as is known here, by age.",
                  &ages);
@@ -195,8 +180,8 @@ static void read_branches(const struct agent *agent, struct metrics_sink *sink)
     metrics_gauge(sink, "troth_tasks", "Steps of sagas that are asked for and not answered.",
                   (double)agent->by_key.count);
     metrics_family(sink, "troth_queue", METRIC_GAUGE, "What waits for a connection.");
-    labelled(sink, "troth_queue", "kind", "branch", (double)counts[BRANCH_QUEUED]);
-    labelled(sink, "troth_queue", "kind", "step", (double)tasks_queued);
+    metrics_labelled(sink, "troth_queue", "kind", "branch", (double)counts[BRANCH_QUEUED]);
+    metrics_labelled(sink, "troth_queue", "kind", "step", (double)tasks_queued);
 }
 
 static void add_counters(struct transport_counters *sum, const struct transport *transport)
