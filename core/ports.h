@@ -117,6 +117,8 @@ enum db_mode {
     DB_PREPARE,   /* BEGIN; work; PREPARE TRANSACTION gid */
     DB_ONE_PHASE, /* BEGIN; work; insert the key into troth.barrier; COMMIT */
     DB_READ_ONLY, /* BEGIN READ ONLY; work; COMMIT */
+    DB_STEP,      /* BEGIN, unless the tag has a transaction open; work; it stays open */
+    DB_ROLLBACK,  /* of what the tag has open; no work */
 };
 
 enum db_shape { DB_NO_RESULT, DB_ROW, DB_ROWS };
@@ -151,8 +153,17 @@ struct db_register {
     struct register_state state;
 };
 
+/* A call that the host itself carries out, not statements: a service's handler. */
+struct db_call {
+    const void *handler; /* the host's, from the operation */
+    const char *operation;
+    const char *arguments; /* a JSON object, checked against the operation's parameters */
+};
+
 struct db_work {
     enum db_mode mode;
+    /* DB_PREPARE: of what the tag has open since its first DB_STEP, on the same connection. */
+    bool open;
     /* DB_PREPARE of three phases: inserted just before the work, in a transaction of its own that
      * waits for no flush: PREPARE TRANSACTION's makes it durable. Nothing is prepared without it,
      * but it may stay where nothing was prepared. NULL: two phases. */
@@ -162,6 +173,7 @@ struct db_work {
     bool keeps_result; /* DB_ONE_PHASE: the row has the result of call 0, for lookup */
     const struct db_statement *statements;
     int statement_count;
+    const struct db_call *calls; /* call_count of them, instead of statements; NULL: none */
     int call_count;
     uint64_t timeout_us; /* what is left of the transaction's deadline, for statement_timeout */
 };
@@ -169,7 +181,9 @@ struct db_work {
 enum db_outcome {
     DB_PREPARED,  /* the gid is prepared. With failed_statement >= 0 an expectation failed though:
                      the  branch must be rolled back, never voted yes */
-    DB_COMMITTED, /* DB_ONE_PHASE and DB_READ_ONLY: committed */
+    DB_COMMITTED, /* DB_ONE_PHASE and DB_READ_ONLY: committed. DB_PREPARE of an open one that
+                     wrote nothing: likewise, as there is nothing to prepare */
+    DB_OPENED,    /* DB_STEP: done, and the tag has its transaction open */
     DB_FAILED,    /* certain: nothing remains */
     DB_LOST,      /* the connection was lost after PREPARE or COMMIT may have been carried out */
 };
@@ -214,6 +228,14 @@ enum db_found {
     DB_NOT_FOUND,
     DB_FENCED, /* lookup: it is not committed, and never will be */
     DB_FOUND_ERROR
+};
+
+enum db_adopted {
+    DB_ADOPTED,       /* prepared in this database with that xid, and this port may finish it */
+    DB_ADOPT_MISSING, /* not prepared in this database, or with another xid */
+    DB_ADOPT_FOREIGN, /* prepared by a role whose transactions this port can't finish */
+    DB_ADOPT_FENCED,  /* a row of the register was there before: no yes may be given */
+    DB_ADOPT_ERROR,   /* could not ask; nothing was changed, or a row was left that nobody needs */
 };
 
 enum db_stored {
@@ -277,10 +299,16 @@ struct db_inspected {
 struct db_port {
     void *self;
     /* Each is answered exactly once through the handler below, with the same tag, also when the
-     * database is down. work: at most db_events.connections at once; the runner queues. */
+     * database is down. work: at most db_events.connections at once, those that tags hold open
+     * among them; the runner queues. A failed DB_STEP, DB_PREPARE or DB_ROLLBACK leaves nothing
+     * open; so does an open one whose connection is lost, which the next request tells. */
     void (*work)(void *self, const struct db_work *work, void *tag);
     /* Asks the server to cancel what `tag` is doing; its completion still comes, either way. */
     void (*cancel)(void *self, void *tag);
+    /* Somebody else has prepared it: may it be taken for ours? With row (three phases) the row is
+     * inserted first, and durable when the answer comes. */
+    void (*adopt)(void *self, const char *gid, uint64_t xid, const struct db_register *row,
+                  void *tag);
     void (*finish)(void *self, const char *gid, bool commit, void *tag);
     void (*status)(void *self, uint64_t xid, void *tag);
     /* Is there a barrier row of that key? The port answers only after the backend that may have
@@ -320,12 +348,15 @@ struct db_port {
 struct db_events {
     void *self;
     /* The database can be used: the server was checked, older sessions of this participant were
-     * ended. Also after each reconnection that followed `down`. */
-    void (*up)(void *self);
+     * ended. Also after each reconnection that followed `down`. database: which one it is,
+     * "<system identifier>/<oid>". */
+    void (*up)(void *self, const char *database);
     /* No connection works; again when the reason changes. reason is for a person. Pending answers
      * come as FAILED, LOST, ... */
     void (*down)(void *self, const char *reason);
     void (*worked)(void *self, void *tag, const struct db_worked *worked);
+    /* reason: for a person; "" when adopted. */
+    void (*adopted)(void *self, void *tag, enum db_adopted adopted, const char *reason);
     void (*finished)(void *self, void *tag, enum db_finish result, const char *reason);
     void (*status)(void *self, void *tag, enum db_status status);
     /* result: FOUND, and it was kept; else NULL. */

@@ -90,7 +90,7 @@ static void come_up(struct pg *pg)
     pg->trouble[0] = '\0';
     host_log(pg->shared.host, LOG_INFO, "database: up, PostgreSQL %s, database %s",
              PQparameterStatus(pg->control.handle, "server_version"), PQdb(pg->control.handle));
-    pg->events.up(pg->events.self);
+    pg->events.up(pg->events.self, "");
 }
 
 static void go_down(struct pg *pg)
@@ -171,9 +171,9 @@ bool pg_gid_valid(const char *gid)
 /* ---- life ------------------------------------------------------------------------------------ */
 
 /* Stand for the runner before it is bound and while everything is taken apart. */
-static void no_up(void *self)
+static void no_up(void *self, const char *database)
 {
-    (void)self;
+    (void)self, (void)database;
 }
 
 static void no_down(void *self, const char *reason)
@@ -184,6 +184,11 @@ static void no_down(void *self, const char *reason)
 static void no_worked(void *self, void *tag, const struct db_worked *worked)
 {
     (void)self, (void)tag, (void)worked;
+}
+
+static void no_adopted(void *self, void *tag, enum db_adopted adopted, const char *reason)
+{
+    (void)self, (void)tag, (void)adopted, (void)reason;
 }
 
 static void no_finished(void *self, void *tag, enum db_finish result, const char *reason)
@@ -231,6 +236,7 @@ static void no_heuristics(void *self, void *tag, bool ok, const struct db_heuris
 static const struct db_events nobody = {.up = no_up,
                                         .down = no_down,
                                         .worked = no_worked,
+                                        .adopted = no_adopted,
                                         .finished = no_finished,
                                         .status = no_status,
                                         .looked_up = no_looked_up,

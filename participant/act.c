@@ -502,8 +502,9 @@ static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared 
     scan_done(self, ok, prepared, count, slots);
 }
 
-static void on_up(void *self)
+static void on_up(void *self, const char *database)
 {
+    (void)database;
     struct agent *agent = self;
     agent->database_up = true;
     agent->database_reason[0] = '\0';

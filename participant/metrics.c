@@ -35,6 +35,8 @@ static enum metric_work kind_of(const struct work *work, bool step)
     case DB_ONE_PHASE:
         return METRIC_ONE_PHASE;
     case DB_READ_ONLY:
+    case DB_STEP:
+    case DB_ROLLBACK:
         break;
     }
     return METRIC_READ_ONLY;
@@ -75,6 +77,7 @@ static void read_work(const struct agent *agent, struct metrics_sink *sink)
     static const char *const outcomes[] = {[DB_PREPARED] = "prepared",
                                            [DB_COMMITTED] = "committed",
                                            [DB_FAILED] = "failed",
+                                           [DB_OPENED] = "opened",
                                            [DB_LOST] = "lost"};
     const struct agent_metrics *metrics = &agent->metrics;
     char labels[64];

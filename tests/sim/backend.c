@@ -109,7 +109,7 @@ static void up_arrives(struct world *world, void *subject, uint64_t number, void
 {
     (void)world, (void)number, (void)data;
     const struct db_events *events = backend_events(subject);
-    events->up(events->self);
+    events->up(events->self, "1/1");
 }
 
 static void down_arrives(struct world *world, void *subject, uint64_t number, void *data)

@@ -128,7 +128,7 @@ static void without_a_database_the_answer_is_no_at_once(void **state)
     send_prepare(1);
     assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, "database_down");
     clear_inbox();
-    events->up(events->self);
+    events->up(events->self, "1/1");
     for (uint64_t seq = 2; seq <= 4; seq++)
         send_prepare(seq);
     events->down(events->self, "server stopped");
@@ -181,7 +181,7 @@ static void a_yes_of_a_lost_session_is_inquired_about_in_the_next(void **state)
 static void an_orphan_is_found_inquired_about_and_ended(void **state)
 {
     (void)state;
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
     clear_inbox();
     scanned("troth.shop.c1.4.17.2", 9);
@@ -213,7 +213,7 @@ static void an_orphan_is_found_inquired_about_and_ended(void **state)
 static void held_and_foreign_gids_are_reported_and_never_touched(void **state)
 {
     (void)state;
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
     struct db_prepared prepared[] = {{.gid = "troth.shop.c1.4.1.0", .xid = 1},
                                      {.gid = "troth.other.c1.4.1.0", .xid = 2},

@@ -110,7 +110,7 @@ static void why_it_is_not_ready_is_told(void **state)
     events->down(events->self, "the server is starting up");
     assert_string_equal(agent_unready(agent), "the server is starting up");
     expect("troth_database_up", "", 0);
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
     lose_session();
     assert_string_equal(agent_unready(agent), "no coordinator has a session with it");

@@ -577,7 +577,7 @@ static int start(void **state)
 static int start_with_database(void **state)
 {
     start(state);
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
     scanned(NULL, 0);
     clear_inbox();

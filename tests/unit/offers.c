@@ -7,7 +7,7 @@
 static const Wire__Status *next_status(void)
 {
     clear_inbox();
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
     return got(WIRE__MESSAGE__BODY_STATUS)->status;
 }

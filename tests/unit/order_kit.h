@@ -304,7 +304,7 @@ static void restart(void)
     for (int i = 0; i < NEIGHBOURS; i++)
         neighbours[i].dialed = 0;
     start_agent();
-    events->up(events->self);
+    events->up(events->self, "1/1");
 }
 
 #endif

@@ -305,7 +305,7 @@ static void the_database_may_be_down_meanwhile(void **state)
     assert_int_equal(database.count, 0); /* its rows may have changed before it is back */
     assert_true(nothing_came(WIRE__MESSAGE__BODY_ANSWER));
     table_holds(gid_1, false);
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
     assert_int_equal(database.loads, 2);
     scan_finds(gid_1, false);
@@ -418,7 +418,7 @@ static void a_row_that_is_gone_is_not_listed_any_more(void **state)
     force_it(true);
     table_holds(NULL, false);
     events->down(events->self, "restart");
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
     ask_what(WIRE__WHAT__TRANSACTION, gtrid_1, true);
     refused(true, "unknown");

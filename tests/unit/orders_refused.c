@@ -94,7 +94,7 @@ static void a_database_that_can_not_be_asked_does_nothing(void **state)
     /* What was forced before is not known. */
     database.mute = true;
     events->down(events->self, "restart");
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
     take(SCAN);
     ORDER(.commit = true);
@@ -259,7 +259,7 @@ static void only_so_many_outcomes_are_listed(void **state)
     database.heuristics = rows;
     database.heuristic_count = LIMIT_HEURISTICS;
     events->down(events->self, "restart");
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
     scan_finds(gid_1, false);
     agent->database = db;

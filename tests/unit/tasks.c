@@ -461,7 +461,7 @@ static void without_a_database_nothing_is_done_at_once(void **state)
     problem_of(WIRE__EXECUTION__NOT_DONE, "database_down");
     EXECUTE(CANCEL_IT);
     problem_of(WIRE__EXECUTION__NOT_DONE, "database_down");
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
     take(SCAN);
     EXECUTE(STEP, .step = "first");

@@ -354,7 +354,7 @@ static void restart(void)
         neighbours[i].dialed = 0;
     memset(&database, 0, sizeof(database));
     start_agent();
-    events->up(events->self);
+    events->up(events->self, "1/1");
     settle();
 }
 

@@ -28,8 +28,9 @@ static struct rig_answer *answered(void *self, void *tag)
     return answer;
 }
 
-static void on_up(void *self)
+static void on_up(void *self, const char *database)
 {
+    (void)database;
     ((struct rig *)self)->ups++;
 }
 
