@@ -103,6 +103,9 @@ TROTH_API const char *troth_get(struct troth_result *result, size_t call, size_t
  * %% a percent sign. NULL: what came out is no JSON, a text no UTF-8, or the format has something
  * else. The caller's, to be freed with free(). */
 TROTH_API char *troth_json(const char *format, ...);
+/* One member of a JSON object, say of a request that was received: its text as troth_get gives that
+ * of a column, to be freed with free(). NULL: it is null or not there, or the text is no object. */
+TROTH_API char *troth_json_get(const char *object, const char *name);
 
 /* ---- a client ------------------------------------------------------------------------------ */
 
