@@ -72,6 +72,7 @@ struct troth_problem {
     const char *hint;        /* what to do: it names the setting or the command */
     const char *participant; /* where; "" when nowhere in particular */
     const char *operation;
+    bool passing; /* a lock, time that was up, somebody who is away: another try may fare better */
 };
 
 /* Filled by every function that takes one; NULL there means that nobody wants to know more than the
