@@ -118,7 +118,7 @@ enum db_mode {
     DB_ONE_PHASE, /* BEGIN; work; insert the key into troth.barrier; COMMIT */
     DB_READ_ONLY, /* BEGIN READ ONLY; work; COMMIT */
     DB_STEP,      /* BEGIN, unless the tag has a transaction open; work; it stays open */
-    DB_ROLLBACK,  /* of what the tag has open; no work */
+    DB_ROLLBACK,  /* of what the tag has open, if it has; no work. Answered by DB_FAILED */
 };
 
 enum db_shape { DB_NO_RESULT, DB_ROW, DB_ROWS };
