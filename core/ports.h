@@ -202,8 +202,9 @@ struct db_worked {
      */
     bool stale;
     uint64_t xid;         /* 64 bits, as pg_current_xact_id() gives it; DB_PREPARED */
-    int failed_statement; /* -1: none */
+    int failed_statement; /* of work with calls: which of them; -1: none */
     const char *sqlstate; /* "" when not an SQL error */
+    const char *refusal;  /* a call's own word for why it was refused; NULL or "": it has none */
     const char *reason;   /* insufficient_funds, an SQL error's text, why the connection failed */
     const char *detail;   /* PostgreSQL's DETAIL/HINT or "" */
     const char *const *results; /* call_count of them: JSON text or NULL */

@@ -11,7 +11,7 @@
 #include "core/limits.h"
 #include "core/map.h"
 #include "io/pg_inspect.h"
-#include "io/pg_private.h"
+#include "io/pg_pool.h"
 
 /* ---- answers given later -------------------------------------------------------------------- */
 
@@ -86,6 +86,8 @@ static void close_all(struct pg *pg)
 static void come_up(struct pg *pg)
 {
     pg->phase = PG_UP;
+    if (pg->pool)
+        pg_pool_up(pg->pool, true);
     pg->told_down = false;
     pg->trouble[0] = '\0';
     host_log(pg->shared.host, LOG_INFO, "database: up, PostgreSQL %s, database %s",
@@ -103,6 +105,8 @@ static void go_down(struct pg *pg)
         pg->events.down(pg->events.self, pg->trouble);
     }
     pg_work_refuse_queued(pg);
+    if (pg->pool)
+        pg_pool_up(pg->pool, false);
 }
 
 void pg_trouble(struct pg *pg, const char *reason)
@@ -153,7 +157,7 @@ void pg_review(struct pg *pg)
     bool registers = pg_registers_ready(pg) == pg_registers_wanted(pg);
     if (workers == pg->worker_count && finishers == pg->finisher_count && registers)
         pg->elsewhere[0] = '\0';
-    if (pg->phase == PG_OPENING && on && workers > 0 && finishers > 0 && registers)
+    if (pg->phase == PG_OPENING && on && (workers > 0 || pg->pool) && finishers > 0 && registers)
         come_up(pg);
 }
 
@@ -299,7 +303,8 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
      * as many as workers PREPAREs and COMMITs keep pace, with a quarter a third less gets through.
      */
     int finishers = config->connections / 2;
-    pg_workers_init(pg, config->connections, config->lock_timeout_us);
+    pg_workers_init(pg, config->handlers ? 0 : config->connections, config->lock_timeout_us);
+    pg->pool = config->handlers ? pg_pool_new(pg, config) : NULL;
     pg_finishers_init(pg, finishers > 2 ? finishers : 2);
     pg_registers_init(pg, config->three_phase);
     pg_inspector_init(pg);
@@ -327,6 +332,8 @@ void pg_free(struct pg *pg)
 {
     pg->events = nobody;
     pg->phase = PG_DOWN; /* so that nothing that is answered now starts anything */
+    pg_pool_free(pg->pool);
+    pg->pool = NULL;
     pg_refuse_all(pg, &pg->later);
     pg_inspector_fini(pg);
     pg_control_fini(pg);

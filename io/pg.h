@@ -10,6 +10,7 @@
 #include "io/loop.h"
 
 struct pg;
+struct pg_handlers;
 
 struct pg_config {
     const char *conninfo;
@@ -20,6 +21,9 @@ struct pg_config {
     /* Registers will be used: their two connections are opened with the others, and not only when
      * the first is asked for. */
     bool three_phase;
+    /* Who does work that has calls instead of statements (io/pg_handlers.h), on as many threads as
+     * there are connections; outlives the port. NULL: no work has. */
+    const struct pg_handlers *handlers;
 };
 
 /* Starts connecting; events->up comes from the loop when the database is ready. Copies all. */

@@ -172,15 +172,20 @@ static bool last_words_note(struct pg_connection *connection, const PGresult *re
     return true;
 }
 
+bool pg_notice_doubts_standby(const PGresult *notice)
+{
+    /* The function's name does not depend on the language of the server's messages. */
+    const char *function = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
+    const char *message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+    return (function && strcmp(function, "SyncRepWaitForLSN") == 0) ||
+           (message && strstr(message, "wait for synchronous replication"));
+}
+
 static void on_notice(void *self, const PGresult *notice)
 {
     struct pg_connection *connection = self;
     last_words_note(connection, notice);
-    /* The function's name does not depend on the language of the server's messages. */
-    const char *function = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
-    const char *message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
-    if ((function && strcmp(function, "SyncRepWaitForLSN") == 0) ||
-        (message && strstr(message, "wait for synchronous replication")))
+    if (pg_notice_doubts_standby(notice))
         connection->standby_doubt = true;
 }
 

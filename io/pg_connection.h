@@ -108,6 +108,8 @@ void pg_connection_parameters(const char *conninfo, const char *name,
                               const char *values[PG_PARAMETERS]);
 /* False when the text is no conninfo at all. libpq's own words would quote it, password and all. */
 bool pg_conninfo_valid(const char *conninfo);
+/* It says that a wait for a synchronous standby was cancelled (standby_doubt). */
+bool pg_notice_doubts_standby(const PGresult *notice);
 /* The first line of libpq's text, without "FATAL:  " and the like; returns buffer. */
 const char *pg_first_line(const char *text, char *buffer, int size);
 

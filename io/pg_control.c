@@ -420,7 +420,7 @@ static void cancel_answer(struct pg *pg, struct pg_request *request, const PGres
     pg_work_cancel_done(pg, request->serial);
 }
 
-bool pg_control_cancel(struct pg *pg, struct pg_worker *worker)
+bool pg_control_cancel(struct pg *pg, uint64_t serial, int backend_pid)
 {
     if (!usable(pg))
         return false;
@@ -430,8 +430,8 @@ bool pg_control_cancel(struct pg *pg, struct pg_worker *worker)
         pg_request_new("select pg_cancel_backend(pid) from pg_stat_activity"
                        " where pid = $1::int and application_name = $2",
                        cancel_answer, NULL);
-    request->serial = worker->connection.serial;
-    pg_request_value(request, xasprintf("%d", worker->connection.backend_pid));
+    request->serial = serial;
+    pg_request_value(request, xasprintf("%d", backend_pid));
     pg_request_value(request, xstrdup(pg_connection_name(&pg->shared, request->serial, name)));
     request_send(pg, request);
     return true;

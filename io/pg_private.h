@@ -1,7 +1,8 @@
 /* What the files of the database port share: pg.c (what is up, and what is not), pg_work.c (who
  * does which work), pg_run.c (doing it), pg_steps.c (what it has sent), pg_joined.c (in one round
- * trip), pg_finish.c (ending prepared branches), pg_register.c (registers of three-phase
- * transactions), pg_control.c (asking and fencing), pg_upkeep.c (what is folded and deleted).
+ * trip), pg_pool.c and pg_hand.c (work that is a function of the program), pg_finish.c (ending
+ * prepared branches), pg_register.c (registers of three-phase transactions), pg_control.c (asking
+ * and fencing), pg_upkeep.c (what is folded and deleted).
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each
@@ -95,6 +96,8 @@ enum pg_control_stage {
     PG_CONTROL_ON,
 };
 
+struct pg_pool;
+
 enum pg_phase {
     PG_DOWN,    /* only the control connection tries */
     PG_OPENING, /* fenced; the others are being opened */
@@ -131,8 +134,9 @@ struct pg {
 
     struct pg_worker *workers;
     int worker_count;
-    struct list idle;  /* of workers; the one used last is taken first */
-    struct list queue; /* struct pg_queued: work that no worker was free for */
+    struct pg_pool *pool; /* does all work, and there are no workers (io/pg_pool.h); NULL: none */
+    struct list idle;     /* of workers; the one used last is taken first */
+    struct list queue;    /* struct pg_queued: work that no worker was free for */
     struct pg_batch registers, rows;
     struct pg_finisher *finishers;
     int finisher_count, finisher_next;
@@ -240,8 +244,8 @@ uint64_t pg_xid_widen(uint32_t xid, uint64_t next);
 enum db_status pg_status_of(const PGresult *result);
 /* What the server said against it; result may be NULL. */
 const char *pg_problem(const PGresult *result);
-/* Sends a cancel for the worker's backend; false: can't be asked now. */
-bool pg_control_cancel(struct pg *pg, struct pg_worker *worker);
+/* Sends a cancel for the backend of a session; false: can't be asked now. */
+bool pg_control_cancel(struct pg *pg, uint64_t serial, int backend_pid);
 /* The connection of this serial was lost while it ran work. */
 void pg_control_ghost(struct pg *pg, uint64_t serial);
 

@@ -5,7 +5,7 @@
 
 #include "core/check.h"
 #include "core/limits.h"
-#include "io/pg_private.h"
+#include "io/pg_pool.h"
 
 enum { CANCEL_AGAIN_MS = 200 }; /* a cancel that finds the backend between two commands is lost */
 
@@ -38,6 +38,8 @@ void pg_work_refuse(struct pg *pg, void *tag, const char *sqlstate, const char *
                     const char *detail, bool fenced)
 {
     static const char *const no_results[LIMIT_CALLS];
+    if (pg->pool && pg_pool_refuse(pg->pool, tag, sqlstate, reason, detail, fenced))
+        return;
     const struct db_worked worked = {
         .outcome = DB_FAILED,
         .fenced = fenced,
@@ -100,6 +102,10 @@ void pg_work_refuse_queued(struct pg *pg)
 
 void pg_work_start(struct pg *pg, const struct db_work *work, void *tag)
 {
+    if (pg->pool) {
+        pg_pool_work(pg->pool, work, tag);
+        return;
+    }
     if (pg->phase == PG_UP && list_empty(&pg->queue) && can_start(pg)) {
         start(pg, work, tag);
         return;
@@ -138,7 +144,7 @@ static void on_cancel_timer(uv_timer_t *timer)
             continue;
         wanted = true;
         if (worker->cancels_pending == 0 && pg_connection_ready(&worker->connection) &&
-            pg_control_cancel(pg, worker))
+            pg_control_cancel(pg, worker->connection.serial, worker->connection.backend_pid))
             worker->cancels_pending++;
     }
     if (!wanted)
@@ -147,6 +153,8 @@ static void on_cancel_timer(uv_timer_t *timer)
 
 void pg_work_cancel_done(struct pg *pg, uint64_t serial)
 {
+    if (pg->pool)
+        pg_pool_cancel_done(pg->pool, serial);
     for (int i = 0; i < pg->worker_count; i++) {
         struct pg_worker *worker = &pg->workers[i];
         if (worker->connection.serial != serial || worker->cancels_pending == 0)
@@ -162,6 +170,10 @@ void pg_cancel(void *self, void *tag)
     struct pg *pg = self;
     if (pg_register_cancel(pg, tag))
         return;
+    if (pg->pool) {
+        pg_pool_cancel(pg->pool, tag);
+        return;
+    }
     for (struct list *at = pg->queue.next; at != &pg->queue; at = at->next) {
         struct pg_queued *queued = queued_of(at);
         if (queued->tag != tag)

@@ -214,9 +214,19 @@ static void read_operation(struct yaml *yaml, const char *name, const struct yam
         settings_mistake(yaml, map, &error);
 }
 
-static void read_operations(struct yaml *yaml, const struct yaml_node *root, struct config *config)
+static void read_operations(struct yaml *yaml, const struct yaml_node *root, enum config_of whose,
+                            struct config *config)
 {
-    const struct yaml_node *map = yaml_need(yaml, root, "operations");
+    const struct yaml_node *map = yaml_get(root, "operations");
+    if (!map && whose == CONFIG_AGENT)
+        yaml_mistake(yaml, root,
+                     "the key \"operations\" is missing here; only a service in C goes without it");
+    if (map && whose == CONFIG_SERVICE) {
+        yaml_mistake(yaml, map,
+                     "operations: a service offers functions (troth_service_offer) and takes no "
+                     "statements: leave it out, or run troth-participant with this file");
+        return;
+    }
     if (map && !yaml_is_map(map)) {
         yaml_mistake(yaml, map, "operations: expected a map of names to operations");
         return;
@@ -227,7 +237,7 @@ static void read_operations(struct yaml *yaml, const struct yaml_node *root, str
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
-static void read_all(struct yaml *yaml, struct config *config)
+static void read_all(struct yaml *yaml, enum config_of whose, struct config *config)
 {
     static const char *const keys[] = {
         "cluster",  "participant", "coordinators", "listen", "log", "metrics",
@@ -240,20 +250,20 @@ static void read_all(struct yaml *yaml, struct config *config)
     read_coordinators(yaml, root, config);
     read_listen(yaml, root, config);
     read_postgres(yaml, root, config);
-    read_operations(yaml, root, config);
+    read_operations(yaml, root, whose, config);
     config->audit = settings_file(yaml, yaml_get(root, "audit"), "audit");
     config->log = settings_log(yaml, yaml_get(root, "log"));
     config->metrics = settings_metrics(yaml, yaml_get(root, "metrics"));
     settings_security(yaml, root);
 }
 
-bool config_load(const char *path, struct config *config, struct error *error)
+bool config_load(const char *path, enum config_of whose, struct config *config, struct error *error)
 {
     *config = (struct config){0};
     struct yaml *yaml = yaml_load(path, error);
     if (!yaml)
         return false;
-    read_all(yaml, config);
+    read_all(yaml, whose, config);
     bool good = yaml_check(yaml, error);
     yaml_free(yaml);
     if (!good)

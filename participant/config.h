@@ -1,4 +1,5 @@
-/* The configuration of troth-participant: config/participant.yaml shows every key. */
+/* The configuration of a participant, troth-participant or a service: config/participant.yaml shows
+ * every key. */
 #ifndef TROTH_PARTICIPANT_CONFIG_H
 #define TROTH_PARTICIPANT_CONFIG_H
 
@@ -24,8 +25,12 @@ struct config {
     struct settings_log log;
 };
 
+/* Whose file it is: a service offers functions, and so has no `operations` in its file. */
+enum config_of { CONFIG_AGENT, CONFIG_SERVICE, CONFIG_EITHER };
+
 /* False with an error that lists every mistake of the file with its place; nothing to end then. */
-bool config_load(const char *path, struct config *config, struct error *error);
+bool config_load(const char *path, enum config_of whose, struct config *config,
+                 struct error *error);
 void config_fini(struct config *config);
 
 #endif

@@ -259,8 +259,16 @@ static bool is_used(const struct operation *operation, int parameter)
     return false;
 }
 
+void operation_handler_set(struct operation *operation, const void *handler)
+{
+    CHECK(operation->statement_count == 0);
+    operation->handler = handler;
+}
+
 bool operation_check(const struct operation *operation, struct error *error)
 {
+    if (operation->handler)
+        return true;
     if (operation->statement_count == 0)
         return error_set(error, ERROR_USAGE, "operation %s has no statement", operation->name);
     for (int i = 0; i < operation->parameter_count; i++) {
@@ -447,6 +455,16 @@ static void bind_statements(const struct operation *operation, int call,
     }
 }
 
+/* It reads the arguments itself. */
+static void bind_handler(const struct operation *operation, const char *arguments, size_t size,
+                         struct operation_binding *binding)
+{
+    binding->arguments = xstrndup(arguments, size);
+    binding->call = (struct db_call){.handler = operation->handler,
+                                     .operation = operation->name,
+                                     .arguments = binding->arguments};
+}
+
 bool operation_bind(const struct operation *operation, const char *arguments, size_t size, int call,
                     struct operation_binding *binding, struct error *error)
 {
@@ -467,10 +485,12 @@ bool operation_bind(const struct operation *operation, const char *arguments, si
         bound = bind_values(operation, root, binding->values, error);
     }
     json_free(root);
-    if (bound)
-        bind_statements(operation, call, binding);
-    else
+    if (!bound)
         operation_binding_fini(binding);
+    else if (operation->handler)
+        bind_handler(operation, arguments, size, binding);
+    else
+        bind_statements(operation, call, binding);
     return bound;
 }
 
@@ -481,5 +501,6 @@ void operation_binding_fini(struct operation_binding *binding)
     free(binding->values);
     free(binding->value_pointers);
     free(binding->statements);
+    free(binding->arguments);
     *binding = (struct operation_binding){0};
 }

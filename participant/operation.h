@@ -1,5 +1,5 @@
-/* Operations: the named units of work that a participant offers, SQL with named parameters. Loaded
- * once, then only read. */
+/* Operations: the named units of work that a participant offers, SQL with named parameters, or a
+ * handler of the host's. Loaded once, then only read. */
 #ifndef TROTH_PARTICIPANT_OPERATION_H
 #define TROTH_PARTICIPANT_OPERATION_H
 
@@ -34,6 +34,7 @@ struct operation {
     int parameter_count;
     struct operation_statement *statements;
     int statement_count;
+    const void *handler; /* the host's, instead of statements; NULL: none */
 };
 
 struct operation_set {
@@ -56,13 +57,19 @@ bool operation_parameter_add(struct operation *operation, const char *name, cons
 bool operation_statement_add(struct operation *operation, const char *sql, int64_t expect_rows,
                              const char *otherwise, enum db_shape shape, struct error *error);
 
-/* Call it last: there is a statement, and each parameter is used. */
+/* The host does its work, and there are no statements. */
+void operation_handler_set(struct operation *operation, const void *handler);
+
+/* Call it last: there is a statement, and each parameter is used; or there is a handler. */
 bool operation_check(const struct operation *operation, struct error *error);
 
-/* The statements of one call with its arguments bound. Values are owned by the binding. */
+/* The statements of one call with its arguments bound, or the call itself for a handler. All that
+ * it points to is owned by the binding, but for the operation's. */
 struct operation_binding {
     struct db_statement *statements;
     int count;
+    struct db_call call; /* its handler is NULL where there are statements */
+    char *arguments;
     char **values; /* one a parameter, NULL for SQL's null */
     int value_count;
     const char **value_pointers;

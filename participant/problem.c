@@ -87,6 +87,9 @@ void problem_work(struct problem *problem, const struct agent *agent, const stru
         SAY(problem->code, "result_too_large");
         SAY(problem->message, "the results are larger than %d bytes", LIMIT_RESULT_BYTES);
         SAY(problem->hint, "return fewer rows or columns, or drop `result`");
+    } else if (worked->refusal && worked->refusal[0]) {
+        SAY(problem->code, "%s", worked->refusal);
+        SAY(problem->message, "%s", worked->reason);
     } else if (worked->sqlstate && worked->sqlstate[0]) {
         bool late = strcmp(worked->sqlstate, "57014") == 0 &&
                     agent->host.now_us(agent->host.self) >= context->deadline_us;
@@ -113,7 +116,9 @@ const char *problem_operation(const struct work *work, const struct db_worked *w
     if (!work)
         return "";
     int call = 0, failed = worked ? worked->failed_statement : -1;
-    if (failed >= 0 && failed < work->request.statement_count)
+    if (work->calls && failed >= 0 && failed < work->request.call_count)
+        call = failed;
+    else if (failed >= 0 && failed < work->request.statement_count)
         call = work->request.statements[failed].call;
     return work->operations[call]->name;
 }

@@ -16,6 +16,7 @@ void work_free(struct work *work)
     free(work->bindings);
     free(work->operations);
     free(work->statements);
+    free(work->calls);
     free(work);
 }
 
@@ -59,6 +60,19 @@ static bool bind_calls(struct work *work, const struct operation_set *set, Wire_
     return true;
 }
 
+/* An agent has statements and a service has handlers: a set has one kind alone. */
+static void join_calls(struct work *work)
+{
+    if (!work->operations[0]->handler)
+        return;
+    work->calls = xcalloc((size_t)work->bound, sizeof(*work->calls));
+    for (int i = 0; i < work->bound; i++) {
+        CHECK(work->bindings[i].call.handler);
+        work->calls[i] = work->bindings[i].call;
+    }
+    work->request.calls = work->calls;
+}
+
 /* All statements of all calls in one row, in their order. */
 static void join(struct work *work, bool one_phase)
 {
@@ -84,6 +98,7 @@ static void join(struct work *work, bool one_phase)
         .statement_count = count,
         .call_count = work->bound,
     };
+    join_calls(work);
 }
 
 static struct work *make(const struct operation_set *set, Wire__Call *const *calls, size_t count,

@@ -14,8 +14,9 @@ struct work {
     struct operation_binding *bindings;
     const struct operation **operations; /* of each call */
     struct db_statement *statements;
-    uint64_t given_us; /* to the database */
-    int bound;         /* bindings that are filled */
+    struct db_call *calls; /* NULL: statements */
+    uint64_t given_us;     /* to the database */
+    int bound;             /* bindings that are filled */
     gid_text gid;
     barrier_key gtrid; /* of a step of a saga: the key of its row */
 };
