@@ -64,7 +64,7 @@ void problem_view(const struct problem *problem, Wire__Problem *out)
     out->hint = or_empty(problem->hint);
 }
 
-static void send_outcome(struct peer *peer, Wire__Outcome *outcome)
+void server_send_outcome(struct peer *peer, Wire__Outcome *outcome)
 {
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_OUTCOME;
@@ -83,7 +83,7 @@ void server_reject(struct guest *guest, uint64_t request, const Wire__Problem *p
     outcome.request = request;
     outcome.result = WIRE__RESULT__REJECTED;
     outcome.problem = (Wire__Problem *)problem;
-    send_outcome(guest->peer, &outcome);
+    server_send_outcome(guest->peer, &outcome);
 }
 
 /* An outcome and the arrays it points into, made once for all who wait for it. */
@@ -107,7 +107,7 @@ static void draft_results(struct draft *draft, const struct tx *tx)
         outcome->results_dropped = tx->key->results_dropped;
         return;
     }
-    if (tx->results_dropped)
+    if (tx->stepwise || tx->results_dropped)
         return;
     for (int i = 0; i < tx->call_count; i++)
         draft->results[i] = or_empty(tx->calls[i].result);
@@ -251,9 +251,22 @@ void server_answer(struct server *server, struct tx *tx, enum answer answer)
         made = true;
         draft.outcome.request = waiter->request;
         draft.outcome.repeated_key = waiter->repeated_key;
-        send_outcome(waiter->guest->peer, &draft.outcome);
+        server_send_outcome(waiter->guest->peer, &draft.outcome);
         server_stop_waiting(server, waiter);
     }
+}
+
+void server_answer_one(const struct server *server, const struct tx *tx, const struct asker *asker,
+                       enum answer answer)
+{
+    struct draft draft;
+    make_draft(server, tx, answer, &draft);
+    draft.outcome.request = asker->request;
+    if (tx->machine.state == TRANSACTION_DONE && !tx->stepwise) {
+        draft.outcome.n_results = 0; /* they are not kept that long */
+        draft.outcome.results_dropped = true;
+    }
+    server_send_outcome(asker->guest->peer, &draft.outcome);
 }
 
 /* It is on no list any more, and is no more applied everywhere than it was. */
@@ -290,5 +303,5 @@ void server_answer_key(struct server *server, const struct asker *asker, const s
     }
     if (key->hazard)
         say_hazard(&outcome, &problem);
-    send_outcome(asker->guest->peer, &outcome);
+    server_send_outcome(asker->guest->peer, &outcome);
 }

@@ -229,7 +229,8 @@ static void append_commit(struct server *server, struct tx *tx, bool proposed)
         char *results[LIMIT_CALLS];
         for (int i = 0; i < tx->call_count; i++)
             results[i] = tx->calls[i].result;
-        keys_keep_results(&server->keys, tx->key, results, tx->call_count, tx->results_dropped);
+        keys_keep_results(&server->keys, tx->key, results, tx->stepwise ? 0 : tx->call_count,
+                          tx->results_dropped);
     }
     server_await(server, tx,
                  proposed ? server_append_proposed(server, tx)
@@ -315,6 +316,8 @@ static bool carry_send(struct server *server, struct tx *tx, const struct action
         server_want_ask(server, branch);
         return true;
     case ACTION_SEND_PREPARE:
+        if (branch->joined && branch->xid == 0)
+            return true; /* it is over: its vote follows */
         enter(branch, PLACE_UNVOTED, &branch->participant->unvoted);
         return server_send_prepare(server, tx, action->branch, server->submitting);
     default:

@@ -98,7 +98,7 @@ static struct inquiry *new_inquiry(struct server *server, struct participant *co
 
 /* ---- asking ---- */
 
-/* Of the participant's branch, by the vote. 0: not known. */
+/* Of the participant's branch, by the vote. 0: not known, or it has several. */
 static uint64_t voted_xid(const struct server *server, const char *gtrid,
                           const struct participant *participant)
 {
@@ -106,11 +106,12 @@ static uint64_t voted_xid(const struct server *server, const char *gtrid,
     if (!gtrid_parse(gtrid, &id) || !server_is_ours(server, &id))
         return 0;
     const struct tx *tx = server_remember(server, id.tx);
-    for (int i = 0; tx && i < tx->machine.branch_count; i++) {
+    uint64_t xid = 0;
+    for (int i = 0, count = 0; tx && i < tx->machine.branch_count; i++) {
         if (tx->branches[i].participant == participant)
-            return tx->branches[i].xid;
+            xid = count++ == 0 ? tx->branches[i].xid : 0;
     }
-    return 0;
+    return xid;
 }
 
 static bool ask_one(struct server *server, const struct inquiry *inquiry, size_t index,

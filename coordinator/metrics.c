@@ -53,6 +53,9 @@ enum metric_reason metric_reason_of(const char *code)
         {"overruled", REASON_OVERRULED},
         {"fenced", REASON_FENCED},
         {"operator", REASON_OPERATOR},
+        {"aborted", REASON_CLIENT},
+        {"not_handed_over", REASON_BAD_REQUEST},
+        {"not_prepared", REASON_BAD_REQUEST},
         {"bad_request", REASON_BAD_REQUEST},
         {"bad_argument", REASON_BAD_REQUEST},
         {"key_conflict", REASON_BAD_REQUEST},
@@ -152,6 +155,7 @@ static const char *const reason_words[METRIC_REASONS] = {
     [REASON_OVERRULED] = "overruled",
     [REASON_FENCED] = "fenced",
     [REASON_OPERATOR] = "operator",
+    [REASON_CLIENT] = "client",
     [REASON_BAD_REQUEST] = "bad_request",
     [REASON_UNKNOWN] = "unknown",
 };
@@ -223,6 +227,7 @@ static void read_in_flight(const struct server *server, struct metrics_sink *sin
     static const char name[] = "troth_transactions_in_flight";
     metrics_family(sink, name, METRIC_GAUGE,
                    "Transactions that are not over, by what they wait for.");
+    metrics_labelled(sink, name, "state", "open", (double)server->opens.map.count);
     metrics_labelled(sink, name, "state", "undecided", (double)server->undecided);
     metrics_labelled(sink, name, "state", "proposed", (double)server->proposed);
     metrics_labelled(sink, name, "state", "lost", (double)server->lost);
@@ -231,6 +236,12 @@ static void read_in_flight(const struct server *server, struct metrics_sink *sin
         const struct tx *tx = CONTAINER(at, struct tx, all);
         if (view_in_doubt(tx))
             metric_ages_add(&ages, wall_us - tx->begun_us);
+    }
+    const struct list *opens = &server->opens.all;
+    for (const struct list *at = opens->next; at != opens; at = at->next) {
+        const struct open *open = CONTAINER(at, struct open, all);
+        if (open_in_doubt(open))
+            metric_ages_add(&ages, wall_us - open->begun_wall_us);
     }
     metrics_ages(sink, "troth_transactions_in_doubt",
                  "Transactions with a branch that is prepared, or not proved, by their age.",

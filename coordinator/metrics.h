@@ -32,6 +32,7 @@ enum metric_reason {
     REASON_OVERRULED, /* by the registers */
     REASON_FENCED,    /* another site had begun to finish it */
     REASON_OPERATOR,
+    REASON_CLIENT, /* it was built step by step, and its client aborted it */
     REASON_BAD_REQUEST,
     REASON_UNKNOWN,
     METRIC_REASONS

@@ -6,7 +6,10 @@
 #include "core/check.h"
 #include "core/error.h"
 
-enum { REASON_BYTES = 1024 };
+enum {
+    REASON_BYTES = 1024,
+    DATABASE_BYTES = 20 + 1 + 10, /* a 64-bit number and an oid */
+};
 
 void participants_init(struct participants *participants)
 {
@@ -38,6 +41,7 @@ void participant_forget_report(struct participant *participant)
     free_texts(report->held, report->held_count);
     free_texts(report->operations, report->operation_count);
     free_offers(report->offers, report->offer_count);
+    free(report->database);
     free(report->listen);
     *report = (struct participant_report){0};
 }
@@ -78,6 +82,7 @@ struct participant *participants_meet(struct participants *participants, const c
     strcpy(participant->name, name);
     list_init(&participant->unvoted);
     list_init(&participant->aborting);
+    list_init(&participant->opens);
     list_init(&participant->finishes.owed);
     list_init(&participant->finishes.outstanding);
     list_init(&participant->asks.owed);
@@ -156,6 +161,9 @@ void participant_report(struct participant *participant, const Wire__Status *sta
     report->operations = copy_texts(status->operations, status->n_operations);
     report->operation_count = status->n_operations;
     copy_offers(report, status);
+    size_t database_size = strnlen(status->database, DATABASE_BYTES + 1);
+    if (database_size > 0 && database_size <= DATABASE_BYTES)
+        report->database = xstrdup(status->database);
     size_t listen_size = strnlen(status->listen, LIMIT_ADDRESS_BYTES + 1);
     if (listen_size > 0 && listen_size <= LIMIT_ADDRESS_BYTES)
         report->listen = xstrdup(status->listen);

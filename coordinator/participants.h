@@ -36,7 +36,8 @@ struct participant_report {
     size_t operation_count;
     struct offer *offers; /* sorted by operation; those that did not fit its report are missing */
     size_t offer_count;
-    char *listen; /* for other participants; NULL: none, or not a sound one */
+    char *database; /* which one it is; NULL: not known */
+    char *listen;   /* for other participants; NULL: none, or not a sound one */
     uint32_t terminating, minority;
 };
 
@@ -68,6 +69,7 @@ struct participant {
     /* Of struct tx_branch. */
     struct list unvoted;  /* PREPARE was sent in this session, the vote is missing */
     struct list aborting; /* ABORT was sent in this session, not acknowledged */
+    struct list opens; /* struct open_branch: what operations have done here is not prepared yet */
     struct debt finishes; /* COMMIT and LOOKUP */
     struct debt asks;     /* of its register: apart, so that neither waits for the other */
     bool tardy;           /* it let others be asked in its place, and has not answered since */

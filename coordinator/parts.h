@@ -12,6 +12,7 @@
 #include "coordinator/inquiries.h"
 #include "coordinator/keys.h"
 #include "coordinator/metrics.h"
+#include "coordinator/open.h"
 #include "coordinator/participants.h"
 #include "coordinator/recovery.h"
 #include "coordinator/sagas.h"
@@ -30,6 +31,8 @@ struct guest {
     struct list waiters;
     struct list saga_waiters; /* struct saga_waiter */
     struct list callers;      /* struct caller: who waits for an inquiry */
+    struct list opens;        /* struct open: those that it began */
+    struct list performs;     /* struct open: those in which it waits for an operation */
 };
 
 struct server {
@@ -60,6 +63,7 @@ struct server {
     struct timers timers;
     struct timer housekeeping;
     struct timers rounds; /* of struct tx_sites */
+    struct opens opens;
 
     struct sagas sagas;
     struct coordinator_metrics metrics;
@@ -96,6 +100,7 @@ void server_await(struct server *server, struct tx *tx, uint64_t position);
 void server_list(struct server *server, struct tx *tx); /* makes it live */
 /* Takes it off every list, for the replay of its end and for release. */
 void server_unlist(struct server *server, struct tx *tx);
+/* submit: its calls; NULL: it was open, and they were carried out already. */
 bool server_send_prepare(struct server *server, struct tx *tx, int index,
                          const Wire__Submit *submit);
 
@@ -119,6 +124,25 @@ struct refusal {
     char message[320], detail[320], hint[320];
 };
 
+/* Fills it, with the texts that are there already. False. */
+bool refusal_set(struct refusal *refusal, const char *code, const char *participant,
+                 const char *operation);
+/* What new work must fulfil, each with the refusal's texts. */
+bool server_call_sound(const Wire__Call *call, struct refusal *refusal);
+bool server_key_sound(const char *key, struct refusal *refusal);
+bool server_has_room_for_key(const struct server *server, const char *key, struct refusal *refusal);
+bool server_may_begin(const struct server *server, struct refusal *refusal);
+/* The participant that is to do or hold something, if it is connected. operation: or "". */
+struct participant *server_find_worker(struct server *server, const char *participant,
+                                       const char *operation, struct refusal *refusal);
+bool server_participant_has_room(const struct participant *participant, struct refusal *refusal);
+/* It may take part in three phases. */
+bool server_is_site(const struct participant *participant, struct refusal *refusal);
+/* The same request, again: whether it may wait for the first one's answer. print:
+ * FINGERPRINT_BYTES, of server_fingerprint. */
+bool server_may_join(const struct key *key, const uint8_t *print, struct refusal *refusal);
+void server_fingerprint(struct server *server, const Wire__Submit *submit, uint8_t *out);
+
 /* Begins it. False: refused, and nobody was told. */
 bool server_take(struct server *server, const struct asker *asker, const Wire__Submit *submit,
                  struct refusal *refusal);
@@ -131,7 +155,7 @@ void server_voted(struct server *server, struct guest *guest, const Wire__Vote *
 void server_finished(struct server *server, struct guest *guest, const Wire__Finished *finished);
 void server_found(struct server *server, struct guest *guest, const Wire__Found *found);
 void server_inquired(struct server *server, struct guest *guest, const Wire__Inquire *inquire);
-enum presence server_presence(const struct tx *tx);
+enum presence server_presence(const struct server *server, struct txid id);
 /* What is known of the decision, also when it has ended. Of another coordinator's transaction:
  * nothing. */
 enum decision { DECISION_NONE, DECISION_COMMIT, DECISION_ABORT };
@@ -183,6 +207,10 @@ void server_answer(struct server *server, struct tx *tx, enum answer answer);
 /* For a committed transaction: the timer is set for the first of its waiters whose time is up. */
 void server_arm_waiters(struct server *server, struct tx *tx);
 void server_reject(struct guest *guest, uint64_t request, const Wire__Problem *problem);
+void server_send_outcome(struct peer *peer, Wire__Outcome *outcome);
+/* To one client, now. The transaction may be of the history. */
+void server_answer_one(const struct server *server, const struct tx *tx, const struct asker *asker,
+                       enum answer answer);
 /* The answer of an earlier commit with this key, which has ended. */
 void server_answer_key(struct server *server, const struct asker *asker, const struct key *key);
 void problem_view(const struct problem *problem, Wire__Problem *out);

@@ -115,26 +115,32 @@ static void view_problem(const struct saga_problem *problem, struct problem_text
     out->hint = cut(texts->hint, sizeof(texts->hint), problem->hint);
 }
 
-static void answer(struct server *server, struct saga_waiter *waiter, Wire__SagaResult result)
+/* How the saga stands. The run may be of the history. */
+static void tell(const struct server *server, const struct saga_run *run, struct guest *guest,
+                 uint64_t request, bool repeated_key, Wire__SagaResult result)
 {
-    const struct saga_run *run = waiter->run;
     const struct saga_problem *why = saga_problem(run->machine);
     Wire__SagaOutcome outcome = WIRE__SAGA_OUTCOME__INIT;
     struct problem_texts texts;
     Wire__Problem problem;
     gtrid_text id;
     gtrid_format(id, server->cluster, server->coordinator, run->id);
-    outcome.request = waiter->request;
+    outcome.request = request;
     outcome.saga = id;
     outcome.result = result;
-    outcome.repeated_key = waiter->repeated_key;
+    outcome.repeated_key = repeated_key;
     if (result == WIRE__SAGA_RESULT__SAGA_COMPLETED && saga_output(run->machine))
         outcome.output = (char *)saga_output(run->machine);
     if (why && result != WIRE__SAGA_RESULT__SAGA_COMPLETED) {
         view_problem(why, &texts, &problem);
         outcome.problem = &problem;
     }
-    send_outcome(waiter->guest, &outcome);
+    send_outcome(guest, &outcome);
+}
+
+static void answer(struct server *server, struct saga_waiter *waiter, Wire__SagaResult result)
+{
+    tell(server, waiter->run, waiter->guest, waiter->request, waiter->repeated_key, result);
     sagas_stop_waiting(server, waiter);
 }
 
@@ -346,4 +352,49 @@ void server_start_saga(struct server *server, struct guest *guest, const Wire__S
     struct saga_run *run = sagas_begin(server, &how);
     await(server, guest, start, run, false);
     free(input);
+}
+
+/* ---- waiting for one that has begun -------------------------------------------------------- */
+
+static void refuse_unknown_id(struct guest *guest, const Wire__AwaitSaga *await)
+{
+    struct error error = {0};
+    error_set(&error, ERROR_USAGE, "the coordinator knows no such saga");
+    error_hint(&error, "`troth saga list --all` tells those that it remembers");
+    refuse(guest, await->request, "unknown_saga", &error);
+}
+
+static void await_run(struct server *server, struct guest *guest, const Wire__AwaitSaga *await,
+                      struct saga_run *run)
+{
+    struct error error = {0};
+    if (sagas_extra(run)->waiter_count >= LIMIT_WAITERS) {
+        error_set(&error, ERROR_BUSY, "too many clients wait for this saga");
+        error_detail(&error, "%d do, which is the limit; it goes on all the same", LIMIT_WAITERS);
+        error_hint(&error, "ask again a little later");
+        refuse(guest, await->request, "busy", &error);
+        return;
+    }
+    struct saga_waiter *waiter = sagas_wait(server, run, guest, await->request, WAITS_FOR_END);
+    if (server->draining)
+        answer_running(server, waiter);
+    else if (await->timeout_ms)
+        timers_set(&server->sagas.waits, &waiter->timer,
+                   server->host.now_us(server->host.self) + await->timeout_ms * UINT64_C(1000));
+}
+
+void server_await_saga(struct server *server, struct guest *guest, const Wire__AwaitSaga *await)
+{
+    struct gid id;
+    bool ours = gtrid_parse(await->saga, &id) && server_is_ours(server, &id);
+    struct saga_run *run = ours ? sagas_find(server, id.tx) : NULL;
+    const struct saga_run *old = ours && !run ? sagas_find_ended(server, id.tx) : run;
+    if (!old)
+        refuse_unknown_id(guest, await);
+    else if (old->ended)
+        tell(server, old, guest, await->request, false,
+             saga_state(old->machine) == SAGA_COMPLETED ? WIRE__SAGA_RESULT__SAGA_COMPLETED
+                                                        : WIRE__SAGA_RESULT__SAGA_COMPENSATED);
+    else
+        await_run(server, guest, await, run);
 }

@@ -185,6 +185,7 @@ void sagas_pass_limits(struct server *server, uint64_t now_us);
 /* ---- saga_clients.c ---- */
 
 void server_start_saga(struct server *server, struct guest *guest, const Wire__StartSaga *start);
+void server_await_saga(struct server *server, struct guest *guest, const Wire__AwaitSaga *await);
 void sagas_answer_beginning(struct server *server, struct saga_run *run);
 void sagas_answer_end(struct server *server, struct saga_run *run);
 void sagas_pass_waits(struct server *server, uint64_t now_us);

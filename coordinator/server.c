@@ -83,6 +83,8 @@ static void up(void *self, struct peer *peer)
     list_init(&guest->waiters);
     list_init(&guest->saga_waiters);
     list_init(&guest->callers);
+    list_init(&guest->opens);
+    list_init(&guest->performs);
     peer_attach(peer, guest);
     if (peer_role(peer) != WIRE__ROLE__PARTICIPANT)
         return;
@@ -109,6 +111,7 @@ static void down(void *self, struct peer *peer, const char *reason)
     peer_attach(peer, NULL);
     while (!list_empty(&guest->waiters))
         server_stop_waiting(server, CONTAINER(guest->waiters.next, struct waiter, in_guest));
+    opens_guest_gone(server, guest);
     sagas_guest_gone(server, guest);
     callers_guest_gone(guest);
     struct participant *participant = guest->participant;
@@ -121,27 +124,55 @@ static void down(void *self, struct peer *peer, const char *reason)
     free(guest);
 }
 
+/* Everything that changes something. False: it is no such message. */
+static bool work_of_client(struct server *server, struct guest *guest, const Wire__Message *message)
+{
+    switch (message->body_case) {
+    case WIRE__MESSAGE__BODY_SUBMIT:
+        server_submit(server, guest, message->submit);
+        return true;
+    case WIRE__MESSAGE__BODY_BEGIN:
+        server_begin(server, guest, message->begin);
+        return true;
+    case WIRE__MESSAGE__BODY_PERFORM:
+        server_perform(server, guest, message->perform);
+        return true;
+    case WIRE__MESSAGE__BODY_JOIN:
+        server_join_branch(server, guest, message->join);
+        return true;
+    case WIRE__MESSAGE__BODY_HAND_OVER:
+        server_hand_over(server, guest, message->hand_over);
+        return true;
+    case WIRE__MESSAGE__BODY_END:
+        server_end(server, guest, message->end);
+        return true;
+    case WIRE__MESSAGE__BODY_TX_ORDER:
+        server_tx_order(server, guest, message->tx_order);
+        return true;
+    case WIRE__MESSAGE__BODY_START_SAGA:
+        server_start_saga(server, guest, message->start_saga);
+        return true;
+    case WIRE__MESSAGE__BODY_AWAIT_SAGA:
+        server_await_saga(server, guest, message->await_saga);
+        return true;
+    case WIRE__MESSAGE__BODY_SAGA_ORDER:
+        server_order_saga(server, guest, message->saga_order);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void message_of_client(struct server *server, struct guest *guest,
                               const Wire__Message *message)
 {
+    bool observer = peer_role(guest->peer) == WIRE__ROLE__OBSERVER;
     /* Each message is answered, so that who goes on asking and takes no answer fills our memory. */
     if (peer_queued_bytes(guest->peer) > LIMIT_QUEUE_BYTES)
         peer_close(guest->peer, "too many answers wait for this client to take them");
-    else if (message->body_case == WIRE__MESSAGE__BODY_SUBMIT &&
-             peer_role(guest->peer) != WIRE__ROLE__OBSERVER)
-        server_submit(server, guest, message->submit);
     else if (message->body_case == WIRE__MESSAGE__BODY_QUERY)
         server_query(server, guest, message->query);
-    else if (message->body_case == WIRE__MESSAGE__BODY_TX_ORDER &&
-             peer_role(guest->peer) != WIRE__ROLE__OBSERVER)
-        server_tx_order(server, guest, message->tx_order);
-    else if (message->body_case == WIRE__MESSAGE__BODY_START_SAGA &&
-             peer_role(guest->peer) != WIRE__ROLE__OBSERVER)
-        server_start_saga(server, guest, message->start_saga);
-    else if (message->body_case == WIRE__MESSAGE__BODY_SAGA_ORDER &&
-             peer_role(guest->peer) != WIRE__ROLE__OBSERVER)
-        server_order_saga(server, guest, message->saga_order);
-    else
+    else if (observer || !work_of_client(server, guest, message))
         peer_close(guest->peer, "a message that a client of this role may not send");
 }
 
@@ -162,6 +193,11 @@ static void message_of_participant(struct server *server, struct guest *guest,
         if (!message->vote->branch)
             break;
         server_voted(server, guest, message->vote);
+        return;
+    case WIRE__MESSAGE__BODY_WORKED:
+        if (!message->worked->branch)
+            break;
+        server_worked(server, guest, message->worked);
         return;
     case WIRE__MESSAGE__BODY_FINISHED:
         if (!message->finished->branch)
@@ -242,6 +278,7 @@ struct server *server_new(const struct server_config *config, const struct host_
     keys_init(&server->keys);
     tries_init(&server->tasks);
     history_init(&server->history);
+    opens_init(server);
     sagas_init(server);
     inquiries_init(server);
     server_heuristics_init(server);
@@ -286,6 +323,7 @@ void server_free(struct server *server)
     server_heuristics_fini(server);
     alerts_fini(server);
     free_live(server);
+    opens_fini(server);
     free_guests(server);
     transport_free(server->transport);
     participants_fini(&server->participants);
@@ -302,8 +340,8 @@ void server_free(struct server *server)
     free(server);
 }
 
-/* The oldest id that may still be decided, or be given out. Those of earlier runs, which were
- * proposed, lie first and in the order of their records; those of this run in that of their ids. */
+/* The oldest id that may still be decided, or be given out. The live ones lie in the order in which
+ * they began to vote, so what was open for long comes late; the open ones in that of their ids. */
 static struct txid memory_floor(const struct server *server)
 {
     struct txid floor = {server->recovery.epoch, server->recovery.last_seq + 1};
@@ -313,8 +351,11 @@ static struct txid memory_floor(const struct server *server)
             continue;
         if (txid_compare(tx->id, floor) < 0)
             floor = tx->id;
-        if (tx->id.epoch == server->recovery.epoch)
-            break;
+    }
+    if (!list_empty(&server->opens.all)) {
+        const struct open *oldest = CONTAINER(server->opens.all.next, struct open, all);
+        if (txid_compare(oldest->id, floor) < 0)
+            floor = oldest->id;
     }
     return floor;
 }
@@ -455,7 +496,7 @@ static void run_rounds(struct server *server)
 static void stop_when_quiet(struct server *server)
 {
     if (server->draining && server->stopped_position == 0 && server->ready &&
-        server->undecided == 0 && server->waiting == 0) {
+        server->undecided == 0 && server->waiting == 0 && server->opens.map.count == 0) {
         sagas_send_home(server);
         server->stopped_position = server_append_stopped(server);
     }
@@ -465,6 +506,7 @@ uint64_t server_settle(struct server *server)
 {
     run_timers(server);
     run_rounds(server);
+    opens_expire(server);
     sagas_settle(server);
     inquiries_run_due(server);
     uint64_t alert_us = alerts_settle(server);
@@ -478,6 +520,7 @@ uint64_t server_settle(struct server *server)
     CRASH_POINT("coordinator.settled");
     const uint64_t others_us[] = {timers_next(&server->timers),
                                   timers_next(&server->rounds),
+                                  timers_next(&server->opens.timers),
                                   timers_next(&server->inquiries.timers),
                                   sagas_next(server),
                                   task_us,
@@ -499,6 +542,8 @@ void server_facts(struct server *server, const struct server_host_facts *facts)
 
 void server_drain(struct server *server)
 {
+    if (!server->draining)
+        opens_drain(server);
     server->draining = true;
 }
 

@@ -155,11 +155,11 @@ static void ask_register(struct server *server, struct guest *guest, struct tx *
 
 /* What is known of the decision, or that nothing is. */
 static void answer_decision(struct server *server, struct guest *guest, struct txid id,
-                            const struct tx *tx, const struct register_ask *ask)
+                            const struct register_ask *ask)
 {
     struct register_state state = {.value = REGISTER_EMPTY};
     enum register_reply reply = REGISTER_DECIDED;
-    switch (recovery_judge(&server->recovery, id, server_presence(tx))) {
+    switch (recovery_judge(&server->recovery, id, server_presence(server, id))) {
     case VERDICT_IS_COMMIT:
         state.value = REGISTER_COMMIT;
         break;
@@ -188,7 +188,7 @@ void server_asked(struct server *server, struct guest *guest, const Wire__Ask *a
     if (tx && tx->sites && tx->machine.state == TRANSACTION_PROPOSED)
         ask_register(server, guest, tx, &question);
     else
-        answer_decision(server, guest, id, tx, &question);
+        answer_decision(server, guest, id, &question);
 }
 
 /* ---- asking others ---- */
@@ -430,7 +430,7 @@ void server_told(struct server *server, struct guest *guest, const Wire__Decided
             stray(server, guest, "a decision", id, "it is not one of its sites");
         return;
     }
-    enum verdict known = recovery_judge(&server->recovery, id, server_presence(tx));
+    enum verdict known = recovery_judge(&server->recovery, id, server_presence(server, id));
     enum verdict told =
         decided->value == WIRE__VALUE__COMMIT ? VERDICT_IS_COMMIT : VERDICT_IS_ABORT;
     if (known != told && known != VERDICT_IS_HOLD)

@@ -19,8 +19,8 @@ enum {
     ONE_PHASE_MARGIN_MS = 500,
 };
 
-static bool refuse(struct refusal *refusal, const char *code, const char *participant,
-                   const char *operation)
+bool refusal_set(struct refusal *refusal, const char *code, const char *participant,
+                 const char *operation)
 {
     wire__problem__init(&refusal->problem);
     refusal->problem.code = (char *)code;
@@ -39,7 +39,35 @@ static bool refuse_call(struct refusal *r, const Wire__Call *call, const char *w
 {
     SAY(r->message, "'%.64s.%.64s' has no valid %s name", call->participant, call->operation, what);
     SAY(r->hint, "a %s name is %s", what, rule);
-    return refuse(r, "bad_request", "", "");
+    return refusal_set(r, "bad_request", "", "");
+}
+
+static bool call_named(const Wire__Call *call, struct refusal *r)
+{
+    if (!name_valid(call->participant))
+        return refuse_call(r, call, "participant", name_rule);
+    if (!word_valid(call->operation))
+        return refuse_call(r, call, "operation", "a letter or _, then letters, digits and _");
+    return true;
+}
+
+static size_t call_size(const Wire__Call *call)
+{
+    return strlen(call->operation) + strlen(call->arguments) + 16;
+}
+
+static bool carried(size_t size, struct refusal *r)
+{
+    if (size <= LIMIT_MESSAGE_BYTES)
+        return true;
+    SAY(r->message, "the arguments of this transaction are too large");
+    SAY(r->detail, "%zu bytes; at most %d are carried", size, LIMIT_MESSAGE_BYTES);
+    return refusal_set(r, "bad_request", "", "");
+}
+
+bool server_call_sound(const Wire__Call *call, struct refusal *r)
+{
+    return call_named(call, r) && carried(PREPARE_OVERHEAD_BYTES + call_size(call), r);
 }
 
 static bool calls_sound(const Wire__Submit *submit, struct refusal *r)
@@ -48,18 +76,11 @@ static bool calls_sound(const Wire__Submit *submit, struct refusal *r)
     if (submit->protocol == WIRE__PROTOCOL__THREE_PHASE)
         size += PREPARE_SITES_BYTES;
     for (size_t i = 0; i < submit->n_calls; i++) {
-        const Wire__Call *call = submit->calls[i];
-        if (!name_valid(call->participant))
-            return refuse_call(r, call, "participant", name_rule);
-        if (!word_valid(call->operation))
-            return refuse_call(r, call, "operation", "a letter or _, then letters, digits and _");
-        size += strlen(call->operation) + strlen(call->arguments) + 16;
+        if (!call_named(submit->calls[i], r))
+            return false;
+        size += call_size(submit->calls[i]);
     }
-    if (size <= LIMIT_MESSAGE_BYTES)
-        return true;
-    SAY(r->message, "the arguments of this transaction are too large");
-    SAY(r->detail, "%zu bytes; at most %d are carried", size, LIMIT_MESSAGE_BYTES);
-    return refuse(r, "bad_request", "", "");
+    return carried(size, r);
 }
 
 static bool sound(const Wire__Submit *submit, struct refusal *r)
@@ -68,23 +89,23 @@ static bool sound(const Wire__Submit *submit, struct refusal *r)
         submit->protocol != WIRE__PROTOCOL__THREE_PHASE) {
         SAY(r->message, "this version does not know the protocol");
         SAY(r->hint, "submit with --protocol 2pc or 3pc");
-        return refuse(r, "bad_request", "", "");
+        return refusal_set(r, "bad_request", "", "");
     }
     if (submit->n_calls == 0) {
         SAY(r->message, "the transaction has no calls");
         SAY(r->hint, "name at least one: participant.operation '{...}'");
-        return refuse(r, "bad_request", "", "");
+        return refusal_set(r, "bad_request", "", "");
     }
     if (submit->n_calls > LIMIT_CALLS) {
         SAY(r->message, "the transaction has %zu calls, and %d are the limit", submit->n_calls,
             LIMIT_CALLS);
-        return refuse(r, "bad_request", "", "");
+        return refusal_set(r, "bad_request", "", "");
     }
     return calls_sound(submit, r);
 }
 
 /* A client's. Keys with control characters are those of sagas' steps (KEY_OF_STEP). */
-static bool key_sound(const char *key, struct refusal *r)
+bool server_key_sound(const char *key, struct refusal *r)
 {
     size_t size = 0;
     for (; key[size]; size++) {
@@ -92,12 +113,12 @@ static bool key_sound(const char *key, struct refusal *r)
             continue;
         SAY(r->message, "the idempotency key has a control character");
         SAY(r->detail, "byte %zu is 0x%02x", size + 1, (unsigned char)key[size]);
-        return refuse(r, "bad_request", "", "");
+        return refusal_set(r, "bad_request", "", "");
     }
     if (size <= LIMIT_KEY_BYTES)
         return true;
     SAY(r->message, "the idempotency key is longer than %d bytes", LIMIT_KEY_BYTES);
-    return refuse(r, "bad_request", "", "");
+    return refusal_set(r, "bad_request", "", "");
 }
 
 /* Who takes part: one branch a participant, in the order of their first call. */
@@ -108,36 +129,49 @@ struct cast {
 };
 
 static bool refuse_absent(struct server *server, const struct participant *participant,
-                          const Wire__Call *call, struct refusal *r)
+                          const char *name, const char *operation, struct refusal *r)
 {
     if (participant && !participant->never_seen) {
-        SAY(r->message, "participant %s is not connected", call->participant);
+        SAY(r->message, "participant %s is not connected", participant->name);
         SAY(r->detail, "it was before; nothing was begun");
         SAY(r->hint, "see `troth participant list`; start it, or try again");
-        return refuse(r, "not_connected", call->participant, call->operation);
+        return refusal_set(r, "not_connected", name, operation);
     }
-    const char *nearest = participants_nearest(&server->participants, call->participant);
-    SAY(r->message, "there is no participant %s", call->participant);
+    const char *nearest = participants_nearest(&server->participants, name);
+    SAY(r->message, "there is no participant %s", name);
     SAY(r->detail, "none of that name has ever connected to %s", server->coordinator);
     if (nearest)
         SAY(r->hint, "did you mean %s?", nearest);
     else
         SAY(r->hint, "see `troth participant list`");
-    return refuse(r, "unknown_participant", call->participant, call->operation);
+    return refusal_set(r, "unknown_participant", name, operation);
 }
 
-static bool refuse_operation(const struct participant *participant, const Wire__Call *call,
+static bool refuse_operation(const struct participant *participant, const char *operation,
                              struct refusal *r)
 {
     const struct participant_report *report = &participant->report;
-    const char *nearest = error_nearest(call->operation, (const char *const *)report->operations,
+    const char *nearest = error_nearest(operation, (const char *const *)report->operations,
                                         (int)report->operation_count);
-    SAY(r->message, "participant %s has no operation %s", participant->name, call->operation);
+    SAY(r->message, "participant %s has no operation %s", participant->name, operation);
     if (nearest)
         SAY(r->hint, "did you mean %s.%s?", participant->name, nearest);
     else
         SAY(r->hint, "its operations stand in its configuration, under `operations`");
-    return refuse(r, "unknown_operation", call->participant, call->operation);
+    return refusal_set(r, "unknown_operation", participant->name, operation);
+}
+
+struct participant *server_find_worker(struct server *server, const char *name,
+                                       const char *operation, struct refusal *r)
+{
+    struct participant *participant = participants_find(&server->participants, name);
+    if (!participant || !participant->peer)
+        refuse_absent(server, participant, name, operation, r);
+    else if (!operation[0] || participant_offers(participant, operation))
+        return participant;
+    else
+        refuse_operation(participant, operation, r);
+    return NULL;
 }
 
 static bool find_cast(struct server *server, const Wire__Submit *submit, struct cast *cast,
@@ -147,17 +181,15 @@ static bool find_cast(struct server *server, const Wire__Submit *submit, struct 
     for (size_t i = 0; i < submit->n_calls; i++) {
         const Wire__Call *call = submit->calls[i];
         struct participant *participant =
-            participants_find(&server->participants, call->participant);
-        if (!participant || !participant->peer)
-            return refuse_absent(server, participant, call, r);
-        if (!participant_offers(participant, call->operation))
-            return refuse_operation(participant, call, r);
+            server_find_worker(server, call->participant, call->operation, r);
+        if (!participant)
+            return false;
         int branch = 0;
         while (branch < cast->count && cast->branches[branch] != participant)
             branch++;
         if (branch == LIMIT_BRANCHES) {
             SAY(r->message, "the transaction has more than %d branches", LIMIT_BRANCHES);
-            return refuse(r, "bad_request", "", "");
+            return refusal_set(r, "bad_request", "", "");
         }
         if (branch == cast->count)
             cast->branches[cast->count++] = participant;
@@ -174,6 +206,23 @@ static enum transaction_way way_of(const Wire__Submit *submit, const struct cast
     return submit->protocol == WIRE__PROTOCOL__THREE_PHASE ? IN_THREE_PHASES : IN_TWO_PHASES;
 }
 
+bool server_is_site(const struct participant *participant, struct refusal *r)
+{
+    if (participant->report.listen)
+        return true;
+    if (!participant->report.known) {
+        SAY(r->message, "participant %s has only just connected", participant->name);
+        SAY(r->detail, "where the other participants reach it comes with its first report");
+        SAY(r->hint, "try again");
+        return refusal_set(r, "not_connected", participant->name, "");
+    }
+    SAY(r->message, "participant %s takes no part in three-phase commit", participant->name);
+    SAY(r->detail, "it has told no address at which the other participants reach it");
+    SAY(r->hint, "set `listen` in its participant.yaml (if it is set, its log says who has the "
+                 "address), or submit with --protocol 2pc");
+    return refusal_set(r, "no_listen", participant->name, "");
+}
+
 /* With three phases every participant must be reachable for the others. */
 static bool sites_sound(const Wire__Submit *submit, const struct cast *cast, struct refusal *r)
 {
@@ -183,25 +232,37 @@ static bool sites_sound(const Wire__Submit *submit, const struct cast *cast, str
         SAY(r->message, "the transaction has %d participants; three phases take at most %d",
             cast->count, LIMIT_SITES - 1);
         SAY(r->hint, "submit with --protocol 2pc");
-        return refuse(r, "bad_request", "", "");
+        return refusal_set(r, "bad_request", "", "");
     }
     for (int i = 0; i < cast->count; i++) {
-        const struct participant *participant = cast->branches[i];
-        if (participant->report.listen)
-            continue;
-        if (!participant->report.known) {
-            SAY(r->message, "participant %s has only just connected", participant->name);
-            SAY(r->detail, "where the other participants reach it comes with its first report");
-            SAY(r->hint, "try again");
-            return refuse(r, "not_connected", participant->name, "");
-        }
-        SAY(r->message, "participant %s takes no part in three-phase commit", participant->name);
-        SAY(r->detail, "it has told no address at which the other participants reach it");
-        SAY(r->hint, "set `listen` in its participant.yaml (if it is set, its log says who has the "
-                     "address), or submit with --protocol 2pc");
-        return refuse(r, "no_listen", participant->name, "");
+        if (!server_is_site(cast->branches[i], r))
+            return false;
     }
     return true;
+}
+
+bool server_has_room_for_key(const struct server *server, const char *key, struct refusal *r)
+{
+    size_t of_clients = server->keys.map.count - server->keys.step_count;
+    if (!key[0] || key_of_step(key) || of_clients < LIMIT_KEYS)
+        return true;
+    SAY(r->message, "the coordinator remembers as many idempotency keys as it can");
+    SAY(r->detail, "%d of them", LIMIT_KEYS);
+    SAY(r->hint, "a shorter journal.retain forgets them sooner; or submit without a key");
+    return refusal_set(r, "busy", "", "");
+}
+
+bool server_participant_has_room(const struct participant *participant, struct refusal *r)
+{
+    if (participant->working + participant->unapplied < LIMIT_IN_FLIGHT_PARTICIPANT &&
+        peer_queued_bytes(participant->peer) < LIMIT_QUEUE_BYTES - LIMIT_MESSAGE_BYTES)
+        return true;
+    SAY(r->message, "participant %s is busy", participant->name);
+    SAY(r->detail, "%zu transactions are undecided and %zu not applied there", participant->working,
+        participant->unapplied);
+    SAY(r->hint, "see `troth participant list` and `troth tx list --participant %s`",
+        participant->name);
+    return refusal_set(r, "busy", participant->name, "");
 }
 
 /* Beyond these limits new work is refused at the door, where it costs nothing, rather than taken
@@ -212,26 +273,13 @@ static bool has_room(const struct server *server, const Wire__Submit *submit,
     if (server_undecided(server) >= LIMIT_IN_FLIGHT) {
         SAY(r->message, "the coordinator is busy");
         SAY(r->detail, "%d transactions are undecided, which is the limit", LIMIT_IN_FLIGHT);
-        return refuse(r, "busy", "", "");
+        return refusal_set(r, "busy", "", "");
     }
-    size_t of_clients = server->keys.map.count - server->keys.step_count;
-    if (submit->key[0] && !key_of_step(submit->key) && of_clients >= LIMIT_KEYS) {
-        SAY(r->message, "the coordinator remembers as many idempotency keys as it can");
-        SAY(r->detail, "%d of them", LIMIT_KEYS);
-        SAY(r->hint, "a shorter journal.retain forgets them sooner; or submit without a key");
-        return refuse(r, "busy", "", "");
-    }
+    if (!server_has_room_for_key(server, submit->key, r))
+        return false;
     for (int i = 0; i < cast->count; i++) {
-        const struct participant *participant = cast->branches[i];
-        if (participant->working + participant->unapplied < LIMIT_IN_FLIGHT_PARTICIPANT &&
-            peer_queued_bytes(participant->peer) < LIMIT_QUEUE_BYTES - LIMIT_MESSAGE_BYTES)
-            continue;
-        SAY(r->message, "participant %s is busy", participant->name);
-        SAY(r->detail, "%zu transactions are undecided and %zu not applied there",
-            participant->working, participant->unapplied);
-        SAY(r->hint, "see `troth participant list` and `troth tx list --participant %s`",
-            participant->name);
-        return refuse(r, "busy", participant->name, "");
+        if (!server_participant_has_room(cast->branches[i], r))
+            return false;
     }
     return true;
 }
@@ -245,8 +293,9 @@ static uint8_t *put_text(uint8_t *at, const char *text)
     return at + sizeof(size32) + size;
 }
 
-/* Of the protocol and the calls, in order: two hashes of the same bytes behind different starts. */
-static void fingerprint(struct server *server, const Wire__Submit *submit, uint8_t *out)
+/* Of the protocol and the calls, in order (of what is built step by step: no calls): two hashes of
+ * the same bytes behind different starts. */
+void server_fingerprint(struct server *server, const Wire__Submit *submit, uint8_t *out)
 {
     size_t size = 2;
     for (size_t i = 0; i < submit->n_calls; i++) {
@@ -281,20 +330,19 @@ void server_join(struct server *server, const struct asker *asker, const struct 
     CHECK(server_step(server, tx, &event));
 }
 
-/* Whether the same request, again, may wait for the first one's answer. */
-static bool may_join(const struct key *key, const uint8_t *print, struct refusal *r)
+bool server_may_join(const struct key *key, const uint8_t *print, struct refusal *r)
 {
     if (memcmp(key->fingerprint, print, FINGERPRINT_BYTES) != 0) {
         SAY(r->message, "this idempotency key was used for another transaction");
         SAY(r->detail, "its calls or arguments were different");
         SAY(r->hint, "use a new key for a new transaction");
-        return refuse(r, "key_conflict", "", "");
+        return refusal_set(r, "key_conflict", "", "");
     }
     if (key->tx && key->tx->waiter_count >= LIMIT_WAITERS) {
         SAY(r->message, "too many clients wait for the transaction of this idempotency key");
         SAY(r->detail, "%d do, which is the limit; it goes on all the same", LIMIT_WAITERS);
         SAY(r->hint, "submit again with the same key a little later");
-        return refuse(r, "busy", "", "");
+        return refusal_set(r, "busy", "", "");
     }
     return true;
 }
@@ -324,13 +372,13 @@ static struct tx *make_tx(struct server *server, const Wire__Submit *submit,
     return tx;
 }
 
-static bool may_begin(const struct server *server, struct refusal *r)
+bool server_may_begin(const struct server *server, struct refusal *r)
 {
     if (!server->draining)
         return true;
     SAY(r->message, "the coordinator is shutting down");
     SAY(r->hint, "submit again when it is back");
-    return refuse(r, "draining", "", "");
+    return refusal_set(r, "draining", "", "");
 }
 
 bool server_take(struct server *server, const struct asker *asker, const Wire__Submit *submit,
@@ -341,16 +389,16 @@ bool server_take(struct server *server, const struct asker *asker, const Wire__S
     if (!sound(submit, r))
         return false;
     if (submit->key[0]) {
-        fingerprint(server, submit, print);
+        server_fingerprint(server, submit, print);
         const struct key *key = keys_find(&server->keys, submit->key);
-        if (key && !may_join(key, print, r))
+        if (key && !server_may_join(key, print, r))
             return false;
         if (key) {
             server_join(server, asker, key, submit);
             return true;
         }
     }
-    if (!may_begin(server, r) || !find_cast(server, submit, &cast, r) ||
+    if (!server_may_begin(server, r) || !find_cast(server, submit, &cast, r) ||
         !sites_sound(submit, &cast, r) || !has_room(server, submit, &cast, r))
         return false;
     struct tx *tx = make_tx(server, submit, &cast);
@@ -371,7 +419,7 @@ void server_submit(struct server *server, struct guest *guest, const Wire__Submi
 {
     struct asker asker = {.guest = guest, .request = submit->request};
     struct refusal r = {0};
-    if (key_sound(submit->key, &r) && server_take(server, &asker, submit, &r))
+    if (server_key_sound(submit->key, &r) && server_take(server, &asker, submit, &r))
         return;
     server->metrics.rejections[metric_reason_of(r.problem.code)]++;
     server_reject(guest, submit->request, &r.problem);
@@ -416,6 +464,13 @@ static void list_sites(const struct tx *tx, Wire__Prepare *prepare, struct site_
     prepare->begun_us = tx->begun_us;
 }
 
+static Wire__Mode mode_of(const struct tx *tx, const struct tx_branch *branch)
+{
+    if (tx->stepwise)
+        return branch->joined ? WIRE__MODE__ADOPT : WIRE__MODE__CONTINUE;
+    return tx->machine.alone ? WIRE__MODE__ONE_PHASE : WIRE__MODE__PREPARE;
+}
+
 bool server_send_prepare(struct server *server, struct tx *tx, int index,
                          const Wire__Submit *submit)
 {
@@ -426,7 +481,7 @@ bool server_send_prepare(struct server *server, struct tx *tx, int index,
     Wire__Prepare prepare = WIRE__PREPARE__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
     struct site_list sites;
-    for (int i = 0; i < tx->call_count; i++) {
+    for (int i = 0; submit && i < tx->call_count; i++) {
         if (tx->calls[i].branch != index)
             continue;
         Wire__Call *call = call_pointers[prepare.n_calls] = &calls[prepare.n_calls];
@@ -439,7 +494,8 @@ bool server_send_prepare(struct server *server, struct tx *tx, int index,
     id.seq = tx->id.seq;
     id.branch = branch->number;
     prepare.branch = &id;
-    prepare.mode = tx->machine.alone ? WIRE__MODE__ONE_PHASE : WIRE__MODE__PREPARE;
+    prepare.mode = mode_of(tx, branch);
+    prepare.xid = branch->joined ? branch->xid : 0;
     prepare.timeout_ms = prepare_timeout_ms(tx);
     prepare.calls = call_pointers;
     if (tx->sites)

@@ -355,9 +355,10 @@ static void follow(struct transaction *t, int branch, struct actions *actions)
 
 static void submitted(struct transaction *t, struct actions *actions)
 {
-    CHECK(t->branch_count > 0);
     turn(t, t->alone ? TURN_BEGAN_ALONE : TURN_BEGAN);
     act(actions, ACTION_ARM_DEADLINE, 0);
+    if (t->branch_count == 0) /* built step by step, and nobody took part */
+        decide(t, actions);
     for (int i = 0; i < t->branch_count; i++) {
         turn_branch(t, i, t->alone ? BRANCH_WAS_RUN : BRANCH_WAS_ASKED);
         act(actions, ACTION_SEND_PREPARE, i);
@@ -514,6 +515,9 @@ bool transaction_step(struct transaction *t, const struct transaction_event *eve
     switch (event->type) {
     case EVENT_SUBMITTED:
         submitted(t, actions);
+        return true;
+    case EVENT_WITHDRAWN:
+        refuse(t, actions);
         return true;
     case EVENT_VOTED:
         return voted(t, event, actions);

@@ -54,7 +54,7 @@ enum transaction_turn {
     TURN_BRANCH_CHANGED, /* a vote or an acknowledgement, and others are still missing */
     TURN_ALL_YES,
     TURN_ALL_READ_ONLY, /* nothing to commit anywhere, and no key to keep */
-    TURN_REFUSED,       /* a no, a lost session or the deadline, before the record */
+    TURN_REFUSED,       /* a no, a lost session or the deadline, before the record; withdrawn */
     TURN_ACCEPTED,      /* three-phase: this site's own acceptance is durable */
     TURN_ASKED_AGAIN,   /* what is asked of the sites, or answered for this one, has changed */
     TURN_DECIDED,       /* commit */
@@ -120,6 +120,7 @@ const char *branch_state_name(enum branch_state state);
 
 enum transaction_event_type {
     EVENT_SUBMITTED,
+    EVENT_WITHDRAWN,        /* aborted while it was open, before anybody was asked to prepare */
     EVENT_VOTED,            /* branch, choice */
     EVENT_RECORD_DURABLE,   /* all that was appended of this site's register */
     EVENT_REPLIED,          /* site, ask, reply (GRANTED or OUTBID), state */

@@ -44,6 +44,7 @@ struct tx_branch {
     uint32_t voted_ms, ended_ms;
     uint8_t number; /* in the gid */
     uint8_t place, burden;
+    bool joined; /* a client has worked there: it prepared (xid), or wrote nothing (0) */
     uint8_t *planted_prepare; /* only the simulator's planted bugs send a PREPARE twice */
     size_t planted_prepare_size;
 };
@@ -108,6 +109,7 @@ struct tx {
     uint64_t proposed_since_us;             /* monotonic, in this run */
     struct tx_clock clock;
     bool results_dropped;
+    bool stepwise;    /* it was open (open.h): its results were told, and none is kept */
     bool hazard_only; /* listed again for a hazard after its end: no COMMIT record stands for it */
     bool counted_undecided, counted_lost, counted_proposed, counted_unapplied, counted_hazard;
     int call_count;

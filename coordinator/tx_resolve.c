@@ -30,11 +30,18 @@ static enum standing standing_of_live(const struct tx *tx)
     }
 }
 
+static struct open *find_open(const struct server *server, const struct gid *id)
+{
+    return server_is_ours(server, id) ? open_find(server, id->tx) : NULL;
+}
+
 static enum standing standing_of(const struct server *server, const struct gid *id)
 {
     const struct tx *tx = server_is_ours(server, id) ? server_find(server, id->tx) : NULL;
     if (tx && !tx->hazard_only)
         return standing_of_live(tx);
+    if (find_open(server, id))
+        return STANDING_VOTING; /* undecided, and only to be aborted */
     switch (server_decision(server, id)) {
     case DECISION_COMMIT:
         return STANDING_COMMITTED;
@@ -111,6 +118,8 @@ static const char *standing_word(const struct server *server, const struct tx_or
     };
     if (standing == STANDING_HELD && !server_is_ours(server, &order->id))
         return "another coordinator's";
+    if (standing == STANDING_VOTING && find_open(server, &order->id))
+        return "open";
     return words[standing];
 }
 
@@ -224,7 +233,11 @@ static void leave_undecided(struct server *server, struct tx_order *order, enum 
     struct error why = {0};
     error_set(&why, ERROR_REFUSED, "the transaction %s by itself",
               standing == STANDING_PRESUMED ? "has ended, or ends," : "will be decided");
-    error_detail(&why, "%s", details[standing] ? details[standing] : "");
+    if (find_open(server, &order->id))
+        error_detail(&why, "it is open: its client has not ended it, and only that one can commit; "
+                           "it is aborted when its deadline passes");
+    else
+        error_detail(&why, "%s", details[standing] ? details[standing] : "");
     error_hint(&why,
                standing == STANDING_VOTING
                    ? "to abort it now: `troth tx resolve %s --abort --reason ...`"
@@ -262,14 +275,35 @@ static void name_steps_of_abort(struct tx_order *order, const struct tx *tx)
     }
 }
 
+static void name_steps_of_open(struct tx_order *order, const struct open *open)
+{
+    for (int i = 0; i < open->branch_count; i++) {
+        const struct open_branch *branch = open->branches[i];
+        const char *name = branch->participant->name;
+        if (!branch->participant->peer)
+            lines_add(&order->steps, "%s: not connected; told abort when it asks", name);
+        else if (!branch->joined)
+            lines_add(&order->steps, "%s: its work is rolled back", name);
+        else if (branch->xid)
+            lines_add(&order->steps, "%s: ROLLBACK PREPARED", name);
+        else if (!branch->handed_over)
+            lines_add(&order->steps, "%s: what a client does there can't be handed over any more",
+                      name);
+    }
+}
+
 static void abort_by_protocol(struct server *server, struct tx_order *order)
 {
     enum { MESSAGE_BYTES = LIMIT_REASON_BYTES + 40 };
     char message[MESSAGE_BYTES];
     struct tx *tx = server_find(server, order->id.tx);
+    struct open *open = find_open(server, &order->id);
     struct transaction_event event = {.type = EVENT_DEADLINE_PASSED};
     Wire__Problem problem = WIRE__PROBLEM__INIT;
-    name_steps_of_abort(order, tx);
+    if (open)
+        name_steps_of_open(order, open);
+    else
+        name_steps_of_abort(order, tx);
     if (order->dry_run) {
         tx_order_done(server, order, WIRE__DEED__DEED_ABORT,
                       "it is undecided: it would be aborted, as if its deadline had passed");
@@ -279,8 +313,12 @@ static void abort_by_protocol(struct server *server, struct tx_order *order)
     snprintf(message, sizeof(message), "an operator aborted it: %s", order->reason);
     problem.code = (char *)"operator";
     problem.message = message;
-    tx_problem(tx, NULL, &problem);
-    CHECK(server_step(server, tx, &event));
+    if (open) {
+        open_abort(server, open, NULL, &problem, NULL);
+    } else {
+        tx_problem(tx, NULL, &problem);
+        CHECK(server_step(server, tx, &event));
+    }
     tx_order_done(server, order, WIRE__DEED__DEED_ABORT,
                   "aborted: it was undecided; all its participants are told");
 }

@@ -116,6 +116,7 @@ static void answer_coordinator(struct draft *draft)
     view->software = (char *)"troth " TROTH_VERSION;
     view->started_us = server->started_us;
     view->draining = server->draining;
+    view->open = server->opens.map.count;
     view->undecided = server_undecided(server);
     view->unapplied = server->unapplied;
     view->hazards = server->hazards;

@@ -34,8 +34,9 @@ static inline char *text_or_empty(char *text)
     return text ? text : (char *)"";
 }
 
-/* views_tx.c: one transaction. With `tx` NULL that of which only heuristic outcomes are known. */
-Wire__TransactionView *view_tx(struct draft *draft, const struct tx *tx,
+/* views_tx.c: one transaction. With `tx` NULL it is open or, with `open` NULL too, one of which
+ * only heuristic outcomes are known. */
+Wire__TransactionView *view_tx(struct draft *draft, const struct tx *tx, const struct open *open,
                                const struct heuristic *heuristic);
 void views_transaction(struct draft *draft, const Wire__Query *query);
 /* views_list.c */

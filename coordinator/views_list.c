@@ -17,7 +17,8 @@ enum {
 struct row {
     struct txid id;
     const char *coordinator;
-    const struct tx *tx; /* or NULL */
+    const struct tx *tx;     /* or NULL */
+    const struct open *open; /* or NULL */
     const struct heuristic *heuristic;
 };
 
@@ -65,6 +66,10 @@ static bool has_participant(const struct row *row, const char *name)
         if (strcmp(row->tx->branches[i].participant->name, name) == 0)
             return true;
     }
+    for (int i = 0; row->open && i < row->open->branch_count; i++) {
+        if (strcmp(row->open->branches[i]->participant->name, name) == 0)
+            return true;
+    }
     const struct list *parts = row->heuristic ? &row->heuristic->parts : NULL;
     for (struct list *at = parts ? parts->next : NULL; parts && at != parts; at = at->next) {
         const struct heuristic_part *part = CONTAINER(at, struct heuristic_part, of);
@@ -76,7 +81,7 @@ static bool has_participant(const struct row *row, const char *name)
 
 static bool has_state(const struct row *row, const Wire__Query *query)
 {
-    const char *word = row->tx ? tx_state_word(row->tx) : "heuristic";
+    const char *word = row->tx ? tx_state_word(row->tx) : row->open ? "open" : "heuristic";
     for (size_t i = 0; i < query->n_states; i++) {
         if (strcmp(query->states[i], word) == 0)
             return true;
@@ -88,6 +93,8 @@ static int64_t begun_us(const struct row *row)
 {
     if (row->tx)
         return row->tx->begun_us;
+    if (row->open)
+        return row->open->begun_wall_us;
     const struct list *first = row->heuristic->parts.next;
     return CONTAINER(first, struct heuristic_part, of)->at_us;
 }
@@ -127,9 +134,16 @@ static bool is_hazard(const struct server *server, const struct row *row)
             row->tx->machine.in[BRANCH_HAZARD] > 0);
 }
 
+static bool is_in_doubt(const struct server *server, const struct row *row)
+{
+    if (row->open)
+        return open_in_doubt(row->open);
+    return row->tx ? view_in_doubt(row->tx) : is_held(server, row->heuristic);
+}
+
 static bool wanted(const struct server *server, const struct row *row, const Wire__Query *query)
 {
-    if (query->in_doubt && !(row->tx ? view_in_doubt(row->tx) : is_held(server, row->heuristic)))
+    if (query->in_doubt && !is_in_doubt(server, row))
         return false;
     bool hazard = query->hazard && (is_hazard(server, row) || is_mixed(server, row));
     bool heuristic = query->heuristic && row->heuristic;
@@ -143,13 +157,14 @@ static bool wanted(const struct server *server, const struct row *row, const Wir
 /* ---- the list ---- */
 
 static void take_row(const struct draft *draft, const Wire__Query *query, struct rows *rows,
-                     const struct tx *tx)
+                     const struct tx *tx, const struct open *open)
 {
     struct server *server = draft->server;
-    struct row row = {.id = tx->id, .coordinator = server->coordinator, .tx = tx};
+    struct row row = {
+        .id = tx ? tx->id : open->id, .coordinator = server->coordinator, .tx = tx, .open = open};
     if (server->heuristics.count > 0) {
         gtrid_text gtrid;
-        gtrid_format(gtrid, server->cluster, server->coordinator, tx->id);
+        gtrid_format(gtrid, server->cluster, server->coordinator, row.id);
         row.heuristic = heuristics_find(server, gtrid);
     }
     if (wanted(server, &row, query))
@@ -164,7 +179,17 @@ static void take_list(const struct draft *draft, const Wire__Query *query, struc
         const struct tx *tx = CONTAINER(at, struct tx, all);
         /* What is listed again for a hazard may be in the history, too. */
         if (!history || !server_find(draft->server, tx->id))
-            take_row(draft, query, rows, tx);
+            take_row(draft, query, rows, tx, NULL);
+        at = rows->oldest_first ? at->next : at->previous;
+    }
+}
+
+static void take_open(const struct draft *draft, const Wire__Query *query, struct rows *rows)
+{
+    const struct list *head = &draft->server->opens.all;
+    const struct list *at = rows->oldest_first ? head->next : head->previous;
+    while (at != head) {
+        take_row(draft, query, rows, NULL, CONTAINER(at, struct open, all));
         at = rows->oldest_first ? at->next : at->previous;
     }
 }
@@ -180,7 +205,8 @@ static void take_heuristics(const struct draft *draft, const Wire__Query *query,
                           .coordinator = heuristic->id.coordinator,
                           .heuristic = heuristic};
         bool known = server_is_ours(server, &heuristic->id) &&
-                     server_remember(server, heuristic->id.tx) != NULL;
+                     (server_remember(server, heuristic->id.tx) != NULL ||
+                      open_find(server, heuristic->id.tx) != NULL);
         if (!known && wanted(server, &row, query))
             insert(rows, &row);
     }
@@ -191,7 +217,8 @@ static void add_rows(struct draft *draft, const struct rows *rows)
     Wire__Answer *answer = &draft->answer;
     answer->transactions = draft_take(draft, sizeof(void *) * (rows->count + 1));
     for (size_t i = 0; i < rows->count; i++) {
-        Wire__TransactionView *view = view_tx(draft, rows->rows[i].tx, rows->rows[i].heuristic);
+        const struct row *row = &rows->rows[i];
+        Wire__TransactionView *view = view_tx(draft, row->tx, row->open, row->heuristic);
         if (!draft_fits(draft, wire__transaction_view__get_packed_size(view)))
             break;
         answer->transactions[answer->n_transactions++] = view;
@@ -218,6 +245,7 @@ void views_transactions(struct draft *draft, const Wire__Query *query)
     take_list(draft, query, &rows, &draft->server->all, false);
     if (!query->in_doubt)
         take_list(draft, query, &rows, &draft->server->history.all, true);
+    take_open(draft, query, &rows);
     take_heuristics(draft, query, &rows);
     add_rows(draft, &rows);
     free(rows.rows);

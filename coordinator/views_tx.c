@@ -262,6 +262,62 @@ static void view_known(struct draft *draft, const struct tx *tx, const struct he
         view_three_phase(draft, tx, view);
 }
 
+/* ---- what is open ---- */
+
+static const char *open_branch_word(const struct open *open, int index)
+{
+    const struct open_branch *branch = open->branches[index];
+    if (branch->joined)
+        return !branch->handed_over ? "joined" : branch->xid ? "prepared" : "read-only";
+    return open->performing.under_way && open->performing.branch == index ? "working" : "open";
+}
+
+static Wire__BranchView *view_open_branch(struct draft *draft, const struct open *open, int index,
+                                          const struct heuristic *heuristic)
+{
+    const struct server *server = draft->server;
+    const struct open_branch *branch = open->branches[index];
+    bool working = open->performing.under_way && open->performing.branch == index;
+    Wire__BranchView *view = draft_take(draft, sizeof(*view));
+    wire__branch_view__init(view);
+    view->participant = branch->participant->name;
+    view->state = (char *)open_branch_word(open, index);
+    view->xid = branch->xid;
+    view->gid = draft_take(draft, sizeof(gid_text));
+    gid_format(view->gid, server->cluster, server->coordinator, open->id, index);
+    view->operations = draft_take(draft, sizeof(char *) * (size_t)(open->call_count + 1));
+    for (int i = 0; i < open->call_count; i++) {
+        if (open->calls[i].branch == index)
+            view->operations[view->n_operations++] = open->calls[i].operation;
+    }
+    view->waits_for =
+        working ? view_participant_waits(draft, branch->participant)
+                : (char *)(branch->joined && !branch->handed_over ? "who joined it, to hand over"
+                                                                  : "its client, to go on");
+    view->heuristic = view_part(draft, heuristic, branch->participant, (uint32_t)index);
+    return view;
+}
+
+static void view_open(struct draft *draft, const struct open *open,
+                      const struct heuristic *heuristic, Wire__TransactionView *view)
+{
+    enum { WAITS_FOR_BYTES = LIMIT_NAME_BYTES + 64 };
+    const struct server *server = draft->server;
+    view->gtrid = draft_take(draft, sizeof(gtrid_text));
+    gtrid_format(view->gtrid, server->cluster, server->coordinator, open->id);
+    view->state = (char *)"open";
+    view->protocol = open->three_phase ? WIRE__PROTOCOL__THREE_PHASE : WIRE__PROTOCOL__TWO_PHASE;
+    view->begun_us = open->begun_wall_us;
+    view->key = text_or_empty(open->key);
+    view->in_doubt = open_in_doubt(open);
+    view->waits_for = draft_take(draft, WAITS_FOR_BYTES);
+    snprintf(view->waits_for, WAITS_FOR_BYTES, "its client, %s, to end it",
+             peer_name(open->beginner->peer));
+    view->branches = draft_take(draft, sizeof(*view->branches) * (size_t)(open->branch_count + 1));
+    for (int i = 0; i < open->branch_count; i++)
+        view->branches[view->n_branches++] = view_open_branch(draft, open, i, heuristic);
+}
+
 /* Each branch that somebody told of. */
 static Wire__BranchView *view_told(struct draft *draft, const struct heuristic *heuristic,
                                    const struct heuristic_part *part)
@@ -321,18 +377,22 @@ static char *view_decision(enum decision decision)
                                                  : "");
 }
 
-Wire__TransactionView *view_tx(struct draft *draft, const struct tx *tx,
+Wire__TransactionView *view_tx(struct draft *draft, const struct tx *tx, const struct open *open,
                                const struct heuristic *heuristic)
 {
     struct gid id = {.branch = -1};
     Wire__TransactionView *view = draft_take(draft, sizeof(*view));
     size_t parts = heuristic ? count_parts(heuristic) : 0;
     wire__transaction_view__init(view);
-    if (tx) {
+    if (tx || open) {
         strcpy(id.cluster, draft->server->cluster);
         strcpy(id.coordinator, draft->server->coordinator);
-        id.tx = tx->id;
+        id.tx = tx ? tx->id : open->id;
+    }
+    if (tx) {
         view_known(draft, tx, heuristic, view);
+    } else if (open) {
+        view_open(draft, open, heuristic, view);
     } else {
         id = heuristic->id;
         view_unknown(draft, heuristic, parts, view);
@@ -390,8 +450,9 @@ void views_transaction(struct draft *draft, const Wire__Query *query)
     const struct heuristic *heuristic = heuristics_find(server, gtrid);
     const struct tx *tx = server_is_ours(server, &gid) ? server_remember(server, gid.tx) : NULL;
     const struct tx *live = tx ? server_find(server, gid.tx) : NULL;
-    if (tx || heuristic)
-        answer_with(draft, view_tx(draft, live ? live : tx, heuristic));
+    const struct open *open = server_is_ours(server, &gid) ? open_find(server, gid.tx) : NULL;
+    if (tx || open || heuristic)
+        answer_with(draft, view_tx(draft, live ? live : tx, open, heuristic));
     else if (!server_is_ours(server, &gid))
         draft_fail(draft, "bad_request", "the transaction belongs to another coordinator",
                    "its id begins with the names of its cluster and its coordinator: ask that one");

@@ -43,6 +43,8 @@ static struct tx *find_branch(struct server *server, struct guest *guest, const 
 static void take_results(struct tx *tx, int index, const Wire__Vote *vote)
 {
     size_t taken = 0, size = 0;
+    if (tx->stepwise)
+        return;
     for (int i = 0; i < tx->call_count; i++) {
         struct tx_call *call = &tx->calls[i];
         if (call->branch == index && !call->result && taken < vote->n_results) {
@@ -167,9 +169,9 @@ static void relist_hazard(struct server *server, struct guest *guest,
                           const Wire__Finished *finished)
 {
     struct txid id = branch_txid(finished->branch);
-    if (recovery_reach(&server->recovery, id) == REACH_FUTURE ||
+    if (recovery_reach(&server->recovery, id) == REACH_FUTURE || open_find(server, id) ||
         finished->branch->branch >= LIMIT_BRANCHES) {
-        stray(server, guest, "a hazard", finished->branch, "no such branch was ever made");
+        stray(server, guest, "a hazard", finished->branch, "no such branch was ever ended");
         return;
     }
     if (guest->participant->unapplied >= LIMIT_IN_FLIGHT_PARTICIPANT) {
@@ -237,8 +239,11 @@ void server_found(struct server *server, struct guest *guest, const Wire__Found 
 
 /* What is listed for its hazards only is over: what a participant said of it then decides nothing
  * for the other branches, the journal does. */
-enum presence server_presence(const struct tx *tx)
+enum presence server_presence(const struct server *server, struct txid id)
 {
+    const struct tx *tx = server_find(server, id);
+    if (!tx && open_find(server, id))
+        return PRESENCE_UNDECIDED;
     if (!tx || tx->hazard_only)
         return PRESENCE_NONE;
     switch (transaction_phase(&tx->machine)) {
@@ -264,7 +269,7 @@ enum decision server_decision(const struct server *server, const struct gid *id)
                        (tx->machine.in[BRANCH_HAZARD] > 0 && !tx->machine.committed);
         return aborted ? DECISION_ABORT : DECISION_COMMIT;
     }
-    switch (recovery_judge(&server->recovery, id->tx, server_presence(tx))) {
+    switch (recovery_judge(&server->recovery, id->tx, server_presence(server, id->tx))) {
     case VERDICT_IS_COMMIT:
         return DECISION_COMMIT;
     case VERDICT_IS_ABORT:
@@ -286,7 +291,7 @@ static void judge(struct server *server, const Wire__Branch *branch, uint64_t xi
     };
     struct txid id = branch_txid(branch);
     struct tx *tx = server_find(server, id);
-    enum verdict verdict = recovery_judge(&server->recovery, id, server_presence(tx));
+    enum verdict verdict = recovery_judge(&server->recovery, id, server_presence(server, id));
     wire__judged__init(out);
     if (tx && verdict == VERDICT_IS_COMMIT && !tx->hazard_only) {
         /* A branch that was not part of the decision can't be prepared under its id. */
@@ -397,6 +402,7 @@ void server_participant_down(struct server *server, struct participant *particip
         participant->settled->count = 0; /* best effort: those of this session are lost with it */
     if (!PLANTED(KEEP_VOTE_OF_LOST_SESSION))
         lose(server, &participant->unvoted);
+    opens_participant_down(server, participant);
     lose(server, &participant->aborting);
     tasks_participant_down(server, participant);
 }

@@ -69,6 +69,10 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
 #define LIMIT_IN_FLIGHT             20000
 #define LIMIT_IN_FLIGHT_PARTICIPANT 15000
 
+/* Transactions that are built step by step and not ended, at a coordinator. Each costs it some 500
+ * bytes, and its databases a connection a branch: so many are more than any of them has. */
+#define LIMIT_OPEN 10000
+
 /* Clients that wait for one transaction, each with a key: one that tries again while its first try
  * runs is one more. Each costs some 100 bytes, and its answer up to a message, at one moment. */
 #define LIMIT_WAITERS 64

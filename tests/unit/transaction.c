@@ -34,8 +34,8 @@ static void every_pair_of_the_transaction_table_is_as_written_here(void **unused
 {
     (void)unused;
     static const char *const rows[TRANSACTION_STATES] = {
-        [TRANSACTION_NEW] = "began>voting, began alone>one-phase, recovered>committed, "
-                            "recovered proposed>pre-committed, recovered hazard>hazard",
+        [TRANSACTION_NEW] = "began>voting, began alone>one-phase, refused>aborted, "
+                            "recovered>committed, recovered proposed>pre-committed, recovered hazard>hazard",
         [TRANSACTION_VOTING] = "branch changed>voting, all yes>deciding, all read-only>done, "
                                "refused>aborted, joined>voting",
         [TRANSACTION_DECIDING] =
@@ -62,7 +62,8 @@ static void every_pair_of_the_branch_table_is_as_written_here(void **unused)
 {
     (void)unused;
     static const char *const rows[BRANCH_STATES] = {
-        [BRANCH_NEW] = "was asked>waiting, was run>running, recovered yes>prepared, "
+        [BRANCH_NEW] = "was asked>waiting, was run>running, abort decided>aborting, "
+                       "recovered yes>prepared, "
                        "recovered read-only>read-only, recovered applied>applied, "
                        "recovered hazard>hazard",
         [BRANCH_ASKED] = "voted yes>prepared, voted no>refused, voted read-only>read-only, "
