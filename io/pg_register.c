@@ -200,6 +200,13 @@ static uint64_t number(const PGresult *result, int row, int column)
     return strtoull(PQgetvalue(result, row, column), NULL, 10);
 }
 
+/* What is none stays none. */
+static uint8_t value(const PGresult *result, int row, int column)
+{
+    uint64_t is = number(result, row, column);
+    return is <= REGISTER_COMMIT ? (uint8_t)is : UINT8_MAX;
+}
+
 static void load_row(struct pg_batch *batch, const struct pg_question *question,
                      const PGresult *result, int row)
 {
@@ -220,7 +227,7 @@ static void load_row(struct pg_batch *batch, const struct pg_question *question,
          (uint32_t)number(result, row, LOADED_STATE + 1)},
         {(uint32_t)number(result, row, LOADED_STATE + 2),
          (uint32_t)number(result, row, LOADED_STATE + 3)},
-        (uint8_t)number(result, row, LOADED_STATE + 4),
+        value(result, row, LOADED_STATE + 4),
     };
 }
 

@@ -165,6 +165,20 @@ static void the_schema_without_results_is_brought_up_to_date(void **state)
     keeps_results(rig);
 }
 
+/* What the table lost, or got, without a new version. */
+static void a_check_of_the_register_goes_with_the_next_install(void **state)
+{
+    struct rig *rig = *state;
+    struct error error;
+    const struct pg_config config = {.conninfo = rig->conninfo, .connections = 2};
+    static const char checks[] = "select count(*) from pg_constraint"
+                                 " where conrelid = 'troth.register'::regclass and contype = 'c'";
+    rig_sql(rig, "alter table troth.register add check (value between 0 and 2)");
+    assert_string_equal(rig_sql(rig, checks), "1");
+    assert_true(pg_install(&config, &error));
+    assert_string_equal(rig_sql(rig, checks), "0");
+}
+
 static void a_role_without_rights_is_told_what_it_needs(void **state)
 {
     struct rig *rig = *state;
@@ -274,6 +288,7 @@ int main(void)
         WITH_RIG(the_check_refuses_a_newer_schema),
         WITH_RIG(an_older_schema_is_refused_and_brought_up_to_date),
         WITH_RIG(the_schema_without_results_is_brought_up_to_date),
+        WITH_RIG(a_check_of_the_register_goes_with_the_next_install),
         WITH_RIG(a_role_without_rights_is_told_what_it_needs),
         cmocka_unit_test_setup_teardown(
             a_server_that_can_not_prepare_is_refused_with_the_setting_to_change, make_spare,

@@ -56,6 +56,24 @@ static void each_part_of_what_was_there_counts(void **state)
     registers_expect(rig, rig_gtrid, &there);
 }
 
+/* Nothing in the table keeps a hand from writing what no register holds: it must not load as one.
+ */
+static void a_value_that_is_none_loads_as_none(void **state)
+{
+    static const char *const values[] = {"3", "257", "258", "-1", "-254"};
+    struct rig *rig = *state;
+    struct db_register row = registers_row(rig_gtrid, &fresh);
+    struct rig_answer load = {0};
+    assert_int_equal(rig_store(rig, &row, NULL), DB_STORED);
+    for (int i = 0; i < 5; i++) {
+        char sql[64];
+        snprintf(sql, sizeof(sql), "update troth.register set value = %s", values[i]);
+        rig_sql(rig, sql);
+        rig_load(rig, rig_gtrid, &load);
+        assert_false(register_state_sound(&load.row.state));
+    }
+}
+
 /* The hot path has a statement of its own: it is as strict. */
 static void the_first_commit_is_accepted_by_a_fresh_register_only(void **state)
 {
@@ -349,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_RIG(a_store_changes_only_what_it_was_told_is_there),
         WITH_RIG(each_part_of_what_was_there_counts),
+        WITH_RIG(a_value_that_is_none_loads_as_none),
         WITH_RIG(the_first_commit_is_accepted_by_a_fresh_register_only),
         WITH_RIG(of_two_stores_at_once_one_finds_the_other),
         WITH_RIG(two_participants_of_one_database_have_a_register_each),
