@@ -30,11 +30,17 @@ static enum standing standing_of_state(const Wire__TransactionView *tx)
         const char *state;
         enum standing standing;
     } standings[] = {
-        {"new", STANDING_VOTING},          {"voting", STANDING_VOTING},
-        {"deciding", STANDING_WRITING},    {"pre-committed", STANDING_PROPOSED},
-        {"one-phase", STANDING_ALONE},     {"unknown", STANDING_ALONE},
-        {"committed", STANDING_COMMITTED}, {"applied", STANDING_COMMITTED},
-        {"hazard", STANDING_COMMITTED},    {"aborted", STANDING_ABORTED},
+        {"open", STANDING_VOTING},
+        {"new", STANDING_VOTING},
+        {"voting", STANDING_VOTING},
+        {"deciding", STANDING_WRITING},
+        {"pre-committed", STANDING_PROPOSED},
+        {"one-phase", STANDING_ALONE},
+        {"unknown", STANDING_ALONE},
+        {"committed", STANDING_COMMITTED},
+        {"applied", STANDING_COMMITTED},
+        {"hazard", STANDING_COMMITTED},
+        {"aborted", STANDING_ABORTED},
     };
     if (strcmp(tx->decision, "commit") == 0)
         return STANDING_COMMITTED;
@@ -205,12 +211,14 @@ static void advise_voting(struct question *question)
 {
     static const char *const unvoted[] = {"new", "waiting", NULL};
     char *missing = branches_in(question, unvoted), *reason = branch_reason(question, unvoted);
+    bool open = question->facts->tx && state_is(question->facts->tx, "open");
     if (question->abort != ORDER_ABORT) {
         advise_differs(question);
     } else {
         say(question, ADVICE_WAIT,
-            missing ? "undecided: the vote of %s is missing%s"
-                    : "undecided: the votes are gathered%s%s",
+            open      ? "open: its client has neither committed nor aborted it%s%s"
+            : missing ? "undecided: the vote of %s is missing%s"
+                      : "undecided: the votes are gathered%s%s",
             missing ? missing : "", reason);
         because(question, "It is decided by itself, and aborted at its deadline at the latest.");
         question->advice->otherwise = resolve_command(question, false);

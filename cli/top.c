@@ -115,7 +115,7 @@ static Wire__Answer *ask(struct top *top, const Wire__Query *query, struct error
 /* What is under way, the oldest first. */
 static Wire__Answer *ask_slowest(struct top *top, struct error *error)
 {
-    static const char *const states[] = {"voting",    "deciding",  "pre-committed",
+    static const char *const states[] = {"open",      "voting",    "deciding", "pre-committed",
                                          "committed", "one-phase", "unknown"};
     Wire__Query query = WIRE__QUERY__INIT;
     query.what = WIRE__WHAT__TRANSACTIONS;

@@ -56,6 +56,8 @@ enum metric_reason metric_reason_of(const char *code)
         {"aborted", REASON_CLIENT},
         {"not_handed_over", REASON_BAD_REQUEST},
         {"not_prepared", REASON_BAD_REQUEST},
+        {"not_ours", REASON_BAD_REQUEST},
+        {"not_open", REASON_SESSION_LOST},
         {"bad_request", REASON_BAD_REQUEST},
         {"bad_argument", REASON_BAD_REQUEST},
         {"key_conflict", REASON_BAD_REQUEST},
@@ -241,7 +243,7 @@ static void read_in_flight(const struct server *server, struct metrics_sink *sin
     for (const struct list *at = opens->next; at != opens; at = at->next) {
         const struct open *open = CONTAINER(at, struct open, all);
         if (open_in_doubt(open))
-            metric_ages_add(&ages, wall_us - open->begun_wall_us);
+            metric_ages_add(&ages, wall_us - open->begun_us);
     }
     metrics_ages(sink, "troth_transactions_in_doubt",
                  "Transactions with a branch that is prepared, or not proved, by their age.",

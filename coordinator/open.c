@@ -46,9 +46,8 @@ struct open *open_begin(struct server *server, struct guest *guest, const Wire__
     open->beginner = guest;
     open->three_phase = begin->protocol == WIRE__PROTOCOL__THREE_PHASE;
     open->key = begin->key[0] ? xstrdup(begin->key) : NULL;
-    open->begun_wall_us = server->host.wall_us(server->host.self);
-    open->begun_us = now_us(server);
-    open->due_us = open->begun_us + (begin->timeout_ms ? begin->timeout_ms * UINT64_C(1000)
+    open->begun_us = server->host.wall_us(server->host.self);
+    open->due_us = now_us(server) + (begin->timeout_ms ? begin->timeout_ms * UINT64_C(1000)
                                                        : server->config.transaction_timeout_us);
     list_init(&open->performing.in_guest);
     list_append(&guest->opens, &open->in_guest);
@@ -83,14 +82,13 @@ void open_drop_last_branch(struct open *open)
     free(branch);
 }
 
-int open_add_call(struct open *open, int branch, const char *operation)
+void open_add_call(struct open *open, int branch, const char *operation)
 {
     if (open->call_count == open->call_room) {
         open->call_room = open->call_room ? 2 * open->call_room : 4;
         open->calls = xrealloc(open->calls, (size_t)open->call_room * sizeof(*open->calls));
     }
-    open->calls[open->call_count] = (struct open_call){xstrdup(operation), (uint8_t)branch};
-    return open->call_count++;
+    open->calls[open->call_count++] = (struct open_call){xstrdup(operation), (uint8_t)branch};
 }
 
 int open_find_work(const struct open *open, const struct participant *participant)
@@ -170,8 +168,7 @@ static struct tx *make_tx(struct server *server, const struct open *open)
                      open->key != NULL);
     uint64_t now = now_us(server);
     tx->stepwise = true;
-    tx->begun_us = open->begun_wall_us;
-    tx->clock.begun_us = open->begun_us;
+    tx->begun_us = open->begun_us;
     tx->timeout_us = open->due_us > now ? open->due_us - now : 0;
     return tx;
 }
@@ -286,6 +283,8 @@ void open_commit(struct server *server, struct open *open, const struct asker *a
         return;
     }
     struct tx *tx = make_tx(server, open);
+    /* What its client thought about before is no time that deciding took. */
+    tx->clock.begun_us = now_us(server);
     leave(server, open);
     server_list(server, tx);
     take_key(server, tx);

@@ -36,7 +36,8 @@ struct open_branch {
     struct participant *participant;
     struct list at_participant; /* of its `opens`; of a joined one: nowhere */
     uint64_t xid;
-    bool joined; /* a client works there, on a connection of its own */
+    uint32_t works; /* asked of it: their numbers are 1, 2, 3 ... */
+    bool joined;    /* a client works there, on a connection of its own */
     bool
         handed_over; /* joined: as it says it is prepared (xid), or wrote nothing and is over (0) */
 };
@@ -63,8 +64,8 @@ struct open {
     struct guest *beginner;
     struct list in_guest;
     struct timer timer;
-    uint64_t begun_us, due_us; /* monotonic */
-    int64_t begun_wall_us;
+    uint64_t due_us;
+    int64_t begun_us; /* wall clock */
     bool three_phase;
     bool hurried; /* its deadline was brought forward, as the coordinator shuts down */
     char *key;    /* or NULL */
@@ -91,7 +92,7 @@ struct open *open_begin(struct server *server, struct guest *guest, const Wire__
 /* One more; nothing was asked of the participant yet. */
 int open_add_branch(struct open *open, struct participant *participant, bool joined);
 void open_drop_last_branch(struct open *open);
-int open_add_call(struct open *open, int branch, const char *operation);
+void open_add_call(struct open *open, int branch, const char *operation);
 /* The branch in which the participant's operations are done, or -1. */
 int open_find_work(const struct open *open, const struct participant *participant);
 /* The operation is over, and who waited for it was answered. */

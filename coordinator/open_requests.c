@@ -336,7 +336,8 @@ static void perform(struct open *open, const struct asker *asker, int branch,
     performing->guest = asker->guest;
     performing->request = asker->request;
     performing->branch = (uint8_t)branch;
-    performing->number = (uint32_t)open_add_call(open, branch, call->operation) + 1;
+    performing->number = ++open->branches[branch]->works;
+    open_add_call(open, branch, call->operation);
     list_append(&asker->guest->performs, &performing->in_guest);
 }
 
@@ -375,7 +376,7 @@ static bool try_perform(struct server *server, struct open *open, const struct a
         return false;
     if (fresh)
         branch = open_add_branch(open, participant, false);
-    if (!send_work(server, open, branch, (uint32_t)open->call_count + 1, call)) {
+    if (!send_work(server, open, branch, open->branches[branch]->works + 1, call)) {
         if (fresh)
             open_drop_last_branch(open);
         SAY(r->message, "participant %s is busy", participant->name);

@@ -94,7 +94,7 @@ static int64_t begun_us(const struct row *row)
     if (row->tx)
         return row->tx->begun_us;
     if (row->open)
-        return row->open->begun_wall_us;
+        return row->open->begun_us;
     const struct list *first = row->heuristic->parts.next;
     return CONTAINER(first, struct heuristic_part, of)->at_us;
 }

@@ -307,7 +307,7 @@ static void view_open(struct draft *draft, const struct open *open,
     gtrid_format(view->gtrid, server->cluster, server->coordinator, open->id);
     view->state = (char *)"open";
     view->protocol = open->three_phase ? WIRE__PROTOCOL__THREE_PHASE : WIRE__PROTOCOL__TWO_PHASE;
-    view->begun_us = open->begun_wall_us;
+    view->begun_us = open->begun_us;
     view->key = text_or_empty(open->key);
     view->in_doubt = open_in_doubt(open);
     view->waits_for = draft_take(draft, WAITS_FOR_BYTES);
