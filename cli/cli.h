@@ -37,7 +37,7 @@ struct command {
     int (*run)(const struct command *self, int argc, char **argv);
 };
 
-extern const struct command submit_command;
+extern const struct command submit_command, bench_command;
 extern const struct command tx_list_command, tx_show_command, tx_explain_command;
 extern const struct command tx_resolve_command, tx_forget_command, tx_orphans_command;
 extern const struct command participant_list_command;

@@ -81,8 +81,7 @@ bool order_key(struct order *order, const char *key, struct error *error)
     return true;
 }
 
-/* Splits participant.operation; both are new texts on success. */
-static bool split_call(const char *call, char **participant, char **operation, struct error *error)
+bool order_split_call(const char *call, char **participant, char **operation, struct error *error)
 {
     const char *dot = strchr(call, '.');
     if (!dot) {
@@ -147,7 +146,7 @@ bool order_from_words(struct order *order, char **words, int count, struct error
             error_set(error, ERROR_USAGE, "arguments without a call before them: %.60s", call);
             return error_hint(error, "troth submit payments.charge '{\"amount\": 10.50}'");
         }
-        if (!split_call(call, &participant, &operation, error))
+        if (!order_split_call(call, &participant, &operation, error))
             return false;
         /* A word that is no call by its looks is meant as arguments, and then must be JSON. */
         const char *next = i + 1 < count ? words[i + 1] : NULL;
@@ -183,7 +182,7 @@ static void add_branch(struct order *order, struct yaml *yaml, const struct yaml
     }
     if (!call)
         return;
-    if (split_call(call, &participant, &operation, &error))
+    if (order_split_call(call, &participant, &operation, &error))
         add_call(order, participant, operation, with ? yaml_to_json(with) : xstrdup("{}"));
     else
         yaml_mistake(yaml, call_node, "%s", error.message);
@@ -228,6 +227,19 @@ bool order_from_file(struct order *order, const char *path, struct error *error)
     bool good = yaml_check(yaml, error);
     yaml_free(yaml);
     return good;
+}
+
+enum error_kind order_refusal(const Wire__Problem *problem)
+{
+    static const char *const later[] = {"busy", "draining", "not_connected", "database_down"};
+    const char *code = problem ? problem->code : "";
+    if (strcmp(code, "key_conflict") == 0)
+        return ERROR_REFUSED;
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+        if (strcmp(code, later[i]) == 0)
+            return ERROR_BUSY;
+    }
+    return ERROR_USAGE;
 }
 
 bool order_check(const struct order *order, struct error *error)

@@ -14,6 +14,11 @@ struct order {
 void order_init(struct order *order);
 void order_fini(struct order *order);
 
+/* Splits participant.operation; both are new texts on success. */
+bool order_split_call(const char *call, char **participant, char **operation, struct error *error);
+/* Whose fault it is that a transaction was not begun, by the problem's code. */
+enum error_kind order_refusal(const Wire__Problem *problem);
+
 /* Words: a call, its arguments as a JSON object (left out: {}), and so on. */
 bool order_from_words(struct order *order, char **words, int count, struct error *error);
 /* A YAML file {protocol, key, wait, deadline, branches: [{call, with}]}; "-" reads stdin. */

@@ -34,20 +34,6 @@ static const char *result_word(const Wire__Outcome *outcome)
     }
 }
 
-/* A rejected transaction was not begun: the code of the problem says whose fault that is. */
-static int rejected_exit(const Wire__Problem *problem)
-{
-    static const char *const later[] = {"busy", "draining", "not_connected", "database_down"};
-    const char *code = problem ? problem->code : "";
-    if (strcmp(code, "key_conflict") == 0)
-        return EXIT_REFUSED;
-    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-        if (strcmp(code, later[i]) == 0)
-            return EXIT_ABORTED;
-    }
-    return EXIT_USAGE;
-}
-
 static int outcome_exit(const Wire__Outcome *outcome)
 {
     switch (outcome->result) {
@@ -56,7 +42,7 @@ static int outcome_exit(const Wire__Outcome *outcome)
     case WIRE__RESULT__ABORTED:
         return EXIT_ABORTED;
     case WIRE__RESULT__REJECTED:
-        return rejected_exit(outcome->problem);
+        return exit_of(order_refusal(outcome->problem));
     default:
         return EXIT_UNKNOWN;
     }

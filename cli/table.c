@@ -140,9 +140,12 @@ static void print_row(const struct table *table, char *const *cells, const int *
     for (int i = 0; i < last; i++) {
         if (widths[i] == 0)
             continue;
-        fputs(cells[i], file);
-        fprintf(file, "%*s", widths[i] + GAP - text_width(cells[i]), "");
+        int room = widths[i] - text_width(cells[i]);
+        bool right = table->right & 1u << i;
+        fprintf(file, "%*s%s%*s", right ? room : 0, "", cells[i], (right ? 0 : room) + GAP, "");
     }
+    if (table->right & 1u << last)
+        fprintf(file, "%*s", widths[last] - text_width(cells[last]), "");
     print_cut(file, cells[last], last_room);
     fputc('\n', file);
 }

@@ -19,6 +19,7 @@ struct table {
     /* Set after table_begin. On a terminal that is too narrow: these columns go, the first bit
      * first, before the last one is cut; and that is not cut at all when it is whole. */
     unsigned spare;
+    unsigned right; /* set likewise: these columns hold numbers */
     bool whole;
 };
 

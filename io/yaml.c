@@ -354,6 +354,19 @@ static void place_of_offset(const char *text, size_t offset, int *line, int *col
     }
 }
 
+/* Does the line hold ${ without a quote before it? In braces or brackets it ends a plain scalar. */
+static bool has_bare_expression(const char *text, size_t size, size_t line)
+{
+    const char *at = text, *end = text + size;
+    while (line-- > 0 && at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        at = newline ? newline + 1 : end;
+    }
+    const char *newline = memchr(at, '\n', (size_t)(end - at));
+    const char *found = memmem(at, (size_t)((newline ? newline : end) - at), "${", 2);
+    return found && found > at && found[-1] != '"' && found[-1] != '\'';
+}
+
 static void parser_error(const struct yaml *yaml, const char *text, size_t size,
                          struct error *error)
 {
@@ -374,7 +387,10 @@ static void parser_error(const struct yaml *yaml, const char *text, size_t size,
     if (parser->context)
         error_detail(error, "%s that begins at %d:%d", parser->context,
                      (int)parser->context_mark.line + 1, (int)parser->context_mark.column + 1);
-    if (strstr(problem, "tab") || strstr(problem, "cannot start any token"))
+    if (strstr(problem, "expected ',' or") &&
+        has_bare_expression(text, size, parser->problem_mark.line))
+        error_hint(error, "what holds ${ } stands in quotes here: \"${ ... }\"");
+    else if (strstr(problem, "tab") || strstr(problem, "cannot start any token"))
         error_hint(error, "indent by spaces, not tabs; put text that begins with a special "
                           "character in quotes");
 }

@@ -97,7 +97,6 @@ static void commands_that_do_not_exist_are_not_accepted(void **state)
     expect(2, NULL, "unknown command", WORDS("saga", "explain"));
     expect(2, NULL, "unknown command", WORDS("tx", "abort", "shop.c1.1.1"));
     expect(2, NULL, "unknown command", WORDS("keygen"));
-    expect(2, NULL, "unknown command", WORDS("bench", "x"));
     expect(2, NULL, "unknown command", WORDS("topp"));
 }
 

@@ -226,6 +226,21 @@ static void what_is_not_yaml_is_refused_with_its_place(void **state)
     assert_load_fails("a: \x01\n", 5, "t.yaml:1:4: a control character (byte 0x01)");
 }
 
+static void a_bare_expression_in_braces_is_explained(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"a: {b: ${ x }}\n", "\xc3\xa4: 1\na: [1, ${ x }]\n"};
+    for (int i = 0; i < 2; i++) {
+        struct error error = {0};
+        assert_null(yaml_load_text("t.yaml", texts[i], strlen(texts[i]), &error));
+        assert_string_equal(error.hint, "what holds ${ } stands in quotes here: \"${ ... }\"");
+    }
+    struct error error = {0};
+    static const char other[] = "a: \"${ x }\"\nb: {c: {d}\n";
+    assert_null(yaml_load_text("t.yaml", other, sizeof(other) - 1, &error));
+    assert_string_equal(error.hint, "");
+}
+
 static void deep_nesting_is_refused(void **state)
 {
     (void)state;
@@ -314,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_list_where_a_map_is_needed_is_one_mistake),
         cmocka_unit_test(what_is_yaml_but_not_supported_is_a_mistake),
         cmocka_unit_test(what_is_not_yaml_is_refused_with_its_place),
+        cmocka_unit_test(a_bare_expression_in_braces_is_explained),
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(a_large_file_is_refused),
         cmocka_unit_test(a_directory_and_a_missing_file_are_told_apart),
