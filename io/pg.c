@@ -70,6 +70,7 @@ static void open_all(struct pg *pg)
     for (int i = 0; i < pg->finisher_count; i++)
         pg_connection_open(&pg->finishers[i].connection);
     pg_registers_open(pg);
+    pg_lanes_open(pg);
 }
 
 static void close_all(struct pg *pg)
@@ -81,6 +82,7 @@ static void close_all(struct pg *pg)
         if (pg->finishers[i].connection.state != PG_CONNECTION_READY)
             pg_connection_close(&pg->finishers[i].connection);
     pg_registers_close(pg);
+    pg_lanes_close(pg);
 }
 
 static void come_up(struct pg *pg)
@@ -306,6 +308,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
     pg_workers_init(pg, config->handlers ? 0 : config->connections, config->lock_timeout_us);
     pg->pool = config->handlers ? pg_pool_new(pg, config) : NULL;
     pg_finishers_init(pg, finishers > 2 ? finishers : 2);
+    pg_lanes_init(pg);
     pg_registers_init(pg, config->three_phase);
     pg_inspector_init(pg);
     pg_control_init(pg);
@@ -338,6 +341,7 @@ void pg_free(struct pg *pg)
     pg_inspector_fini(pg);
     pg_control_fini(pg);
     pg_workers_fini(pg);
+    pg_lanes_fini(pg);
     pg_finishers_fini(pg);
     pg_registers_fini(pg);
     pg_statements_fini(&pg->statements);

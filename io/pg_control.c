@@ -340,7 +340,11 @@ static void lookup_answer(struct pg *pg, struct pg_request *request, const PGres
 {
     enum db_found found = DB_FOUND_ERROR;
     const char *kept = NULL;
-    if (result && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
+    bool doubt = pg->control.standby_doubt;
+    pg->control.standby_doubt = false;
+    if (doubt)
+        ; /* what was found may not be at the standby */
+    else if (result && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
         found = strcmp(PQgetvalue(result, 0, 0), "none") == 0 ? DB_FENCED : DB_FOUND;
         kept = PQgetisnull(result, 0, 1) ? NULL : PQgetvalue(result, 0, 1);
     } else if (result && PQresultStatus(result) == PGRES_TUPLES_OK) {
@@ -349,17 +353,21 @@ static void lookup_answer(struct pg *pg, struct pg_request *request, const PGres
     pg->events.looked_up(pg->events.self, request->tag, found, kept);
 }
 
-/* With a fence, a look that finds nothing leaves a row behind, so that "not committed" stays true:
- * a COMMIT of the same key that comes late, from wherever, then fails on the primary key. It waits
- * for one that is under way. */
+/* The row may be that of a commit that has not waited for the disk (io/pg_lane.c): so the look
+ * waits for all that a commit waits for, and is answered after that. With a fence, a look that
+ * finds nothing leaves a row behind, so that "not committed" stays true: a COMMIT of the same key
+ * that comes late, from wherever, then fails on the primary key. It waits for one that is under
+ * way. */
 static const char exclude_sql[] = "insert into troth.barrier as b (gtrid, kind) values ($1, 'none')"
                                   " on conflict (gtrid) do update set kind = b.kind"
                                   " returning kind, result";
-static const char look_sql[] = "select kind, result from troth.barrier where gtrid = $1";
+static const char look_sql[] = "select kind, result, pg_logical_emit_message(true, 'troth', '')"
+                               " from troth.barrier where gtrid = $1";
 
 void pg_lookup(void *self, const char *gtrid, bool fence, void *tag)
 {
     struct pg_request *request = pg_request_new(fence ? exclude_sql : look_sql, lookup_answer, tag);
+    request->commits = true;
     pg_request_value(request, xstrdup(gtrid));
     ask_fenced(self, request);
 }

@@ -15,6 +15,9 @@ enum {
     ADDED = 2,                      /* parameters: the key and the kind */
     COLUMN_BYTES = 64 * 6 + 2 + 40, /* name in JSON and value */
 };
+/* In front of the key: of this transaction alone. */
+#define LAZILY                                                                                     \
+    "case when pg_catalog.set_config('synchronous_commit', 'off', true) is not null then "
 #define SEVERAL_ROWS "21000" /* of a subquery that must have one */
 
 _Static_assert(COLUMNS *COLUMN_BYTES < LIMIT_RESULT_BYTES, "a result has room");
@@ -154,16 +157,17 @@ static char *kind_sql(int64_t expect_rows, int parameter)
 
 /* A comment at its end ends with the line. */
 static char *joined_sql(const struct db_statement *statement, const struct pg_statement *known,
-                        bool result)
+                        bool result, bool lazy)
 {
     int key = statement->parameter_count + 1;
     char *kind = kind_sql(statement->expect_rows, key + 1);
     char *name = with_name(result ? known->kept_columns : 0);
-    char *sql = xasprintf("with %s as (%s\n%s) insert into troth.barrier (gtrid, kind%s)"
-                          " values ($%d, %s%s%s)%s",
-                          name, statement->sql, statement->form == DB_CHANGE ? "returning 1" : "",
-                          result ? ", result" : "", key, kind, result ? ", " : "",
-                          result ? known->kept : "", result ? " returning result" : "");
+    char *sql =
+        xasprintf("with %s as (%s\n%s) insert into troth.barrier (gtrid, kind%s)"
+                  " values (%s$%d%s, %s%s%s)%s",
+                  name, statement->sql, statement->form == DB_CHANGE ? "returning 1" : "",
+                  result ? ", result" : "", lazy ? LAZILY : "", key, lazy ? " end" : "", kind,
+                  result ? ", " : "", result ? known->kept : "", result ? " returning result" : "");
     free(name);
     free(kind);
     return sql;
@@ -171,22 +175,22 @@ static char *joined_sql(const struct db_statement *statement, const struct pg_st
 
 static struct pg_statement *make(struct pg_statements *statements,
                                  const struct db_statement *statement, struct pg_statement *known,
-                                 bool result)
+                                 bool result, bool lazy)
 {
     int count = statement->parameter_count;
     const char **types = xcalloc((size_t)(count + ADDED), sizeof(*types));
     for (int i = 0; i < count + ADDED; i++)
         types[i] = i < count ? statement->types[i] : "text";
-    char *name = xasprintf("%s, joined", statement->name);
-    char *sql = joined_sql(statement, known, result);
-    known->joined = pg_statement_get(
+    char *name = xasprintf("%s, joined%s", statement->name, lazy ? " lazily" : "");
+    char *sql = joined_sql(statement, known, result, lazy);
+    struct pg_statement *made = pg_statement_get(
         statements,
         &(struct db_statement){
             .name = name, .sql = sql, .parameter_count = count + ADDED, .types = types});
     free(sql);
     free(name);
     free(types);
-    return known->joined;
+    return made;
 }
 
 struct pg_statement *pg_joined_get(struct pg_statements *statements, const struct db_work *work)
@@ -204,7 +208,31 @@ struct pg_statement *pg_joined_get(struct pg_statements *statements, const struc
     struct pg_statement *known = pg_statement_get(statements, last);
     if (known->refusals == REFUSALS || (result && !known->kept))
         return NULL;
-    return known->joined ? known->joined : make(statements, last, known, result);
+    if (!known->joined)
+        known->joined = make(statements, last, known, result, false);
+    return known->joined;
+}
+
+struct pg_statement *pg_joined_lazy(struct pg_statements *statements, const struct db_work *work,
+                                    struct pg_statement *joined)
+{
+    const struct db_statement *last = &work->statements[work->statement_count - 1];
+    if (!joined->lazy)
+        joined->lazy = make(statements, last, pg_statement_get(statements, last),
+                            has_result(work, last), true);
+    return joined->lazy;
+}
+
+void pg_joined_send(struct pg_steps *steps, struct pg_statement *joined, const struct db_work *work)
+{
+    int index = work->statement_count - 1, count = work->statements[index].parameter_count;
+    const char **values = xmalloc((size_t)(count + ADDED) * sizeof(*values));
+    if (count > 0)
+        memcpy(values, work->statements[index].values, (size_t)count * sizeof(*values));
+    values[count] = work->gtrid;
+    values[count + 1] = work->keeps_result ? "done" : "one-phase";
+    pg_step_known(steps, STEP_JOINED, joined, index, values);
+    free(values);
 }
 
 bool pg_joined_refused(struct pg_statements *statements, const struct db_statement *statement,
@@ -215,6 +243,8 @@ bool pg_joined_refused(struct pg_statements *statements, const struct db_stateme
         return true; /* it or the work itself: done apart it tells */
     if (strncmp(sqlstate, "42", 2) != 0 && strncmp(sqlstate, "0A", 2) != 0)
         return false;
+    if (known->joined && known->joined->lazy)
+        pg_statement_retire(statements, known->joined->lazy);
     if (known->joined)
         pg_statement_retire(statements, known->joined);
     free(known->kept);

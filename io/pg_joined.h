@@ -15,10 +15,19 @@
 
 #include "core/ports.h"
 #include "io/pg_statement.h"
+#include "io/pg_steps.h"
 
 /* Its parameters are those of the work's last statement, the key and the kind. NULL: there is
  * nothing to look at, or it can't be done like this (yet). */
 struct pg_statement *pg_joined_get(struct pg_statements *statements, const struct db_work *work);
+
+/* The same with a commit that does not wait for the disk: another one must, before anything is told
+ * of it. */
+struct pg_statement *pg_joined_lazy(struct pg_statements *statements, const struct db_work *work,
+                                    struct pg_statement *joined);
+/* As STEP_JOINED; joined: one of the two. */
+void pg_joined_send(struct pg_steps *steps, struct pg_statement *joined,
+                    const struct db_work *work);
 
 /* The columns that the statement returns are known from a result: from now on they can be made into
  * JSON by the server, if they are of types for which that is exactly pg_json's. */

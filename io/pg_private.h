@@ -1,11 +1,12 @@
 /* What the files of the database port share: pg.c (what is up, and what is not), pg_work.c (who
  * does which work), pg_run.c (doing it), pg_steps.c (what it has sent), pg_joined.c (in one round
- * trip), pg_pool.c and pg_hand.c (work that is a function of the program), pg_finish.c (ending
- * prepared branches), pg_register.c (registers of three-phase transactions), pg_control.c (asking
- * and fencing), pg_upkeep.c (what is folded and deleted).
+ * trip), pg_lane.c (steps of sagas together), pg_pool.c and pg_hand.c (work that is a function of
+ * the program), pg_finish.c (ending prepared branches), pg_register.c (registers of three-phase
+ * transactions), pg_control.c (asking and fencing), pg_upkeep.c (what is folded and deleted).
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each
+ *   lanes      2, if any     steps of sagas, many in one round trip
  *   registers  1             loads and stores registers, many at a time
  *   rows       1             inserts the rows of branches before their work, likewise
  *   inspector  1, if any     looks, for an operator
@@ -22,6 +23,7 @@
 #include "io/pg_batch.h"
 #include "io/pg_connection.h"
 #include "io/pg_statement.h"
+#include "io/pg_steps.h"
 
 struct pg;
 
@@ -34,8 +36,6 @@ enum pg_run_stage {
     PG_RUN_CLEANING,    /* answered; a ROLLBACK is under way */
 };
 
-struct pg_step;
-
 /* A work connection and the branch whose work it runs. */
 struct pg_worker {
     struct pg_connection connection;
@@ -43,8 +43,7 @@ struct pg_worker {
     enum pg_run_stage stage;
     const struct db_work *work;
     void *tag;
-    struct pg_step *steps; /* what was sent, in order; a result each */
-    int step_count, step_next, step_room;
+    struct pg_steps steps;
     struct pg_statement *joined; /* does the last statement and inserts the row; NULL: apart */
     bool implicit;               /* without BEGIN and COMMIT: the Sync commits */
     bool apart;                  /* was tried joined */
@@ -63,8 +62,29 @@ struct pg_worker {
     char *reason, *detail;
     char **results; /* call_count of them, or NULL while there is none */
     int result_count;
-    uint8_t *prepared; /* by statement id: this session has prepared it */
-    int prepared_room;
+};
+
+enum { PG_LANES = 2, PG_LANE_MOST = 64 };
+
+struct pg_ride;
+
+/* A session that steps of sagas share, many in one train. */
+struct pg_lane {
+    struct pg_connection connection;
+    struct pg_steps steps;
+    struct pg_ride *rides[PG_LANE_MOST]; /* of the train under way; NULL: it failed, and left */
+    int count;
+    int next;            /* whose results come; those before have ended */
+    bool marking;        /* all have ended, and a flush for them is under way */
+    int cancels_pending; /* as a worker's */
+};
+
+struct pg_lanes {
+    struct pg_lane all[PG_LANES];
+    struct list waiting; /* struct pg_ride: for the next train */
+    bool wanted;         /* there was a step: their connections are to be open */
+    uv_idle_t *idle;
+    char *settings;
 };
 
 struct pg_finisher {
@@ -137,6 +157,7 @@ struct pg {
     struct pg_pool *pool; /* does all work, and there are no workers (io/pg_pool.h); NULL: none */
     struct list idle;     /* of workers; the one used last is taken first */
     struct list queue;    /* struct pg_queued: work that no worker was free for */
+    struct pg_lanes lanes;
     struct pg_batch registers, rows;
     struct pg_finisher *finishers;
     int finisher_count, finisher_next;
@@ -180,6 +201,26 @@ void pg_work_cancel_done(struct pg *pg, uint64_t serial);
 
 /* An idle worker takes other work. Harmless while it can't. */
 void pg_worker_idle(struct pg *pg, struct pg_worker *worker);
+
+/* The settings of a session that runs work; the caller frees. */
+char *pg_session_settings(uint64_t lock_timeout_ms, uint64_t statement_timeout_ms);
+
+/* ---- pg_lane.c ------------------------------------------------------------------------------- */
+
+void pg_lanes_init(struct pg *pg);
+void pg_lanes_fini(struct pg *pg);
+/* Once they were used. */
+void pg_lanes_open(struct pg *pg);
+/* Those that are not ready. */
+void pg_lanes_close(struct pg *pg);
+/* False: it is no work for a lane, or there is none. */
+bool pg_lanes_take(struct pg *pg, const struct db_work *work, void *tag);
+/* False: it is with no lane. */
+bool pg_lanes_cancel(struct pg *pg, const void *tag);
+/* Asks the server where that is of use. True: some cancel is not through. */
+bool pg_lanes_cancel_due(struct pg *pg);
+/* As pg_work_cancel_done. */
+void pg_lanes_cancel_done(struct pg *pg, uint64_t serial);
 
 /* ---- pg_run.c -------------------------------------------------------------------------------- */
 

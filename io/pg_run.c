@@ -31,7 +31,6 @@
 #include "io/pg_joined.h"
 #include "io/pg_json.h"
 #include "io/pg_private.h"
-#include "io/pg_steps.h"
 
 /* The statements that every branch uses, as if they were the runner's. */
 static const struct db_statement begin_statement = {.name = "begin", .sql = "begin"};
@@ -124,20 +123,35 @@ static void answer(struct pg *pg, struct pg_worker *worker, enum db_outcome outc
     free(detail);
 }
 
+static void stage_begin(struct pg_worker *worker, enum pg_run_stage stage)
+{
+    worker->stage = stage;
+    pg_steps_begin(&worker->steps);
+}
+
+static void statement_send(struct pg_worker *worker, enum pg_step_kind kind,
+                           const struct db_statement *statement, int index,
+                           const char *const *values)
+{
+    struct pg *pg = worker->connection.self;
+    pg_step_known(&worker->steps, kind, pg_statement_get(&pg->statements, statement), index,
+                  values);
+}
+
 /* Leaves a transaction that has failed. */
 static void rollback_send(struct pg_worker *worker, enum pg_run_stage stage)
 {
-    pg_steps_begin(worker, stage);
-    pg_step_add(worker, STEP_ROLLBACK, -1);
+    stage_begin(worker, stage);
+    pg_step_add(&worker->steps, STEP_ROLLBACK, -1);
     pg_connection_query(&worker->connection, "rollback", 0, NULL);
-    pg_step_sync(worker);
+    pg_step_sync(&worker->steps);
 }
 
 /* Answers, after the session was made ready for the next branch or a ROLLBACK was sent for that. */
 static void run_finish(struct pg *pg, struct pg_worker *worker, enum db_outcome outcome)
 {
     if (PQtransactionStatus(worker->connection.handle) == PQTRANS_IDLE) {
-        pg_steps_begin(worker, PG_RUN_NONE);
+        stage_begin(worker, PG_RUN_NONE);
         pg_worker_idle(pg, worker);
     } else {
         rollback_send(worker, PG_RUN_CLEANING);
@@ -183,34 +197,20 @@ static void commit_send(struct pg_worker *worker)
     if (worker->joined)
         ;
     else if (work->keeps_result)
-        pg_step_statement(worker, STEP_BARRIER, &done_statement, -1, done);
+        statement_send(worker, STEP_BARRIER, &done_statement, -1, done);
     else
-        pg_step_statement(worker, STEP_BARRIER, &barrier_statement, -1, &work->gtrid);
+        statement_send(worker, STEP_BARRIER, &barrier_statement, -1, &work->gtrid);
     if (!worker->implicit)
-        pg_step_statement(worker, STEP_END, &commit_statement, -1, NULL);
+        statement_send(worker, STEP_END, &commit_statement, -1, NULL);
     worker->decisive = true;
-}
-
-/* The work's last statement, with the row. */
-static void joined_send(struct pg_worker *worker)
-{
-    const struct db_work *work = worker->work;
-    int index = work->statement_count - 1, count = work->statements[index].parameter_count;
-    const char **values = xmalloc((size_t)(count + 2) * sizeof(*values));
-    if (count > 0)
-        memcpy(values, work->statements[index].values, (size_t)count * sizeof(*values));
-    values[count] = work->gtrid;
-    values[count + 1] = work->keeps_result ? "done" : "one-phase";
-    pg_step_known(worker, STEP_JOINED, worker->joined, index, values);
-    free(values);
 }
 
 static void prepare_send(struct pg_worker *worker)
 {
     char sql[LIMIT_GID_BYTES + 32];
-    pg_step_statement(worker, STEP_XID, &xid_statement, -1, NULL);
+    statement_send(worker, STEP_XID, &xid_statement, -1, NULL);
     snprintf(sql, sizeof(sql), "PREPARE TRANSACTION '%s'", worker->work->gid);
-    pg_step_add(worker, STEP_END, -1);
+    pg_step_add(&worker->steps, STEP_END, -1);
     pg_connection_query(&worker->connection, sql, 0, NULL);
     worker->decisive = true;
 }
@@ -219,24 +219,23 @@ static void working_begin(struct pg_worker *worker)
 {
     const struct db_work *work = worker->work;
     int apart = work->statement_count - (worker->joined != NULL);
-    pg_steps_begin(worker, PG_RUN_WORKING);
+    stage_begin(worker, PG_RUN_WORKING);
     worker->implicit = can_be_implicit(worker);
     if (!worker->implicit)
-        pg_step_statement(
-            worker, STEP_BEGIN,
-            work->mode == DB_READ_ONLY ? &begin_read_only_statement : &begin_statement, -1, NULL);
+        statement_send(worker, STEP_BEGIN,
+                       work->mode == DB_READ_ONLY ? &begin_read_only_statement : &begin_statement,
+                       -1, NULL);
     for (int i = 0; i < apart; i++)
-        pg_step_statement(worker, STEP_STATEMENT, &work->statements[i], i,
-                          work->statements[i].values);
+        statement_send(worker, STEP_STATEMENT, &work->statements[i], i, work->statements[i].values);
     if (worker->joined)
-        joined_send(worker);
+        pg_joined_send(&worker->steps, worker->joined, work);
     if (work->mode == DB_PREPARE)
         prepare_send(worker);
     else if (work->mode == DB_READ_ONLY)
-        pg_step_statement(worker, STEP_END, &commit_statement, -1, NULL);
+        statement_send(worker, STEP_END, &commit_statement, -1, NULL);
     else if (!must_be_looked_at(worker))
         commit_send(worker);
-    pg_step_sync(worker);
+    pg_step_sync(&worker->steps);
 }
 
 static void resolve_send(struct pg_worker *worker, const struct pg_statement *known, int index)
@@ -245,7 +244,7 @@ static void resolve_send(struct pg_worker *worker, const struct pg_statement *kn
         if (known->types[i]->oid)
             continue;
         const char *name = known->types[i]->name;
-        pg_step_add(worker, STEP_RESOLVE, index)->type = known->types[i];
+        pg_step_add(&worker->steps, STEP_RESOLVE, index)->type = known->types[i];
         pg_connection_query(&worker->connection, "select $1::text::regtype::oid", 1, &name);
     }
 }
@@ -256,7 +255,7 @@ static void begin(struct pg_worker *worker)
     struct pg *pg = worker->connection.self;
     struct pg_statements *known = &pg->statements;
     const struct db_work *work = worker->work;
-    pg_steps_begin(worker, PG_RUN_RESOLVING);
+    stage_begin(worker, PG_RUN_RESOLVING);
     worker->connection.standby_doubt = false;
     worker->joined = worker->apart ? NULL : pg_joined_get(known, work);
     if (worker->joined)
@@ -267,8 +266,8 @@ static void begin(struct pg_worker *worker)
             pg_statement_get(known, work->keeps_result ? &done_statement : &barrier_statement), -1);
     for (int i = 0; i < work->statement_count - (worker->joined != NULL); i++)
         resolve_send(worker, pg_statement_get(known, &work->statements[i]), i);
-    if (worker->step_count > 0)
-        pg_step_sync(worker);
+    if (worker->steps.count > 0)
+        pg_step_sync(&worker->steps);
     else
         working_begin(worker);
 }
@@ -331,7 +330,7 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
             begin_apart(worker);
             return;
         }
-        pg_steps_begin(worker, PG_RUN_NONE);
+        stage_begin(worker, PG_RUN_NONE);
         pg_worker_idle(pg, worker);
         pg_work_dispatch(pg);
         return;
@@ -350,9 +349,9 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
     } else if (stage == PG_RUN_RESOLVING) {
         working_begin(worker);
     } else if (work->mode == DB_ONE_PHASE && !worker->decisive) {
-        pg_steps_begin(worker, PG_RUN_COMMITTING);
+        stage_begin(worker, PG_RUN_COMMITTING);
         commit_send(worker);
-        pg_step_sync(worker);
+        pg_step_sync(&worker->steps);
     } else if (!worker->ended && !worker->implicit) {
         failure_set(worker, -1, "", "the database rolled the work back", "");
         run_finish(pg, worker, DB_FAILED);
@@ -418,7 +417,6 @@ static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg
                         const PGresult *result)
 {
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
     if (worker->stage == PG_RUN_CLEANING || worker->stage == PG_RUN_TAKING_BACK)
         return;
     worker->sql_failed = true;
@@ -429,18 +427,8 @@ static void step_failed(struct pg *pg, struct pg_worker *worker, const struct pg
             step->kind == STEP_BARRIER && sqlstate && strcmp(sqlstate, "23505") == 0;
         failure_set_sql(worker, step->statement, result);
     }
-    if (!step->prepared)
-        return;
-    if (step->kind == STEP_PARSE) {
-        pg_statement_forget_types(step->prepared);
-    } else if (sqlstate && strcmp(sqlstate, "26000") == 0) { /* somebody deallocated it */
-        pg_step_set_prepared(worker, step->prepared->id, false);
+    if (pg_step_refused(&worker->steps, &pg->statements, step, result))
         worker->stale = true;
-    } else if (function && strcmp(function, "RevalidateCachedQuery") == 0) {
-        /* The type of its result changed. */
-        pg_statement_retire(&pg->statements, step->prepared);
-        worker->stale = true;
-    }
 }
 
 static void step_done(struct pg_worker *worker, const struct pg_step *step, PGresult *result)
@@ -450,7 +438,7 @@ static void step_done(struct pg_worker *worker, const struct pg_step *step, PGre
         step->type->oid = (Oid)strtoul(PQgetvalue(result, 0, 0), NULL, 10);
         break;
     case STEP_PARSE:
-        pg_step_set_prepared(worker, step->prepared->id, true);
+        pg_step_parsed(&worker->steps, step);
         break;
     case STEP_STATEMENT:
         statement_result(worker, step->statement, result);
@@ -469,16 +457,11 @@ static void step_done(struct pg_worker *worker, const struct pg_step *step, PGre
         break;
     case STEP_BEGIN:
     case STEP_BARRIER:
+    case STEP_MARK:
     case STEP_ROLLBACK:
     case STEP_SYNC:
         break;
     }
-}
-
-static bool at_sync(const struct pg_worker *worker)
-{
-    return worker->step_next < worker->step_count &&
-           worker->steps[worker->step_next].kind == STEP_SYNC;
 }
 
 static void on_result(struct pg_connection *connection, PGresult *result)
@@ -486,20 +469,16 @@ static void on_result(struct pg_connection *connection, PGresult *result)
     struct pg *pg = connection->self;
     struct pg_worker *worker = CONTAINER(connection, struct pg_worker, connection);
     ExecStatusType status = PQresultStatus(result);
-    bool sync = status == PGRES_PIPELINE_SYNC;
-    if (status == PGRES_FATAL_ERROR && worker->implicit && at_sync(worker)) {
+    if (status == PGRES_FATAL_ERROR && worker->implicit && pg_step_at_sync(&worker->steps)) {
         /* Its commit failed: of a deferred constraint, say. The Sync's own result follows. */
         worker->sql_failed = true;
         failure_set_sql(worker, -1, result);
         return;
     }
-    if (worker->step_next >= worker->step_count ||
-        sync != (worker->steps[worker->step_next].kind == STEP_SYNC)) {
-        pg_connection_fail(connection, "the server sent a result that nobody asked for");
+    const struct pg_step *step = pg_step_next(&worker->steps, result);
+    if (!step)
         return;
-    }
-    const struct pg_step *step = &worker->steps[worker->step_next++];
-    if (sync)
+    if (step->kind == STEP_SYNC)
         stage_ended(pg, worker);
     else if (status == PGRES_FATAL_ERROR)
         step_failed(pg, worker, step, result);
@@ -525,12 +504,11 @@ static void on_closed(struct pg_connection *connection, bool was_ready, const ch
     struct pg_worker *worker = CONTAINER(connection, struct pg_worker, connection);
     list_remove(&worker->idle);
     worker->cancels_pending = 0;
-    if (worker->prepared_room > 0)
-        memset(worker->prepared, 0, (size_t)worker->prepared_room);
+    pg_steps_lost(&worker->steps);
     bool running = worker->work != NULL;
     if (worker->stage != PG_RUN_NONE)
         pg_control_ghost(pg, connection->serial);
-    pg_steps_begin(worker, PG_RUN_NONE);
+    stage_begin(worker, PG_RUN_NONE);
     if (running) {
         /* Read only: nothing can remain of it, whatever became of its COMMIT. */
         bool lost = worker->decisive && !worker->sql_failed;
@@ -553,6 +531,7 @@ static const struct pg_connection_owner owner = {on_ready, on_result, on_closed}
 void pg_run_init(struct pg *pg, struct pg_worker *worker)
 {
     reset(worker);
+    pg_steps_init(&worker->steps, &worker->connection);
     pg_connection_init(&worker->connection, &pg->shared, &owner, pg, pg->worker_settings);
 }
 
@@ -564,6 +543,5 @@ void pg_run_fini(struct pg_worker *worker)
     free(worker->results);
     free(worker->reason);
     free(worker->detail);
-    free(worker->steps);
-    free(worker->prepared);
+    pg_steps_fini(&worker->steps);
 }

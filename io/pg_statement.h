@@ -32,7 +32,10 @@ struct pg_statement {
     bool retired;
     /* With its barrier row (io/pg_joined.h). */
     struct pg_statement *joined; /* NULL: not made */
-    char *kept;                  /* SQL of the JSON of its result; NULL: none, or not learned */
+    struct pg_statement
+        *lazy;               /* of one that is joined: the same, and its commit waits for no disk */
+    uint64_t alone_until_us; /* likewise: it took too long for a lane */
+    char *kept;              /* SQL of the JSON of its result; NULL: none, or not learned */
     int kept_columns;
     bool learned; /* its result was looked at for that */
     int refusals; /* of what was joined */

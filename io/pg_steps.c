@@ -5,76 +5,126 @@
 
 #include "core/check.h"
 
-struct pg_step *pg_step_add(struct pg_worker *worker, enum pg_step_kind kind, int statement)
+struct pg_step *pg_step_add(struct pg_steps *steps, enum pg_step_kind kind, int statement)
 {
-    if (worker->step_count == worker->step_room) {
-        worker->step_room = worker->step_room ? worker->step_room * 2 : 16;
-        worker->steps = xrealloc(worker->steps, (size_t)worker->step_room * sizeof(*worker->steps));
+    if (steps->count == steps->room) {
+        steps->room = steps->room ? steps->room * 2 : 16;
+        steps->list = xrealloc(steps->list, (size_t)steps->room * sizeof(*steps->list));
     }
-    struct pg_step *step = &worker->steps[worker->step_count++];
+    struct pg_step *step = &steps->list[steps->count++];
     *step = (struct pg_step){.kind = kind, .statement = statement};
     return step;
 }
 
-static bool is_prepared(const struct pg_worker *worker, int id)
+static bool is_prepared(const struct pg_steps *steps, int id)
 {
-    return id < worker->prepared_room && worker->prepared[id];
+    return id < steps->prepared_room && steps->prepared[id];
 }
 
-void pg_step_set_prepared(struct pg_worker *worker, int id, bool prepared)
+static void set_prepared(struct pg_steps *steps, int id, bool prepared)
 {
-    if (id >= worker->prepared_room) {
+    if (id >= steps->prepared_room) {
         int room = id + 64;
-        worker->prepared = xrealloc(worker->prepared, (size_t)room);
-        memset(worker->prepared + worker->prepared_room, 0, (size_t)(room - worker->prepared_room));
-        worker->prepared_room = room;
+        steps->prepared = xrealloc(steps->prepared, (size_t)room);
+        memset(steps->prepared + steps->prepared_room, 0, (size_t)(room - steps->prepared_room));
+        steps->prepared_room = room;
     }
-    worker->prepared[id] = prepared;
+    steps->prepared[id] = prepared;
 }
 
 /* Its Parse stands earlier in the same pipeline: a branch may call an operation twice. */
-static bool is_being_prepared(const struct pg_worker *worker, const struct pg_statement *statement)
+static bool is_being_prepared(const struct pg_steps *steps, const struct pg_statement *statement)
 {
-    for (int i = 0; i < worker->step_count; i++)
-        if (worker->steps[i].kind == STEP_PARSE && worker->steps[i].prepared == statement)
+    for (int i = 0; i < steps->count; i++)
+        if (steps->list[i].kind == STEP_PARSE && steps->list[i].prepared == statement)
             return true;
     return false;
 }
 
-void pg_step_known(struct pg_worker *worker, enum pg_step_kind kind, struct pg_statement *known,
+void pg_step_known(struct pg_steps *steps, enum pg_step_kind kind, struct pg_statement *known,
                    int index, const char *const *values)
 {
-    if (!is_prepared(worker, known->id) && !is_being_prepared(worker, known)) {
+    if (!is_prepared(steps, known->id) && !is_being_prepared(steps, known)) {
         Oid few[16], *oids = known->parameter_count <= 16
                                  ? few
                                  : xmalloc((size_t)known->parameter_count * sizeof(Oid));
         for (int i = 0; i < known->parameter_count; i++)
             oids[i] = known->types[i]->oid;
-        pg_step_add(worker, STEP_PARSE, index)->prepared = known;
-        pg_connection_prepare(&worker->connection, known->server_name, known->sql,
+        pg_step_add(steps, STEP_PARSE, index)->prepared = known;
+        pg_connection_prepare(steps->connection, known->server_name, known->sql,
                               known->parameter_count, oids);
         if (oids != few)
             free(oids);
     }
-    pg_step_add(worker, kind, index)->prepared = known;
-    pg_connection_execute(&worker->connection, known->server_name, known->parameter_count, values);
+    pg_step_add(steps, kind, index)->prepared = known;
+    pg_connection_execute(steps->connection, known->server_name, known->parameter_count, values);
 }
 
-void pg_step_statement(struct pg_worker *worker, enum pg_step_kind kind,
-                       const struct db_statement *statement, int index, const char *const *values)
+void pg_step_sync(struct pg_steps *steps)
 {
-    struct pg *pg = worker->connection.self;
-    pg_step_known(worker, kind, pg_statement_get(&pg->statements, statement), index, values);
+    pg_step_add(steps, STEP_SYNC, -1);
+    pg_connection_sync(steps->connection);
 }
 
-void pg_step_sync(struct pg_worker *worker)
+/* ---- results --------------------------------------------------------------------------------- */
+
+const struct pg_step *pg_step_next(struct pg_steps *steps, const PGresult *result)
 {
-    pg_step_add(worker, STEP_SYNC, -1);
-    pg_connection_sync(&worker->connection);
+    bool sync = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+    if (steps->next < steps->count && sync == pg_step_at_sync(steps))
+        return &steps->list[steps->next++];
+    pg_connection_fail(steps->connection, "the server sent a result that nobody asked for");
+    return NULL;
 }
 
-void pg_steps_begin(struct pg_worker *worker, enum pg_run_stage stage)
+void pg_step_parsed(struct pg_steps *steps, const struct pg_step *step)
 {
-    worker->stage = stage;
-    worker->step_count = worker->step_next = 0;
+    set_prepared(steps, step->prepared->id, true);
+}
+
+bool pg_step_refused(struct pg_steps *steps, struct pg_statements *statements,
+                     const struct pg_step *step, const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+    if (!step->prepared)
+        return false;
+    if (step->kind == STEP_PARSE) {
+        pg_statement_forget_types(step->prepared);
+        return false;
+    }
+    if (sqlstate && strcmp(sqlstate, "26000") == 0) { /* somebody deallocated it */
+        set_prepared(steps, step->prepared->id, false);
+        return true;
+    }
+    if (!function || strcmp(function, "RevalidateCachedQuery") != 0)
+        return false;
+    /* The type of its result changed. */
+    pg_statement_retire(statements, step->prepared);
+    return true;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+void pg_steps_begin(struct pg_steps *steps)
+{
+    steps->count = steps->next = 0;
+}
+
+void pg_steps_lost(struct pg_steps *steps)
+{
+    pg_steps_begin(steps);
+    if (steps->prepared_room > 0)
+        memset(steps->prepared, 0, (size_t)steps->prepared_room);
+}
+
+void pg_steps_init(struct pg_steps *steps, struct pg_connection *connection)
+{
+    *steps = (struct pg_steps){.connection = connection};
+}
+
+void pg_steps_fini(struct pg_steps *steps)
+{
+    free(steps->list);
+    free(steps->prepared);
 }

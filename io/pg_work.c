@@ -130,14 +130,14 @@ void pg_work(void *self, const struct db_work *work, void *tag)
     CHECK(work->mode == DB_PREPARE || !work->row);
     if (work->row && pg->phase == PG_UP)
         pg_register_branch(pg, work, tag);
-    else
+    else if (!pg_lanes_take(pg, work, tag))
         pg_work_start(pg, work, tag);
 }
 
 static void on_cancel_timer(uv_timer_t *timer)
 {
     struct pg *pg = timer->data;
-    bool wanted = false;
+    bool wanted = pg_lanes_cancel_due(pg);
     for (int i = 0; i < pg->worker_count; i++) {
         struct pg_worker *worker = &pg->workers[i];
         if (!worker->cancel || !worker->work)
@@ -163,6 +163,13 @@ void pg_work_cancel_done(struct pg *pg, uint64_t serial)
         pg_worker_idle(pg, worker);
         pg_work_dispatch(pg);
     }
+    pg_lanes_cancel_done(pg, serial);
+}
+
+static void cancel_begin(struct pg *pg)
+{
+    on_cancel_timer(pg->cancel_timer);
+    CHECK(uv_timer_start(pg->cancel_timer, on_cancel_timer, CANCEL_AGAIN_MS, CANCEL_AGAIN_MS) == 0);
 }
 
 void pg_cancel(void *self, void *tag)
@@ -172,6 +179,10 @@ void pg_cancel(void *self, void *tag)
         return;
     if (pg->pool) {
         pg_pool_cancel(pg->pool, tag);
+        return;
+    }
+    if (pg_lanes_cancel(pg, tag)) {
+        cancel_begin(pg);
         return;
     }
     for (struct list *at = pg->queue.next; at != &pg->queue; at = at->next) {
@@ -188,9 +199,7 @@ void pg_cancel(void *self, void *tag)
         if (!worker->work || worker->tag != tag || worker->cancel)
             continue;
         worker->cancel = true;
-        on_cancel_timer(pg->cancel_timer);
-        CHECK(uv_timer_start(pg->cancel_timer, on_cancel_timer, CANCEL_AGAIN_MS, CANCEL_AGAIN_MS) ==
-              0);
+        cancel_begin(pg);
     }
 }
 
@@ -202,12 +211,17 @@ void pg_cancel(void *self, void *tag)
  * stays. A setting that this version of PostgreSQL lacks is left out. */
 static const char settings_format[] =
     "select set_config(v.name, v.value, false) from (values ('lock_timeout', '%" PRIu64 "ms'),"
-    " ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '60s'),"
+    " ('statement_timeout', '%" PRIu64 "ms'), ('idle_in_transaction_session_timeout', '60s'),"
     " ('idle_session_timeout', '0'), ('client_connection_check_interval', '1s'),"
     " ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex'),"
     " ('extra_float_digits', '1'), ('standard_conforming_strings', 'on'),"
     " ('synchronous_commit', 'on')) v (name, value) join pg_settings s on lower(s.name) = v.name"
     " where v.name <> 'synchronous_commit' or s.setting = 'off'";
+
+char *pg_session_settings(uint64_t lock_timeout_ms, uint64_t statement_timeout_ms)
+{
+    return xasprintf(settings_format, lock_timeout_ms, statement_timeout_ms);
+}
 
 static void free_handle(uv_handle_t *handle)
 {
@@ -218,7 +232,7 @@ void pg_workers_init(struct pg *pg, int count, uint64_t lock_timeout_us)
 {
     list_init(&pg->idle);
     list_init(&pg->queue);
-    pg->worker_settings = xasprintf(settings_format, (lock_timeout_us + 999) / 1000);
+    pg->worker_settings = pg_session_settings((lock_timeout_us + 999) / 1000, 0);
     pg->worker_count = count;
     pg->workers = xcalloc((size_t)count, sizeof(*pg->workers));
     for (int i = 0; i < count; i++) {

@@ -25,6 +25,9 @@ static const char lock_waiters[] = "select count(*) from pg_stat_activity where 
                                    " like 'troth:rig:%' and wait_event_type = 'Lock'";
 static const char standby_waiters[] = "select count(*) from pg_stat_activity where application_name"
                                       " like 'troth:rig:%' and wait_event = 'SyncRep'";
+static const char lookup_waits[] =
+    "select count(*) from pg_stat_activity where application_name like 'troth:rig:%'"
+    " and wait_event = 'SyncRep' and query like '%from troth.barrier%'";
 
 static const struct desk_answer *succeeds(const struct desk_answer *answer)
 {
@@ -257,7 +260,8 @@ static void a_connection_lost_before_the_commit_was_carried_out_leaves_nothing(v
     has(balance, "100");
 }
 
-/* COMMIT waits for a standby that is not there when its backend is ended: it is done. */
+/* COMMIT waits for a standby that is not there when its backend is ended: it is done, and that is
+ * told when the standby has it. */
 static void a_connection_lost_after_the_commit_was_carried_out_is_found_done(void **state)
 {
     (void)state;
@@ -269,9 +273,11 @@ static void a_connection_lost_after_the_commit_was_carried_out_is_found_done(voi
     desk_await_sql(standby_waiters, "1");
     desk_sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like"
              " 'troth:rig:%' and wait_event = 'SyncRep'");
-    desk_await(&step);
+    desk_await_sql(lookup_waits, "1");
+    assert_false(step.done);
     desk_sql("alter system reset synchronous_standby_names");
     desk_sql("select pg_reload_conf()");
+    desk_await(&step);
     assert_string_equal(succeeds(&step)->result, "{\"left\":90}");
     assert_true(step.kept);
     has(balance, "90");

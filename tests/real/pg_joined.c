@@ -39,12 +39,12 @@ static struct db_work step_of(const struct db_statement *statements, int count)
     return work;
 }
 
-/* The answer, and whether the commit went along with the work. */
+/* The answer, and whether the commit went along with the work, on a worker or a lane. */
 static bool run(struct rig *rig, const struct db_work *work, struct rig_answer *answer)
 {
-    bool along = false;
     *answer = (struct rig_answer){.result_count = 1};
     rig_work_begin(rig, work, answer);
+    bool along = !list_empty(&rig->pg->lanes.waiting);
     for (int i = 0; i < rig->pg->worker_count; i++)
         along = along || (rig->pg->workers[i].work && rig->pg->workers[i].decisive);
     rig_until(rig, &answer->done, "the work is answered");
