@@ -52,6 +52,8 @@ static void on_worked(void *self, void *tag, const struct db_worked *worked)
     answer->xid = worked->xid;
     answer->failed_statement = worked->failed_statement;
     snprintf(answer->sqlstate, sizeof(answer->sqlstate), "%s", worked->sqlstate);
+    snprintf(answer->refusal, sizeof(answer->refusal), "%s",
+             worked->refusal ? worked->refusal : "");
     snprintf(answer->reason, sizeof(answer->reason), "%s", worked->reason);
     snprintf(answer->detail, sizeof(answer->detail), "%s", worked->detail);
     for (int i = 0; i < answer->result_count; i++)
@@ -205,7 +207,8 @@ void rig_start(struct rig *rig, int connections)
                                          rig->participant ? rig->participant : "payments",
                                      .connections = connections,
                                      .lock_timeout_us = 300000,
-                                     .three_phase = !rig->two_phase};
+                                     .three_phase = !rig->two_phase,
+                                     .handlers = rig->handlers};
     const struct db_events events = {.self = rig,
                                      .up = on_up,
                                      .down = on_down,

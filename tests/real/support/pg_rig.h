@@ -9,6 +9,7 @@
 
 #include "io/loop.h"
 #include "io/pg.h"
+#include "io/pg_handlers.h"
 
 enum { RIG_RESULTS = 4, RIG_PREPARED = 32, RIG_HELD = 8, RIG_HEURISTICS = 8 };
 
@@ -52,6 +53,7 @@ struct rig_answer {
     uint64_t xid;
     int failed_statement;
     char sqlstate[6];
+    char refusal[64];
     char reason[256];
     char detail[512];
     char results[RIG_RESULTS][2048]; /* "" for none */
@@ -84,8 +86,9 @@ struct rig {
     struct pg *pg;
     const struct db_port *port;
     const char *conninfo;
-    const char *participant; /* NULL: payments */
-    bool two_phase;          /* no connections for registers until one is asked for */
+    const char *participant;            /* NULL: payments */
+    bool two_phase;                     /* no connections for registers until one is asked for */
+    const struct pg_handlers *handlers; /* NULL: statements */
     PGconn *side;
     int ups, downs;
     char down_reason[512];
