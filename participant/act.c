@@ -22,7 +22,7 @@ static uint64_t now(const struct agent *agent)
     return agent->host.now_us(agent->host.self);
 }
 
-static void fill_branch(Wire__Branch *branch, const struct gid *id)
+void agent_branch_fill(Wire__Branch *branch, const struct gid *id)
 {
     wire__branch__init(branch);
     branch->epoch = id->tx.epoch;
@@ -45,6 +45,8 @@ static void problem_fill(struct problem *problem, struct agent *agent, const str
     case BRANCH_CAUSE_DEADLINE:
         problem_deadline(problem, entry->branch.state == BRANCH_ENDED && !context->worked
                                       ? "the transaction's time was up before its work began"
+                                  : entry->branch.state == BRANCH_ADOPTING
+                                      ? "the transaction's time was up while its branch was adopted"
                                       : "the transaction's time was up while its work ran");
         break;
     case BRANCH_CAUSE_TOLD:
@@ -61,6 +63,15 @@ static void problem_fill(struct problem *problem, struct agent *agent, const str
         PROBLEM_SAY(problem->code, "fenced");
         PROBLEM_SAY(problem->message,
                     "another site has begun to finish this transaction without its coordinator");
+        break;
+    case BRANCH_CAUSE_NOT_PREPARED:
+    case BRANCH_CAUSE_FOREIGN:
+        adoption_problem(problem, agent, entry, action->cause == BRANCH_CAUSE_FOREIGN,
+                         context->said);
+        break;
+    case BRANCH_CAUSE_NOT_ADOPTED:
+        problem_database(problem, agent, "the database could not be asked for what was prepared");
+        PROBLEM_SAY(problem->detail, "%s", context->said);
         break;
     }
 }
@@ -108,7 +119,7 @@ static void do_vote(struct agent *agent, struct entry *entry, const struct branc
     Wire__Branch branch;
     struct problem problem;
     Wire__Vote vote = WIRE__VOTE__INIT;
-    fill_branch(&branch, &entry->id);
+    agent_branch_fill(&branch, &entry->id);
     vote.branch = &branch;
     vote.choice = action->choice;
     char **results = NULL;
@@ -132,12 +143,24 @@ static void do_vote(struct agent *agent, struct entry *entry, const struct branc
     free(results);
 }
 
+static void do_word(struct agent *agent, const struct entry *entry,
+                    const struct branch_action *action, const struct problem_context *context)
+{
+    struct link *link = session_of(agent, entry);
+    struct problem problem;
+    CHECK(link != NULL); /* likewise */
+    if (action->cause != BRANCH_CAUSE_NONE)
+        problem_fill(&problem, agent, entry, action, context);
+    open_word(agent, entry, link, action->cause != BRANCH_CAUSE_NONE ? &problem.wire : NULL,
+              context->worked);
+}
+
 static void send_finished(struct agent *agent, struct link *link, const struct gid *id, bool commit,
                           const char *hazard)
 {
     Wire__Branch branch;
     Wire__Finished finished = WIRE__FINISHED__INIT;
-    fill_branch(&branch, id);
+    agent_branch_fill(&branch, id);
     finished.branch = &branch;
     finished.commit = commit;
     finished.hazard = hazard != NULL;
@@ -228,7 +251,7 @@ static void do_answer(struct agent *agent, struct entry *entry, const struct bra
         return;
     Wire__Branch branch;
     Wire__Found found = WIRE__FOUND__INIT;
-    fill_branch(&branch, &entry->id);
+    agent_branch_fill(&branch, &entry->id);
     found.branch = &branch;
     found.committed = action->commit;
     Wire__Message message = WIRE__MESSAGE__INIT;
@@ -243,7 +266,7 @@ static void do_work(struct agent *agent, struct entry *entry)
 {
     uint64_t at = now(agent);
     list_remove(&entry->queued);
-    agent->working++;
+    open_takes(agent, entry);
     entry->work->given_us = at;
     entry->work->request.timeout_us = entry->deadline_us > at ? entry->deadline_us - at : 1;
     agent->database.work(agent->database.self, &entry->work->request, entry);
@@ -290,7 +313,7 @@ static void act(struct agent *agent, struct entry *entry, const struct branch_ac
     struct db_port *database = &agent->database;
     switch (action->kind) {
     case BRANCH_DO_ENQUEUE:
-        list_append(&agent->queue, &entry->queued);
+        list_append(entry->branch.open ? &agent->open_queue : &agent->queue, &entry->queued);
         break;
     case BRANCH_DO_DEQUEUE:
         list_remove(&entry->queued);
@@ -301,8 +324,17 @@ static void act(struct agent *agent, struct entry *entry, const struct branch_ac
     case BRANCH_DO_CANCEL:
         database->cancel(database->self, entry);
         break;
+    case BRANCH_DO_ROLLBACK:
+        open_roll_back(agent, entry);
+        break;
+    case BRANCH_DO_ADOPT:
+        adoption_ask(agent, entry);
+        break;
     case BRANCH_DO_VOTE:
         do_vote(agent, entry, action, context);
+        break;
+    case BRANCH_DO_WORD:
+        do_word(agent, entry, action, context);
         break;
     case BRANCH_DO_FINISH:
         do_finish(agent, entry, action->commit);
@@ -354,7 +386,8 @@ static void forget(struct agent *agent, struct entry *entry)
 /* Its arguments go as soon as the database answered: branches in doubt may be many. */
 static bool needs_work(enum branch_state state)
 {
-    return state == BRANCH_QUEUED || state == BRANCH_WORKING || state == BRANCH_LOOKING;
+    return state == BRANCH_QUEUED || state == BRANCH_WORKING || state == BRANCH_CLOSING ||
+           state == BRANCH_LOOKING;
 }
 
 static void step(struct agent *agent, struct entry *entry, const struct branch_event *event,
@@ -394,23 +427,44 @@ void entry_step(struct agent *agent, struct entry *entry, const struct branch_ev
     step(agent, entry, event, &nothing);
 }
 
+void entry_step_said(struct agent *agent, struct entry *entry, const struct branch_event *event,
+                     const char *said)
+{
+    struct problem_context context = {.said = said};
+    step(agent, entry, event, &context);
+}
+
 void entry_event(struct agent *agent, struct entry *entry, enum branch_event_kind kind)
 {
     entry_step(agent, entry, &(struct branch_event){.kind = kind});
 }
 
-/* Branches and tasks take turns as long as both wait. */
+/* The next that waits, or NULL. Branches, tasks and what is to be open take turns as long as they
+ * wait. */
+static struct list *next_queue(struct agent *agent)
+{
+    struct list *queues[] = {&agent->queue, &agent->task_queue, &agent->open_queue};
+    for (int i = 0; i < 3; i++) {
+        int at = (agent->turn + i) % 3;
+        bool full = queues[at] == &agent->open_queue && agent->open == open_most(agent);
+        if (list_empty(queues[at]) || full)
+            continue;
+        agent->turn = (at + 1) % 3;
+        return queues[at];
+    }
+    return NULL;
+}
+
 void agent_pump(struct agent *agent)
 {
-    while (agent->working < agent->connections &&
-           (!list_empty(&agent->queue) || !list_empty(&agent->task_queue))) {
-        bool task =
-            list_empty(&agent->queue) || (agent->tasks_turn && !list_empty(&agent->task_queue));
-        agent->tasks_turn = !task;
-        if (task)
+    while (agent->working < agent->connections) {
+        struct list *queue = next_queue(agent);
+        if (!queue)
+            return;
+        if (queue == &agent->task_queue)
             tasks_start(agent);
         else
-            entry_event(agent, CONTAINER(agent->queue.next, struct entry, queued), BRANCH_STARTED);
+            entry_event(agent, CONTAINER(queue->next, struct entry, queued), BRANCH_STARTED);
     }
 }
 
@@ -418,7 +472,7 @@ void agent_pump(struct agent *agent)
 
 static void branch_worked(struct agent *agent, struct entry *entry, const struct db_worked *worked)
 {
-    CHECK(entry->branch.state == BRANCH_WORKING);
+    CHECK(entry->branch.state == BRANCH_WORKING || entry->branch.state == BRANCH_CLOSING);
     struct problem_context context = {.worked = worked,
                                       .too_large = work_too_large(entry->work, worked),
                                       .deadline_us = entry->deadline_us};
@@ -428,6 +482,10 @@ static void branch_worked(struct agent *agent, struct entry *entry, const struct
         /* A crash here: prepared, and no vote was given. The session's end counts as no; the next
          * scan finds the gid, asks, and is told abort. */
         CRASH_POINT("participant.prepared");
+    } else if (worked->outcome == DB_OPENED) {
+        /* A crash here: its transaction is open, and nobody was told. The server rolls it back when
+         * it notices that the connection is gone; the session's end tells the coordinator. */
+        CRASH_POINT("participant.opened");
     } else if (worked->outcome == DB_COMMITTED && entry->branch.mode == DB_ONE_PHASE) {
         /* A crash here: committed, and nobody was told. The coordinator asks with LOOKUP, and the
          * barrier row proves it. */
@@ -449,9 +507,12 @@ static void branch_worked(struct agent *agent, struct entry *entry, const struct
 static void on_worked(void *self, void *tag, const struct db_worked *worked)
 {
     struct agent *agent = self;
-    CHECK(agent->working > 0);
-    agent->working--;
     bool task = *(const enum tag_kind *)tag == TAG_TASK;
+    CHECK(agent->working > 0);
+    if (task)
+        agent->working--;
+    else
+        open_leaves(agent, tag, worked->outcome);
     measure_work(agent, task ? ((struct errand *)tag)->work : ((struct entry *)tag)->work, task,
                  worked);
     if (task)
@@ -504,9 +565,9 @@ static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared 
 
 static void on_up(void *self, const char *database)
 {
-    (void)database;
     struct agent *agent = self;
     agent->database_up = true;
+    snprintf(agent->database_identity, sizeof(agent->database_identity), "%s", database);
     agent->database_reason[0] = '\0';
     host_log(&agent->host, LOG_DEBUG, "the database is up");
     status_send_all(agent);
@@ -529,6 +590,7 @@ static void on_down(void *self, const char *reason)
     while (!list_empty(&agent->queue))
         entry_event(agent, CONTAINER(agent->queue.next, struct entry, queued),
                     BRANCH_DATABASE_DOWN);
+    open_database_down(agent);
     tasks_database_down(agent);
     heuristics_database_down(agent);
     status_send_all(agent);
@@ -540,6 +602,7 @@ void agent_listen(struct agent *agent)
                                        .up = on_up,
                                        .down = on_down,
                                        .worked = on_worked,
+                                       .adopted = adoption_answered,
                                        .finished = on_finished,
                                        .status = on_status,
                                        .looked_up = on_looked_up,

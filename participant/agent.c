@@ -206,6 +206,7 @@ struct agent *agent_new(const struct agent_config *config, const struct host_por
     agent->database = *database;
     list_init(&agent->entries);
     list_init(&agent->queue);
+    list_init(&agent->open_queue);
     list_init(&agent->untold);
     list_init(&agent->all_sites);
     list_init(&agent->touched);
@@ -362,6 +363,9 @@ static bool is_busy(const struct branch *branch)
     switch (branch->state) {
     case BRANCH_QUEUED:
     case BRANCH_WORKING:
+    case BRANCH_OPEN: /* its coordinator ends it, or the deadline */
+    case BRANCH_CLOSING:
+    case BRANCH_ADOPTING:
         return true;
     case BRANCH_COMMITTING:
     case BRANCH_ABORTING:

@@ -3,7 +3,8 @@
  * and what follows from them), site.c (registers), termination.c (finishing without a coordinator),
  * neighbours.c (other participants), heuristics.c (what operators forced), orders.c and judge.c
  * (what they order), evidence.c (what the database is asked for them), views.c (answers to those
- * who look).
+ * who look), open.c (branches that are worked at step by step), adoption.c (those that somebody
+ * else has prepared).
  */
 #ifndef TROTH_PARTICIPANT_AGENT_PRIVATE_H
 #define TROTH_PARTICIPANT_AGENT_PRIVATE_H
@@ -41,7 +42,7 @@ struct entry {
     struct branch branch;
     struct map_node node; /* agent->by_gid */
     struct list all;      /* agent->entries, oldest first: the order of every walk */
-    struct list queued;   /* agent->queue */
+    struct list queued;   /* agent->queue or open_queue */
     struct gid id;
     gid_text gid;
     uint64_t session; /* of its PREPARE or LOOKUP; 0: neither */
@@ -50,11 +51,14 @@ struct entry {
     uint64_t deadline_us;
     struct timer timer; /* the deadline, or the next try */
     unsigned tries;
-    struct work *work;  /* until the database answered */
-    struct site *site;  /* of a three-phase transaction */
-    bool strange;       /* another participant's, in the same database: its row says so */
-    int64_t doubt_us;   /* wall clock: in doubt since then */
-    uint64_t finish_us; /* when the database was told to end it */
+    uint32_t number;      /* of its last Work */
+    bool holds;           /* a connection, beyond the answer */
+    uint64_t claimed_xid; /* to be adopted: as who prepared it says */
+    struct work *work;    /* until the database answered */
+    struct site *site;    /* of a three-phase transaction */
+    bool strange;         /* another participant's, in the same database: its row says so */
+    int64_t doubt_us;     /* wall clock: in doubt since then */
+    uint64_t finish_us;   /* when the database was told to end it */
 };
 
 /* A question of somebody who looks that the database must be asked. */
@@ -159,20 +163,22 @@ struct agent {
     uint64_t sessions; /* begun so far, those at the door too */
 
     struct map by_gid;
-    struct list entries, queue;
+    struct list entries, queue, open_queue;
     struct list untold;
     int untold_count;
-    int working; /* entries and errands whose work is with the database */
+    int working; /* connections that entries and errands have: at work, or held open */
+    int open;    /* of these, those of entries that are worked at step by step */
     struct timers timers;
 
     struct map by_key;
     struct list errands, task_queue;
-    bool tasks_turn; /* a branch had the last connection that both waited for */
+    int turn; /* the queue that is looked at first for the next free connection */
     struct timers task_timers;
 
     bool database_up;
     char database_reason[256];
-    struct timer sweep; /* the next scan */
+    char database_identity[64]; /* as of the last time that it came up; "": not known */
+    struct timer sweep;         /* the next scan */
     bool scanning;
     uint64_t scans; /* begun so far; the one that runs has this number */
     struct scan_facts facts;
@@ -217,6 +223,7 @@ void agent_note_replaced(struct agent *agent, const char *reason);
 uint32_t agent_random(const struct agent *agent);
 /* Queues a message whatever waits already: votes, answers and questions are bounded by branches. */
 void agent_send(struct agent *agent, struct link *link, const Wire__Message *message);
+void agent_branch_fill(Wire__Branch *branch, const struct gid *id);
 
 /* ---- messages.c */
 /* Of a coordinator; self is its link. */
@@ -224,10 +231,22 @@ void agent_message(void *self, struct peer *peer, const Wire__Message *message);
 /* Why no work is taken at the moment, or false. */
 bool agent_unwilling(const struct agent *agent, const char *operation, uint32_t timeout_ms,
                      struct work_refusal *refusal);
+/* Parts of it, for what has begun. */
+bool agent_without_database(const struct agent *agent, const char *operation,
+                            struct work_refusal *refusal);
+bool agent_too_late(const char *operation, uint32_t timeout_ms, struct work_refusal *refusal);
+/* Three phases: is it one that this participant can't take part in? */
+bool agent_sites_refused(const struct agent *agent, const struct gid *id,
+                         const Wire__Prepare *prepare, struct work_refusal *refusal);
+/* Three phases: its row goes into the database with the entry's work. */
+void agent_register_work(struct agent *agent, struct entry *entry, const Wire__Prepare *prepare);
 
 /* ---- act.c */
 /* Steps the branch and carries out its actions. The entry may be gone afterwards. */
 void entry_step(struct agent *agent, struct entry *entry, const struct branch_event *event);
+/* Likewise; said: by the database, for a person. */
+void entry_step_said(struct agent *agent, struct entry *entry, const struct branch_event *event,
+                     const char *said);
 /* As entry_step for an event without data. */
 void entry_event(struct agent *agent, struct entry *entry, enum branch_event_kind kind);
 /* Hands queued work to the database as far as there are connections. */
@@ -242,6 +261,30 @@ void hazards_forget(struct agent *agent);
 uint64_t agent_backoff_us(const struct agent *agent, unsigned tries);
 void vote_refused(struct agent *agent, struct link *link, const Wire__Branch *branch,
                   const struct work_refusal *refusal);
+
+/* ---- open.c */
+/* How many connections may be held open at once. */
+int open_most(const struct agent *agent);
+void open_work(struct agent *agent, struct link *link, const Wire__Work *message,
+               const struct gid *id, const char *gid);
+void open_continue(struct agent *agent, struct link *link, const Wire__Prepare *prepare,
+                   const struct gid *id, const char *gid);
+/* Answers the entry's last Work: problem, or what was said. */
+void open_word(struct agent *agent, const struct entry *entry, struct link *link,
+               Wire__Problem *problem, const struct db_worked *said);
+void open_roll_back(struct agent *agent, struct entry *entry);
+/* The entry's work is given to the database, and was answered: who has a connection? */
+void open_takes(struct agent *agent, struct entry *entry);
+void open_leaves(struct agent *agent, struct entry *entry, enum db_outcome outcome);
+void open_database_down(struct agent *agent);
+
+/* ---- adoption.c */
+void adoption_take(struct agent *agent, struct link *link, const Wire__Prepare *prepare,
+                   const struct gid *id, const char *gid);
+void adoption_ask(struct agent *agent, struct entry *entry);
+void adoption_problem(struct problem *problem, const struct agent *agent, const struct entry *entry,
+                      bool foreign, const char *reason);
+void adoption_answered(void *agent, void *tag, enum db_adopted adopted, const char *reason);
 
 /* ---- tasks.c */
 void agent_tasks_init(struct agent *agent);

@@ -5,16 +5,14 @@
 
 const char *branch_word(enum branch_state state)
 {
-    static const char *const names[] = {[BRANCH_NEW] = "new",
-                                        [BRANCH_QUEUED] = "queued",
-                                        [BRANCH_WORKING] = "working",
-                                        [BRANCH_IN_DOUBT] = "in doubt",
-                                        [BRANCH_COMMITTING] = "committing",
-                                        [BRANCH_ABORTING] = "aborting",
-                                        [BRANCH_PROVING] = "proving",
-                                        [BRANCH_UNSURE] = "unsure",
-                                        [BRANCH_LOOKING] = "looking",
-                                        [BRANCH_ENDED] = "ended"};
+    static const char *const names[] = {
+        [BRANCH_NEW] = "new",           [BRANCH_QUEUED] = "queued",
+        [BRANCH_WORKING] = "working",   [BRANCH_OPEN] = "open",
+        [BRANCH_CLOSING] = "closing",   [BRANCH_ADOPTING] = "adopting",
+        [BRANCH_IN_DOUBT] = "in doubt", [BRANCH_COMMITTING] = "committing",
+        [BRANCH_ABORTING] = "aborting", [BRANCH_PROVING] = "proving",
+        [BRANCH_UNSURE] = "unsure",     [BRANCH_LOOKING] = "looking",
+        [BRANCH_ENDED] = "ended"};
     return names[state];
 }
 
@@ -24,10 +22,15 @@ const char *branch_word(enum branch_state state)
 
 /* Every edge of the diagram. */
 static const unsigned edges[] = {
-    [BRANCH_NEW] = TO(QUEUED) | TO(IN_DOUBT) | TO(COMMITTING) | TO(ABORTING) | TO(LOOKING),
+    [BRANCH_NEW] =
+        TO(QUEUED) | TO(ADOPTING) | TO(IN_DOUBT) | TO(COMMITTING) | TO(ABORTING) | TO(LOOKING),
     [BRANCH_QUEUED] = TO(WORKING) | TO(ENDED),
-    [BRANCH_WORKING] = TO(IN_DOUBT) | TO(ABORTING) | TO(UNSURE) | TO(LOOKING) | TO(ENDED),
-    [BRANCH_IN_DOUBT] = TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
+    [BRANCH_WORKING] =
+        TO(OPEN) | TO(CLOSING) | TO(IN_DOUBT) | TO(ABORTING) | TO(UNSURE) | TO(LOOKING) | TO(ENDED),
+    [BRANCH_OPEN] = TO(WORKING) | TO(CLOSING),
+    [BRANCH_CLOSING] = TO(ENDED),
+    [BRANCH_ADOPTING] = TO(IN_DOUBT) | TO(ABORTING),
+    [BRANCH_IN_DOUBT] = TO(ADOPTING) | TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
     [BRANCH_COMMITTING] = TO(PROVING) | TO(ABORTING) | TO(ENDED),
     [BRANCH_ABORTING] = TO(PROVING) | TO(COMMITTING) | TO(ENDED),
     [BRANCH_PROVING] = TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
@@ -63,6 +66,21 @@ static void vote(struct branch *branch, Wire__Choice choice, enum branch_cause c
     struct branch_action *action = add(actions, BRANCH_DO_VOTE);
     action->choice = choice;
     action->cause = cause;
+}
+
+/* Likewise what a Work came to. */
+static void word(struct branch *branch, enum branch_cause cause, struct branch_actions *actions)
+{
+    if (branch->owes_word)
+        add(actions, BRANCH_DO_WORD)->cause = cause;
+    branch->owes_word = false;
+}
+
+/* Whichever it owes says no. */
+static void refuse(struct branch *branch, enum branch_cause cause, struct branch_actions *actions)
+{
+    vote(branch, WIRE__CHOICE__NO, cause, actions);
+    word(branch, cause, actions);
 }
 
 static void tell(bool commit, const char *hazard, struct branch_actions *actions)
@@ -130,12 +148,19 @@ static void carried_out(struct branch *branch, const char *hazard, bool otherwis
 static void received(struct branch *branch, const struct branch_event *event,
                      struct branch_actions *actions)
 {
-    CHECK(branch->state == BRANCH_NEW);
+    CHECK(branch->state == BRANCH_NEW || branch->state == BRANCH_OPEN);
     branch->mode = event->mode;
     branch->one_phase = event->one_phase;
-    branch->owes_vote = true;
-    move(branch, BRANCH_QUEUED);
-    add(actions, BRANCH_DO_ENQUEUE);
+    branch->open = branch->open || event->mode == DB_STEP;
+    branch->owes_word = event->mode == DB_STEP;
+    branch->owes_vote = !branch->owes_word;
+    if (branch->state == BRANCH_OPEN) { /* it has its connection */
+        move(branch, BRANCH_WORKING);
+        add(actions, BRANCH_DO_WORK);
+    } else {
+        move(branch, BRANCH_QUEUED);
+        add(actions, BRANCH_DO_ENQUEUE);
+    }
 }
 
 static void started(struct branch *branch, struct branch_actions *actions)
@@ -149,7 +174,7 @@ static void started(struct branch *branch, struct branch_actions *actions)
 static void drop(struct branch *branch, enum branch_cause cause, struct branch_actions *actions)
 {
     add(actions, BRANCH_DO_DEQUEUE);
-    vote(branch, WIRE__CHOICE__NO, cause, actions);
+    refuse(branch, cause, actions);
     answer(branch, false, actions);
     move(branch, BRANCH_ENDED);
 }
@@ -180,19 +205,30 @@ static void left_nothing(struct branch *branch, bool fenced, struct branch_actio
                                   ? (branch->told ? BRANCH_CAUSE_TOLD : BRANCH_CAUSE_DEADLINE)
                               : fenced ? BRANCH_CAUSE_FENCED
                                        : BRANCH_CAUSE_WORK;
-    vote(branch, WIRE__CHOICE__NO, cause, actions);
+    refuse(branch, cause, actions);
     answer(branch, false, actions);
     if (branch->told)
         tell(false, NULL, actions);
     move(branch, BRANCH_ENDED);
 }
 
+/* Committed, as there was nothing to prepare: whatever is decided, it is so. */
+static void wrote_nothing(struct branch *branch, const struct branch_event *event,
+                          struct branch_actions *actions)
+{
+    if (branch->decision == BRANCH_UNDECIDED && event->met)
+        vote(branch, WIRE__CHOICE__READ_ONLY, BRANCH_CAUSE_NONE, actions);
+    left_nothing(branch, event->fenced, actions);
+}
+
 static void worked_prepare(struct branch *branch, const struct branch_event *event,
                            struct branch_actions *actions)
 {
-    CHECK(event->outcome != DB_COMMITTED);
+    CHECK(event->outcome != DB_OPENED && (event->outcome != DB_COMMITTED || branch->open));
     if (event->outcome == DB_PREPARED) {
         prepared(branch, event, actions);
+    } else if (event->outcome == DB_COMMITTED) {
+        wrote_nothing(branch, event, actions);
     } else if (event->outcome == DB_FAILED) {
         left_nothing(branch, event->fenced, actions);
     } else {
@@ -226,20 +262,97 @@ static void worked_one_phase(struct branch *branch, const struct branch_event *e
     }
 }
 
+/* ---- step by step -------------------------------------------------------------------------- */
+
+/* Nobody asked for its yes: it is rolled back without a word. */
+static void roll_back(struct branch *branch, struct branch_actions *actions)
+{
+    branch->decision = BRANCH_ABORT;
+    move(branch, BRANCH_CLOSING);
+    add(actions, BRANCH_DO_ROLLBACK);
+}
+
+static void worked_step(struct branch *branch, const struct branch_event *event,
+                        struct branch_actions *actions)
+{
+    CHECK(event->outcome == DB_OPENED || event->outcome == DB_FAILED);
+    if (event->outcome == DB_FAILED) {
+        left_nothing(branch, event->fenced, actions);
+    } else if (branch->decision == BRANCH_ABORT) {
+        roll_back(branch, actions);
+    } else if (!event->met) {
+        word(branch, BRANCH_CAUSE_WORK, actions);
+        roll_back(branch, actions);
+    } else {
+        word(branch, BRANCH_CAUSE_NONE, actions);
+        move(branch, BRANCH_OPEN);
+    }
+}
+
+static void closed(struct branch *branch, struct branch_actions *actions)
+{
+    if (branch->told)
+        tell(false, NULL, actions);
+    move(branch, BRANCH_ENDED);
+}
+
 static void worked(struct branch *branch, const struct branch_event *event,
                    struct branch_actions *actions)
 {
+    if (branch->state == BRANCH_CLOSING) {
+        CHECK(event->outcome == DB_FAILED);
+        closed(branch, actions);
+        return;
+    }
     CHECK(branch->state == BRANCH_WORKING);
     if (branch->mode == DB_PREPARE) {
         worked_prepare(branch, event, actions);
     } else if (branch->mode == DB_ONE_PHASE) {
         worked_one_phase(branch, event, actions);
+    } else if (branch->mode == DB_STEP) {
+        worked_step(branch, event, actions);
     } else if (event->outcome == DB_COMMITTED && event->met) {
         vote(branch, WIRE__CHOICE__READ_ONLY, BRANCH_CAUSE_NONE, actions);
         left_nothing(branch, event->fenced, actions);
     } else {
         CHECK(event->outcome != DB_PREPARED);
         left_nothing(branch, event->fenced, actions);
+    }
+}
+
+/* ---- what somebody else has prepared --------------------------------------------------------- */
+
+/* A scan may have been faster: then it was asked about, and not decided yet. */
+static void handed_over(struct branch *branch, struct branch_actions *actions)
+{
+    CHECK(branch->state == BRANCH_NEW || (branch->state == BRANCH_IN_DOUBT && branch->orphan));
+    branch->mode = DB_PREPARE;
+    branch->owes_vote = true;
+    branch->orphan = branch->held = false;
+    move(branch, BRANCH_ADOPTING);
+    add(actions, BRANCH_DO_ADOPT);
+}
+
+/* No yes was given, so whatever is there of it is rolled back. */
+static void adopted(struct branch *branch, const struct branch_event *event,
+                    struct branch_actions *actions)
+{
+    static const enum branch_cause causes[] = {
+        [DB_ADOPTED] = BRANCH_CAUSE_NONE,
+        [DB_ADOPT_MISSING] = BRANCH_CAUSE_NOT_PREPARED,
+        [DB_ADOPT_FOREIGN] = BRANCH_CAUSE_FOREIGN,
+        [DB_ADOPT_FENCED] = BRANCH_CAUSE_FENCED,
+        [DB_ADOPT_ERROR] = BRANCH_CAUSE_NOT_ADOPTED,
+    };
+    CHECK(branch->state == BRANCH_ADOPTING);
+    if (event->adopted == DB_ADOPTED)
+        branch->xid = event->xid;
+    if (event->adopted == DB_ADOPTED && branch->decision == BRANCH_UNDECIDED) {
+        vote(branch, WIRE__CHOICE__YES, BRANCH_CAUSE_NONE, actions);
+        move(branch, BRANCH_IN_DOUBT);
+    } else {
+        vote(branch, WIRE__CHOICE__NO, causes[event->adopted], actions);
+        finish(branch, false, actions);
     }
 }
 
@@ -286,11 +399,14 @@ static void told_working(struct branch *branch, bool commit, struct branch_actio
         tell(true, "a commit came for a branch that has not voted", actions);
         return;
     }
-    bool cancel = branch->state == BRANCH_WORKING && branch->decision == BRANCH_UNDECIDED;
+    bool undecided = branch->decision == BRANCH_UNDECIDED;
     branch->decision = BRANCH_ABORT;
     branch->told = true;
     branch->owes_vote = branch->owes_vote && branch->one_phase;
-    if (cancel)
+    branch->owes_word = false;
+    if (branch->state == BRANCH_OPEN)
+        roll_back(branch, actions);
+    else if (branch->state == BRANCH_WORKING && undecided)
         add(actions, BRANCH_DO_CANCEL);
 }
 
@@ -305,6 +421,7 @@ static void told_queued(struct branch *branch, bool commit, struct branch_action
     if (PLANTED(PREPARE_AFTER_ABORT))
         return;
     branch->owes_vote = branch->owes_vote && branch->one_phase;
+    branch->owes_word = false;
     drop(branch, BRANCH_CAUSE_TOLD, actions);
 }
 
@@ -317,6 +434,9 @@ static void told(struct branch *branch, bool commit, uint64_t xid, struct branch
         told_queued(branch, commit, actions);
         break;
     case BRANCH_WORKING:
+    case BRANCH_OPEN:
+    case BRANCH_CLOSING:
+    case BRANCH_ADOPTING:
     case BRANCH_LOOKING:
         told_working(branch, commit, actions);
         break;
@@ -376,6 +496,9 @@ static void decided(struct branch *branch, bool commit, struct branch_actions *a
         return;
     case BRANCH_QUEUED:
     case BRANCH_WORKING:
+    case BRANCH_OPEN:
+    case BRANCH_CLOSING:
+    case BRANCH_ADOPTING:
         hazard = commit ? "commit was decided, but this branch has not voted" : NULL;
         break;
     case BRANCH_COMMITTING:
@@ -423,6 +546,9 @@ static void forced(struct branch *branch, bool commit, uint64_t xid, struct bran
         break;
     case BRANCH_QUEUED:
     case BRANCH_WORKING:
+    case BRANCH_OPEN:
+    case BRANCH_CLOSING:
+    case BRANCH_ADOPTING:
     case BRANCH_LOOKING:
         break; /* when it turns out to be prepared, a scan finds it and the row */
     case BRANCH_ENDED:
@@ -480,9 +606,13 @@ static void proved(struct branch *branch, enum db_status status, struct branch_a
 
 static void session_lost(struct branch *branch, struct branch_actions *actions)
 {
-    branch->owes_vote = branch->asked = false;
+    branch->owes_vote = branch->owes_word = branch->asked = false;
     if (branch->state == BRANCH_QUEUED) {
         drop(branch, BRANCH_CAUSE_NONE, actions);
+    } else if (branch->state == BRANCH_OPEN) {
+        roll_back(branch, actions);
+    } else if (branch->state == BRANCH_ADOPTING) {
+        branch->decision = BRANCH_ABORT;
     } else if (branch->state == BRANCH_WORKING && branch->decision == BRANCH_UNDECIDED) {
         branch->decision = BRANCH_ABORT;
         add(actions, BRANCH_DO_CANCEL);
@@ -500,9 +630,14 @@ static void deadline(struct branch *branch, struct branch_actions *actions)
     } else if (branch->state == BRANCH_WORKING && branch->decision == BRANCH_UNDECIDED) {
         /* A one-phase branch may have committed: its vote waits for what the database says. */
         if (branch->mode != DB_ONE_PHASE)
-            vote(branch, WIRE__CHOICE__NO, BRANCH_CAUSE_DEADLINE, actions);
+            refuse(branch, BRANCH_CAUSE_DEADLINE, actions);
         branch->decision = BRANCH_ABORT;
         add(actions, BRANCH_DO_CANCEL);
+    } else if (branch->state == BRANCH_OPEN) {
+        roll_back(branch, actions);
+    } else if (branch->state == BRANCH_ADOPTING) {
+        vote(branch, WIRE__CHOICE__NO, BRANCH_CAUSE_DEADLINE, actions);
+        branch->decision = BRANCH_ABORT;
     } else if (branch->state == BRANCH_LOOKING) {
         vote(branch, WIRE__CHOICE__LOST, BRANCH_CAUSE_LOST, actions);
     }
@@ -540,9 +675,17 @@ static void retry_due(struct branch *branch, struct branch_actions *actions)
 
 bool branch_bounded(const struct branch *branch)
 {
-    return branch->state == BRANCH_QUEUED ||
-           (branch->owes_vote &&
-            (branch->state == BRANCH_WORKING || branch->state == BRANCH_LOOKING));
+    switch (branch->state) {
+    case BRANCH_QUEUED:
+    case BRANCH_OPEN:
+        return true;
+    case BRANCH_WORKING:
+    case BRANCH_ADOPTING:
+    case BRANCH_LOOKING:
+        return branch->owes_vote || branch->owes_word;
+    default:
+        return false;
+    }
 }
 
 void branch_step(struct branch *branch, const struct branch_event *event,
@@ -553,6 +696,13 @@ void branch_step(struct branch *branch, const struct branch_event *event,
     switch (event->kind) {
     case BRANCH_RECEIVED:
         received(branch, event, actions);
+        break;
+    case BRANCH_HANDED_OVER:
+        handed_over(branch, actions);
+        break;
+    case BRANCH_REFUSED:
+        CHECK(branch->state == BRANCH_OPEN);
+        roll_back(branch, actions);
         break;
     case BRANCH_FOUND:
         CHECK(branch->state == BRANCH_NEW);
@@ -565,6 +715,9 @@ void branch_step(struct branch *branch, const struct branch_event *event,
         break;
     case BRANCH_WORKED:
         worked(branch, event, actions);
+        break;
+    case BRANCH_ADOPTED:
+        adopted(branch, event, actions);
         break;
     case BRANCH_TOLD:
         told(branch, event->commit, event->xid, actions);
@@ -590,6 +743,8 @@ void branch_step(struct branch *branch, const struct branch_event *event,
     case BRANCH_DATABASE_DOWN:
         if (branch->state == BRANCH_QUEUED)
             drop(branch, BRANCH_CAUSE_DATABASE_DOWN, actions);
+        else if (branch->state == BRANCH_OPEN)
+            roll_back(branch, actions);
         break;
     case BRANCH_FINISHED:
         finished(branch, event->finish, actions);

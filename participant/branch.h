@@ -4,6 +4,7 @@
  * What always holds:
  *  1. At most one request of a branch is with the database at a time.
  *  2. A yes is given only while the gid is prepared with every expectation met, and at most once.
+ *     Of what somebody else has prepared that is for whoever did it to see to.
  *  3. After a yes the branch ends by the decision and by nothing else: the coordinator's, or in
  * three phases what a majority of the sites' registers holds. Or by an operator, who records that
  * first and for ever: then what is decided meanwhile or later is compared with it.
@@ -21,6 +22,9 @@ enum branch_state {
     BRANCH_NEW,        /* nothing happened yet */
     BRANCH_QUEUED,     /* waits for a connection; the database knows nothing of it */
     BRANCH_WORKING,    /* its work is with the database */
+    BRANCH_OPEN,       /* its transaction is open in the database, and more work may come */
+    BRANCH_CLOSING,    /* likewise, and its ROLLBACK is with the database */
+    BRANCH_ADOPTING,   /* somebody else has prepared it: the database is asked if it is so */
     BRANCH_IN_DOUBT,   /* prepared, and the decision is not known here */
     BRANCH_COMMITTING, /* COMMIT PREPARED is with the database, or waits to be tried again */
     BRANCH_ABORTING,   /* ROLLBACK PREPARED likewise */
@@ -38,7 +42,9 @@ struct branch {
     enum branch_decision decision; /* ABORT is also this participant's own, before its yes */
     enum db_mode mode;
     bool one_phase; /* the coordinator waits for a vote whatever it sends meanwhile */
+    bool open;      /* worked at step by step: its first work left the transaction open */
     bool owes_vote; /* and the session of its PREPARE lives */
+    bool owes_word; /* likewise, of what its Work came to */
     bool told;      /* the decision is the coordinator's: it hears when it is carried out */
     bool asked;     /* LOOKUP waits for its FOUND */
     bool orphan;    /* found by a scan: no vote of this process */
@@ -51,15 +57,18 @@ struct branch {
 };
 
 enum branch_event_kind {
-    BRANCH_RECEIVED,      /* PREPARE: mode, one_phase */
-    BRANCH_FOUND,         /* a scan found it and nothing here knows it: xid */
-    BRANCH_STARTED,       /* a connection is free */
-    BRANCH_WORKED,        /* outcome, met, fenced, xid */
-    BRANCH_TOLD,          /* FINISH: commit, xid */
-    BRANCH_JUDGED,        /* verdict, xid */
-    BRANCH_DECIDED,       /* by a majority of the sites' registers: commit. Nobody waits to hear */
-    BRANCH_FORCED,        /* an operator's row is durable: commit, xid */
-    BRANCH_LOOKED_FOR,    /* LOOKUP */
+    BRANCH_RECEIVED,    /* PREPARE or Work: mode, one_phase. Of an open one: more, or its PREPARE */
+    BRANCH_HANDED_OVER, /* PREPARE: to be adopted */
+    BRANCH_REFUSED,     /* more Work, or its PREPARE, can't be taken; that was answered */
+    BRANCH_FOUND,       /* a scan found it and nothing here knows it: xid */
+    BRANCH_STARTED,     /* a connection is free */
+    BRANCH_WORKED,      /* outcome, met, fenced, xid */
+    BRANCH_ADOPTED,     /* adopted, xid */
+    BRANCH_TOLD,        /* FINISH: commit, xid */
+    BRANCH_JUDGED,      /* verdict, xid */
+    BRANCH_DECIDED,     /* by a majority of the sites' registers: commit. Nobody waits to hear */
+    BRANCH_FORCED,      /* an operator's row is durable: commit, xid */
+    BRANCH_LOOKED_FOR,  /* LOOKUP */
     BRANCH_SESSION_LOST,  /* of its PREPARE, or of its LOOKUP */
     BRANCH_DEADLINE,      /* of the transaction */
     BRANCH_DATABASE_DOWN, /* no connection works */
@@ -75,6 +84,7 @@ struct branch_event {
     enum db_mode mode;
     bool one_phase;
     enum db_outcome outcome;
+    enum db_adopted adopted;
     bool met;    /* every expectation held */
     bool fenced; /* another site has begun to finish the transaction: no yes may be given */
     bool commit, present;
@@ -90,7 +100,10 @@ enum branch_action_kind {
     BRANCH_DO_DEQUEUE,
     BRANCH_DO_WORK,
     BRANCH_DO_CANCEL,
+    BRANCH_DO_ROLLBACK, /* of what is open */
+    BRANCH_DO_ADOPT,
     BRANCH_DO_VOTE,    /* choice, cause */
+    BRANCH_DO_WORD,    /* what a Work came to: cause (NONE: done) */
     BRANCH_DO_FINISH,  /* commit */
     BRANCH_DO_STATUS,  /* of xid */
     BRANCH_DO_LOOK_UP, /* of the gtrid */
@@ -112,6 +125,9 @@ enum branch_cause {
     BRANCH_CAUSE_TOLD,          /* the coordinator said abort */
     BRANCH_CAUSE_LOST,          /* the connection was lost in PREPARE TRANSACTION or COMMIT */
     BRANCH_CAUSE_FENCED,        /* another site finishes the transaction without the coordinator */
+    BRANCH_CAUSE_NOT_PREPARED,  /* what is to be adopted is not there */
+    BRANCH_CAUSE_FOREIGN,       /* it is, but its owner's alone to finish */
+    BRANCH_CAUSE_NOT_ADOPTED,   /* the database could not be asked */
 };
 
 struct branch_action {

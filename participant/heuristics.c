@@ -200,6 +200,9 @@ static bool can_force(const struct branch *branch, bool commit)
         return branch->retrying || commit == (branch->decision == BRANCH_COMMIT);
     case BRANCH_QUEUED:
     case BRANCH_WORKING:
+    case BRANCH_OPEN:
+    case BRANCH_CLOSING:
+    case BRANCH_ADOPTING:
     case BRANCH_LOOKING:
     case BRANCH_ENDED:
         break;

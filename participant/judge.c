@@ -221,6 +221,9 @@ static void judge_branch(struct agent *agent, struct order *order, struct entry 
     case BRANCH_NEW:
     case BRANCH_QUEUED:
     case BRANCH_WORKING:
+    case BRANCH_OPEN:
+    case BRANCH_CLOSING:
+    case BRANCH_ADOPTING:
     case BRANCH_LOOKING:
     case BRANCH_ENDED:
         order_refuse(agent, order, "undecided", "wait: its deadline ends it",

@@ -25,36 +25,49 @@ static bool read_branch(const struct link *link, const Wire__Branch *branch, str
 
 /* ---- work ---------------------------------------------------------------------------------- */
 
+bool agent_without_database(const struct agent *agent, const char *operation,
+                            struct work_refusal *refusal)
+{
+    *refusal = (struct work_refusal){.operation = operation};
+    if (agent->database_up)
+        return false;
+    refusal->code = "database_down";
+    error_set(&refusal->error, ERROR_IO, "the database can't be used");
+    error_detail(&refusal->error, "%s",
+                 agent->database_reason[0] ? agent->database_reason : "no connection was made yet");
+    error_hint(&refusal->error,
+               "the log of troth-participant %s tells more; its connection is set by "
+               "postgres.conninfo",
+               agent->participant);
+    return true;
+}
+
+bool agent_too_late(const char *operation, uint32_t timeout_ms, struct work_refusal *refusal)
+{
+    *refusal = (struct work_refusal){.operation = operation};
+    if (timeout_ms > 0)
+        return false;
+    refusal->code = "deadline";
+    error_set(&refusal->error, ERROR_BUSY, "the transaction's time was up before it arrived");
+    error_hint(&refusal->error, "allow more time (--timeout, timeouts.transaction)");
+    return true;
+}
+
 bool agent_unwilling(const struct agent *agent, const char *operation, uint32_t timeout_ms,
                      struct work_refusal *refusal)
 {
     *refusal = (struct work_refusal){.operation = operation};
-    if (agent->draining) {
-        refusal->code = "draining";
-        error_set(&refusal->error, ERROR_BUSY, "participant %s is being stopped",
-                  agent->participant);
-        error_hint(&refusal->error, "try again when it is back");
-    } else if (!agent->database_up) {
-        refusal->code = "database_down";
-        error_set(&refusal->error, ERROR_IO, "the database can't be used");
-        error_detail(&refusal->error, "%s",
-                     agent->database_reason[0] ? agent->database_reason
-                                               : "no connection was made yet");
-        error_hint(&refusal->error,
-                   "the log of troth-participant %s tells more; its connection is set by "
-                   "postgres.conninfo",
-                   agent->participant);
-    } else if (timeout_ms == 0) {
-        refusal->code = "deadline";
-        error_set(&refusal->error, ERROR_BUSY, "the transaction's time was up before it arrived");
-        error_hint(&refusal->error, "allow more time (--timeout, timeouts.transaction)");
-    }
-    return refusal->code != NULL;
+    if (!agent->draining)
+        return agent_without_database(agent, operation, refusal) ||
+               agent_too_late(operation, timeout_ms, refusal);
+    refusal->code = "draining";
+    error_set(&refusal->error, ERROR_BUSY, "participant %s is being stopped", agent->participant);
+    error_hint(&refusal->error, "try again when it is back");
+    return true;
 }
 
-/* Three phases: is it one that this participant can take part in? */
-static bool sites_refused(const struct agent *agent, const struct gid *id,
-                          const Wire__Prepare *prepare, struct work_refusal *refusal)
+bool agent_sites_refused(const struct agent *agent, const struct gid *id,
+                         const Wire__Prepare *prepare, struct work_refusal *refusal)
 {
     if (!agent->door) {
         refusal->code = "no_listen";
@@ -71,8 +84,7 @@ static bool sites_refused(const struct agent *agent, const struct gid *id,
     return refusal->code != NULL;
 }
 
-/* Its row goes into the database with the work. */
-static void register_work(struct agent *agent, struct entry *entry, const Wire__Prepare *prepare)
+void agent_register_work(struct agent *agent, struct entry *entry, const Wire__Prepare *prepare)
 {
     struct work *work = entry->work;
     struct site *site = site_attach(agent, entry, prepare->begun_us, prepare);
@@ -87,10 +99,19 @@ static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepa
     gid_text gid;
     gtrid_text gtrid;
     struct work_refusal refusal;
-    /* A crash here: nothing happened yet. The session's end counts as a no. */
+    /* A crash here: nothing happened yet; what is open the server rolls back, and what somebody
+     * else has prepared the next scan finds. The session's end counts as a no. */
     CRASH_POINT("participant.prepare-received");
     if (!read_branch(link, prepare->branch, &id, gid))
         return;
+    if (prepare->mode == WIRE__MODE__CONTINUE) {
+        open_continue(agent, link, prepare, &id, gid);
+        return;
+    }
+    if (prepare->mode == WIRE__MODE__ADOPT) {
+        adoption_take(agent, link, prepare, &id, gid);
+        return;
+    }
     struct entry *known = entry_find(agent, gid);
     if (known) {
         host_log(&agent->host, LOG_WARNING, "%s is here and %s: a second PREPARE is ignored", gid,
@@ -100,7 +121,7 @@ static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepa
     bool three_phase = prepare->n_sites > 0 && prepare->mode == WIRE__MODE__PREPARE;
     const char *operation = prepare->n_calls > 0 ? prepare->calls[0]->operation : "";
     if (agent_unwilling(agent, operation, prepare->timeout_ms, &refusal) ||
-        (three_phase && sites_refused(agent, &id, prepare, &refusal))) {
+        (three_phase && agent_sites_refused(agent, &id, prepare, &refusal))) {
         vote_refused(agent, link, prepare->branch, &refusal);
         return;
     }
@@ -113,7 +134,7 @@ static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepa
     struct entry *entry = entry_new(agent, &id, gid);
     entry->work = work;
     if (three_phase && work->request.mode == DB_PREPARE)
-        register_work(agent, entry, prepare);
+        agent_register_work(agent, entry, prepare);
     entry->session = link->session;
     entry->deadline_us =
         agent->host.now_us(agent->host.self) + (uint64_t)prepare->timeout_ms * 1000;
@@ -123,6 +144,14 @@ static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepa
                                       .mode = work->request.mode,
                                       .one_phase = prepare->mode == WIRE__MODE__ONE_PHASE});
     agent_pump(agent);
+}
+
+static void on_work(struct agent *agent, struct link *link, const Wire__Work *work)
+{
+    struct gid id;
+    gid_text gid;
+    if (read_branch(link, work->branch, &id, gid))
+        open_work(agent, link, work, &id, gid);
 }
 
 /* ---- decisions and questions --------------------------------------------------------------- */
@@ -231,6 +260,9 @@ void agent_message(void *self, struct peer *peer, const Wire__Message *message)
     switch (message->body_case) {
     case WIRE__MESSAGE__BODY_PREPARE:
         on_prepare(agent, link, message->prepare);
+        break;
+    case WIRE__MESSAGE__BODY_WORK:
+        on_work(agent, link, message->work);
         break;
     case WIRE__MESSAGE__BODY_FINISH:
         on_finish(agent, link, message->finish);

@@ -34,9 +34,11 @@ static enum metric_work kind_of(const struct work *work, bool step)
         return METRIC_PREPARE;
     case DB_ONE_PHASE:
         return METRIC_ONE_PHASE;
-    case DB_READ_ONLY:
     case DB_STEP:
+        return METRIC_CALL;
     case DB_ROLLBACK:
+        return METRIC_ROLLBACK;
+    case DB_READ_ONLY:
         break;
     }
     return METRIC_READ_ONLY;
@@ -73,7 +75,8 @@ static void read_process(const struct agent *agent, struct metrics_sink *sink)
 
 static void read_work(const struct agent *agent, struct metrics_sink *sink)
 {
-    static const char *const kinds[METRIC_WORKS] = {"prepare", "one_phase", "read_only", "step"};
+    static const char *const kinds[METRIC_WORKS] = {"prepare", "one_phase", "read_only",
+                                                    "step",    "call",      "rollback"};
     static const char *const outcomes[] = {[DB_PREPARED] = "prepared",
                                            [DB_COMMITTED] = "committed",
                                            [DB_FAILED] = "failed",
@@ -100,6 +103,20 @@ static void read_work(const struct agent *agent, struct metrics_sink *sink)
     for (int i = 0; i < METRIC_CLASSES; i++)
         metrics_labelled(sink, "troth_work_failures_total", "class", classes[i],
                          (double)metrics->failures[i]);
+}
+
+static void read_adoptions(const struct agent *agent, struct metrics_sink *sink)
+{
+    static const char name[] = "troth_adopted_total";
+    static const char *const results[] = {[DB_ADOPTED] = "done",
+                                          [DB_ADOPT_MISSING] = "missing",
+                                          [DB_ADOPT_FOREIGN] = "foreign",
+                                          [DB_ADOPT_FENCED] = "fenced",
+                                          [DB_ADOPT_ERROR] = "failed"};
+    metrics_family(sink, name, METRIC_COUNTER,
+                   "Branches that a client had prepared and handed over, by what was found.");
+    for (int i = DB_ADOPTED; i <= DB_ADOPT_ERROR; i++)
+        metrics_labelled(sink, name, "result", results[i], (double)agent->metrics.adopted[i]);
 }
 
 static void read_finishes(const struct agent *agent, struct metrics_sink *sink)
@@ -135,7 +152,10 @@ static void read_database(const struct agent *agent, struct metrics_sink *sink)
     metrics_gauge(sink, "troth_database_up", "1: the database can be used.", agent->database_up);
     metrics_gauge(sink, "troth_connections", "Work that may run at once in the database.",
                   agent->connections);
-    metrics_gauge(sink, "troth_connections_busy", "Work that runs.", agent->working);
+    metrics_gauge(sink, "troth_connections_busy", "Work that runs, or holds its transaction open.",
+                  agent->working);
+    metrics_gauge(sink, "troth_connections_open",
+                  "Of these, those of transactions that are built step by step.", agent->open);
     metrics_family(sink, "troth_prepared", METRIC_GAUGE,
                    "Prepared transactions in the database, as the last scan found them.");
     metrics_labelled(sink, "troth_prepared", "of", "cluster", agent->facts.prepared);
@@ -152,11 +172,17 @@ static void read_database(const struct agent *agent, struct metrics_sink *sink)
 static void read_branches(const struct agent *agent, struct metrics_sink *sink)
 {
     static const char name[] = "troth_branches";
-    static const char *const words[] = {
-        [BRANCH_QUEUED] = "queued",     [BRANCH_WORKING] = "working",
-        [BRANCH_IN_DOUBT] = "in_doubt", [BRANCH_COMMITTING] = "committing",
-        [BRANCH_ABORTING] = "aborting", [BRANCH_PROVING] = "proving",
-        [BRANCH_UNSURE] = "unsure",     [BRANCH_LOOKING] = "looking"};
+    static const char *const words[] = {[BRANCH_QUEUED] = "queued",
+                                        [BRANCH_WORKING] = "working",
+                                        [BRANCH_OPEN] = "open",
+                                        [BRANCH_CLOSING] = "closing",
+                                        [BRANCH_ADOPTING] = "adopting",
+                                        [BRANCH_IN_DOUBT] = "in_doubt",
+                                        [BRANCH_COMMITTING] = "committing",
+                                        [BRANCH_ABORTING] = "aborting",
+                                        [BRANCH_PROVING] = "proving",
+                                        [BRANCH_UNSURE] = "unsure",
+                                        [BRANCH_LOOKING] = "looking"};
     uint64_t counts[BRANCH_ENDED + 1] = {0}, held = 0, tasks_queued = 0;
     struct metric_ages ages = {0};
     int64_t now_us = agent->host.wall_us(agent->host.self);
@@ -223,6 +249,7 @@ void agent_metrics(const struct agent *agent, struct metrics_sink *sink)
 {
     read_process(agent, sink);
     read_work(agent, sink);
+    read_adoptions(agent, sink);
     read_finishes(agent, sink);
     read_database(agent, sink);
     read_branches(agent, sink);

@@ -10,7 +10,15 @@ struct agent;
 struct entry;
 struct work;
 
-enum metric_work { METRIC_PREPARE, METRIC_ONE_PHASE, METRIC_READ_ONLY, METRIC_STEP, METRIC_WORKS };
+enum metric_work {
+    METRIC_PREPARE,
+    METRIC_ONE_PHASE,
+    METRIC_READ_ONLY,
+    METRIC_STEP,
+    METRIC_CALL,
+    METRIC_ROLLBACK,
+    METRIC_WORKS
+};
 
 /* SQLSTATE's classes that are told apart, and what is none. */
 enum { METRIC_CLASSES = 18 };
@@ -18,6 +26,7 @@ enum { METRIC_CLASSES = 18 };
 struct agent_metrics {
     struct histogram work[METRIC_WORKS];
     uint64_t worked[METRIC_WORKS][DB_LOST + 1]; /* by enum db_outcome */
+    uint64_t adopted[DB_ADOPT_ERROR + 1];       /* by enum db_adopted */
     uint64_t failures[METRIC_CLASSES];
     struct histogram finish[2];              /* rollback, commit */
     uint64_t finished[2][DB_UNFINISHED + 1]; /* by enum db_finish */

@@ -113,7 +113,7 @@ void problem_work(struct problem *problem, const struct agent *agent, const stru
 
 const char *problem_operation(const struct work *work, const struct db_worked *worked)
 {
-    if (!work)
+    if (!work || work->request.call_count == 0)
         return "";
     int call = 0, failed = worked ? worked->failed_statement : -1;
     if (work->calls && failed >= 0 && failed < work->request.call_count)

@@ -30,10 +30,11 @@ void problem_refused(struct problem *problem, const struct agent *agent,
 void problem_database(struct problem *problem, const struct agent *agent, const char *what);
 void problem_deadline(struct problem *problem, const char *what);
 
-/* What the database said of work. */
+/* What the database said. */
 struct problem_context {
-    const struct db_worked *worked;
-    bool too_large;       /* its results don't fit a message */
+    const struct db_worked *worked; /* of work; else NULL */
+    const char *said;               /* of what was to be adopted */
+    bool too_large;                 /* its results don't fit a message */
     uint64_t deadline_us; /* of the work: when it was cancelled after that, its time was up */
 };
 /* A statement failed, an expectation did, or the connection. */

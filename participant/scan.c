@@ -311,6 +311,7 @@ void status_fill(struct agent *agent, struct status *status)
     wire->listen = agent->unlistened ? (char *)"" : agent->listen;
     wire->terminating = agent->terminating;
     wire->minority = agent->minority;
+    wire->database = agent->database_identity;
 }
 
 void status_fini(struct status *status)

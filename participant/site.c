@@ -495,7 +495,8 @@ static bool opposed(const struct site *site, enum register_value value)
         return false;
     const struct branch *branch = &site->entry->branch;
     bool commit = value == REGISTER_COMMIT;
-    if (branch->state == BRANCH_QUEUED || branch->state == BRANCH_WORKING)
+    if (branch->state == BRANCH_QUEUED || branch->state == BRANCH_WORKING ||
+        branch->state == BRANCH_ADOPTING)
         return commit;
     return branch->decision != BRANCH_UNDECIDED && commit != (branch->decision == BRANCH_COMMIT);
 }

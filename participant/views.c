@@ -193,6 +193,8 @@ static const char *branch_view_word(enum branch_state state)
 
 static const char *transaction_word(const struct entry *entry)
 {
+    if (entry->branch.open && entry->branch.state == BRANCH_WORKING)
+        return branch_word(BRANCH_OPEN);
     if (entry->branch.state != BRANCH_IN_DOUBT)
         return branch_view_word(entry->branch.state);
     if (entry->site && termination_runs(entry->site))
@@ -305,7 +307,7 @@ static Wire__TransactionView *view_transaction(struct draft *draft, const struct
     return view;
 }
 
-/* What has no vote yet, or a single phase, is nobody's trouble. */
+/* What has no vote yet, or a single phase, is nobody's trouble. But what is held open may be. */
 static bool is_trouble(const struct item *item)
 {
     if (!item->entry)
@@ -316,9 +318,10 @@ static bool is_trouble(const struct item *item)
     case BRANCH_ABORTING:
     case BRANCH_PROVING:
     case BRANCH_UNSURE:
+    case BRANCH_ADOPTING:
         return true;
     default:
-        return false;
+        return item->entry->holds;
     }
 }
 

@@ -147,6 +147,27 @@ struct work *work_new_task(const struct operation_set *set, const Wire__Call *ca
     return work;
 }
 
+struct work *work_new_step(const struct operation_set *set, const Wire__Call *call,
+                           struct work_refusal *refusal)
+{
+    *refusal = (struct work_refusal){.operation = "", .code = "bad_request"};
+    Wire__Call *calls[] = {(Wire__Call *)call};
+    struct work *work = make(set, calls, 1, false, refusal);
+    if (work)
+        work->request.mode = DB_STEP; /* read-only calls, too: others may follow */
+    return work;
+}
+
+struct work *work_new_end(enum db_mode mode, const struct gid *id, const char *gid)
+{
+    struct work *work = xcalloc(1, sizeof(*work));
+    snprintf(work->gid, sizeof(work->gid), "%s", gid);
+    gtrid_format(work->gtrid, id->cluster, id->coordinator, id->tx);
+    work->request =
+        (struct db_work){.mode = mode, .open = true, .gid = work->gid, .gtrid = work->gtrid};
+    return work;
+}
+
 bool work_too_large(const struct work *work, const struct db_worked *worked)
 {
     size_t size = 0;

@@ -34,6 +34,11 @@ struct work *work_new(const struct operation_set *set, const Wire__Prepare *prep
 /* Likewise of one call of a saga, which leaves the row of that key with its result. */
 struct work *work_new_task(const struct operation_set *set, const Wire__Call *call, const char *key,
                            struct work_refusal *refusal);
+/* Likewise of one call that leaves its transaction open. */
+struct work *work_new_step(const struct operation_set *set, const Wire__Call *call,
+                           struct work_refusal *refusal);
+/* The end of what is open: DB_PREPARE or DB_ROLLBACK. */
+struct work *work_new_end(enum db_mode mode, const struct gid *id, const char *gid);
 void work_free(struct work *work); /* NULL is harmless */
 /* What it returned does not fit a message. */
 bool work_too_large(const struct work *work, const struct db_worked *worked);

@@ -96,7 +96,20 @@ static void redial(void *self)
 
 /* ---- the database: keeps what it was asked for --------------------------------------------- */
 
-enum asked { WORK, CANCEL, FINISH, STATUS, LOOKUP, SCAN, LOAD, STORE, INSPECT, FORCE, FORGET };
+enum asked {
+    WORK,
+    CANCEL,
+    ADOPT,
+    FINISH,
+    STATUS,
+    LOOKUP,
+    SCAN,
+    LOAD,
+    STORE,
+    INSPECT,
+    FORCE,
+    FORGET
+};
 
 static struct {
     struct {
@@ -144,6 +157,19 @@ static void db_cancel(void *self, void *tag)
 {
     (void)self;
     ask(CANCEL, tag);
+}
+
+static void db_adopt(void *self, const char *gid, uint64_t xid, const struct db_register *row,
+                     void *tag)
+{
+    (void)self;
+    int index = ask(ADOPT, tag);
+    snprintf(database.requests[index].text, sizeof(database.requests[index].text), "%s", gid);
+    database.requests[index].xid = xid;
+    database.requests[index].insert = row != NULL;
+    if (row)
+        snprintf(database.requests[index].sites, sizeof(database.requests[index].sites), "%s",
+                 row->sites);
 }
 
 static void db_finish(void *self, const char *gid, bool commit, void *tag)
@@ -256,6 +282,7 @@ static void db_heuristics_forget(void *self, const char *gtrid, void *tag)
 
 static const struct db_port db = {.work = db_work,
                                   .cancel = db_cancel,
+                                  .adopt = db_adopt,
                                   .finish = db_finish,
                                   .status = db_status,
                                   .lookup = db_lookup,

@@ -37,6 +37,24 @@ static struct branch working(enum db_mode mode, bool one_phase)
     return branch;
 }
 
+static struct branch opened(void)
+{
+    struct branch branch = working(DB_STEP, false);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_OPENED, .met = true);
+    assert_int_equal(only(BRANCH_DO_WORD)->cause, BRANCH_CAUSE_NONE);
+    assert_int_equal(branch.state, BRANCH_OPEN);
+    return branch;
+}
+
+static struct branch adopting(void)
+{
+    struct branch branch = {0};
+    STEP(&branch, BRANCH_HANDED_OVER);
+    only(BRANCH_DO_ADOPT);
+    assert_int_equal(branch.state, BRANCH_ADOPTING);
+    return branch;
+}
+
 static struct branch in_doubt(void)
 {
     struct branch branch = working(DB_PREPARE, false);
@@ -342,6 +360,172 @@ static void a_decision_of_the_registers_changes_nothing_but_what_is_in_doubt(voi
     assert_int_equal(branch.state, BRANCH_WORKING);
 }
 
+/* ---- step by step -------------------------------------------------------------------------- */
+
+static void an_open_branch_takes_more_work_and_is_prepared_in_the_end(void **state)
+{
+    (void)state;
+    struct branch branch = opened();
+    STEP(&branch, BRANCH_RECEIVED, .mode = DB_STEP);
+    only(BRANCH_DO_WORK); /* it has its connection */
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_OPENED, .met = true);
+    only(BRANCH_DO_WORD);
+    STEP(&branch, BRANCH_RECEIVED, .mode = DB_PREPARE);
+    only(BRANCH_DO_WORK);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_PREPARED, .met = true, .xid = 7);
+    assert_int_equal(only(BRANCH_DO_VOTE)->choice, WIRE__CHOICE__YES);
+    assert_int_equal(branch.state, BRANCH_IN_DOUBT);
+}
+
+static void an_open_branch_that_wrote_nothing_votes_read_only(void **state)
+{
+    (void)state;
+    struct branch branch = opened();
+    STEP(&branch, BRANCH_RECEIVED, .mode = DB_PREPARE);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_COMMITTED, .met = true);
+    assert_int_equal(only(BRANCH_DO_VOTE)->choice, WIRE__CHOICE__READ_ONLY);
+    assert_int_equal(branch.state, BRANCH_ENDED);
+}
+
+static void work_that_failed_leaves_nothing_open(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_STEP, false);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_FAILED);
+    assert_int_equal(only(BRANCH_DO_WORD)->cause, BRANCH_CAUSE_WORK);
+    assert_int_equal(branch.state, BRANCH_ENDED);
+    branch = working(DB_STEP, false); /* its result can't be sent */
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_OPENED, .met = false);
+    assert_int_equal(actions.count, 2);
+    assert_int_equal(actions.list[0].kind, BRANCH_DO_WORD);
+    assert_int_equal(actions.list[0].cause, BRANCH_CAUSE_WORK);
+    assert_int_equal(actions.list[1].kind, BRANCH_DO_ROLLBACK);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_FAILED);
+    assert_int_equal(actions.count, 0);
+    assert_int_equal(branch.state, BRANCH_ENDED);
+    branch = opened(); /* more that can't be taken; the agent has answered it */
+    STEP(&branch, BRANCH_REFUSED);
+    only(BRANCH_DO_ROLLBACK);
+    branch = opened();
+    STEP(&branch, BRANCH_RECEIVED, .mode = DB_PREPARE);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_FAILED);
+    assert_int_equal(only(BRANCH_DO_VOTE)->choice, WIRE__CHOICE__NO);
+    assert_int_equal(branch.state, BRANCH_ENDED);
+}
+
+static void what_is_open_is_rolled_back_when_nobody_will_end_it(void **state)
+{
+    (void)state;
+    static const enum branch_event_kind ends[] = {BRANCH_SESSION_LOST, BRANCH_DEADLINE,
+                                                  BRANCH_DATABASE_DOWN};
+    for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+        struct branch branch = opened();
+        assert_true(branch_bounded(&branch));
+        STEP(&branch, ends[i]);
+        only(BRANCH_DO_ROLLBACK);
+        assert_false(branch_bounded(&branch));
+        STEP(&branch, BRANCH_WORKED, .outcome = DB_FAILED);
+        assert_int_equal(actions.count, 0);
+        assert_int_equal(branch.state, BRANCH_ENDED);
+    }
+    struct branch branch = opened();
+    STEP(&branch, BRANCH_TOLD, .commit = false);
+    only(BRANCH_DO_ROLLBACK);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_FAILED);
+    assert_false(only(BRANCH_DO_TELL)->commit);
+}
+
+static void work_that_runs_is_cancelled_and_then_rolled_back(void **state)
+{
+    (void)state;
+    struct branch branch = working(DB_STEP, false);
+    STEP(&branch, BRANCH_DEADLINE);
+    assert_int_equal(actions.count, 2);
+    assert_int_equal(actions.list[0].kind, BRANCH_DO_WORD);
+    assert_int_equal(actions.list[0].cause, BRANCH_CAUSE_DEADLINE);
+    assert_int_equal(actions.list[1].kind, BRANCH_DO_CANCEL);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_OPENED, .met = true); /* the cancel came too late */
+    only(BRANCH_DO_ROLLBACK);
+    branch = working(DB_STEP, false);
+    STEP(&branch, BRANCH_TOLD, .commit = false);
+    only(BRANCH_DO_CANCEL);
+    STEP(&branch, BRANCH_WORKED, .outcome = DB_FAILED);
+    assert_false(only(BRANCH_DO_TELL)->commit); /* and nobody waits for a word */
+}
+
+/* ---- prepared by somebody else ------------------------------------------------------------- */
+
+static void what_is_adopted_votes_yes_with_its_xid(void **state)
+{
+    (void)state;
+    struct branch branch = adopting();
+    STEP(&branch, BRANCH_ADOPTED, .adopted = DB_ADOPTED, .xid = 9);
+    assert_int_equal(only(BRANCH_DO_VOTE)->choice, WIRE__CHOICE__YES);
+    assert_int_equal(branch.xid, 9);
+    assert_int_equal(branch.state, BRANCH_IN_DOUBT);
+    STEP(&branch, BRANCH_SESSION_LOST);
+    assert_int_equal(branch.state, BRANCH_IN_DOUBT);
+    STEP(&branch, BRANCH_SCANNED, .present = false); /* no orphan: its decision is waited for */
+    assert_int_equal(branch.state, BRANCH_IN_DOUBT);
+}
+
+static void an_orphan_is_adopted_while_it_is_asked_about(void **state)
+{
+    (void)state;
+    struct branch branch = {0};
+    STEP(&branch, BRANCH_FOUND, .xid = 9);
+    STEP(&branch, BRANCH_JUDGED, .verdict = WIRE__VERDICT__VERDICT_WAIT);
+    only(BRANCH_DO_RETRY);
+    STEP(&branch, BRANCH_HANDED_OVER);
+    only(BRANCH_DO_ADOPT);
+    assert_false(branch.retrying);
+    STEP(&branch, BRANCH_JUDGED, .verdict = WIRE__VERDICT__VERDICT_WAIT); /* late */
+    assert_int_equal(actions.count, 0);
+    STEP(&branch, BRANCH_ADOPTED, .adopted = DB_ADOPTED, .xid = 9);
+    assert_int_equal(only(BRANCH_DO_VOTE)->choice, WIRE__CHOICE__YES);
+    assert_false(branch.orphan);
+}
+
+static void what_is_not_adopted_votes_no_and_is_rolled_back(void **state)
+{
+    (void)state;
+    static const struct {
+        enum db_adopted adopted;
+        enum branch_cause cause;
+    } cases[] = {{DB_ADOPT_MISSING, BRANCH_CAUSE_NOT_PREPARED},
+                 {DB_ADOPT_FOREIGN, BRANCH_CAUSE_FOREIGN},
+                 {DB_ADOPT_FENCED, BRANCH_CAUSE_FENCED},
+                 {DB_ADOPT_ERROR, BRANCH_CAUSE_NOT_ADOPTED}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct branch branch = adopting();
+        STEP(&branch, BRANCH_ADOPTED, .adopted = cases[i].adopted, .xid = 9);
+        assert_int_equal(actions.count, 2);
+        assert_int_equal(actions.list[0].choice, WIRE__CHOICE__NO);
+        assert_int_equal(actions.list[0].cause, cases[i].cause);
+        assert_false(actions.list[1].commit);
+        STEP(&branch, BRANCH_FINISHED, .finish = DB_MISSING);
+        assert_int_equal(actions.count, 0); /* nobody waits to hear */
+        assert_int_equal(branch.state, BRANCH_ENDED);
+    }
+}
+
+static void an_abort_while_it_is_adopted_rolls_it_back(void **state)
+{
+    (void)state;
+    struct branch branch = adopting();
+    STEP(&branch, BRANCH_TOLD, .commit = false);
+    assert_int_equal(actions.count, 0);
+    STEP(&branch, BRANCH_ADOPTED, .adopted = DB_ADOPTED, .xid = 9);
+    assert_false(only(BRANCH_DO_FINISH)->commit);
+    STEP(&branch, BRANCH_FINISHED, .finish = DB_FINISHED);
+    assert_false(only(BRANCH_DO_TELL)->commit);
+    branch = adopting();
+    STEP(&branch, BRANCH_DEADLINE);
+    assert_int_equal(only(BRANCH_DO_VOTE)->cause, BRANCH_CAUSE_DEADLINE);
+    STEP(&branch, BRANCH_ADOPTED, .adopted = DB_ADOPTED, .xid = 9);
+    assert_false(only(BRANCH_DO_FINISH)->commit);
+}
+
 /* ---- by an operator ------------------------------------------------------------------------ */
 
 static struct branch forced(bool commit)
@@ -457,13 +641,14 @@ static void a_row_of_an_earlier_run_is_carried_out_or_found_to_be(void **state)
 
 /* ---- every reachable state ----------------------------------------------------------------- */
 
-enum request { NONE, WORK, FINISH, STATUS, LOOK_UP };
+enum request { NONE, WORK, ROLLBACK, ADOPT, FINISH, STATUS, LOOK_UP };
 
 /* The branch and what its surroundings know; small enough to visit all of them. */
 struct world {
     struct branch branch;
     enum request request;
     int votes;
+    bool open; /* in the database */
     bool yes, decided, proved, settled;
 };
 
@@ -491,7 +676,10 @@ static void check_vote(struct world *world, const struct branch_event *event,
                        const struct branch_action *action)
 {
     assert_int_equal(++world->votes, 1);
-    if (action->choice == WIRE__CHOICE__YES) {
+    if (action->choice == WIRE__CHOICE__YES && event->kind == BRANCH_ADOPTED) {
+        assert_int_equal(event->adopted, DB_ADOPTED);
+        world->yes = true;
+    } else if (action->choice == WIRE__CHOICE__YES) {
         assert_int_equal(event->kind, BRANCH_WORKED);
         assert_int_equal(event->outcome, DB_PREPARED);
         assert_true(event->met && !event->fenced);
@@ -509,6 +697,18 @@ static void check_action(struct world *world, const struct branch_event *event,
     switch (action->kind) {
     case BRANCH_DO_WORK:
         request(world, WORK);
+        break;
+    case BRANCH_DO_ROLLBACK:
+        assert_true(world->open);
+        request(world, ROLLBACK);
+        break;
+    case BRANCH_DO_ADOPT:
+        request(world, ADOPT);
+        break;
+    case BRANCH_DO_WORD:
+        /* With a problem nothing remains, or is just being rolled back. */
+        assert_int_equal(world->branch.mode, DB_STEP);
+        assert_int_equal(action->cause == BRANCH_CAUSE_NONE, world->branch.state == BRANCH_OPEN);
         break;
     case BRANCH_DO_FINISH:
         assert_true(!world->yes || world->decided);
@@ -550,9 +750,12 @@ static void go(const struct world *from, struct branch_event event)
 {
     struct world world;
     memcpy(&world, from, sizeof(world));
-    if (event.kind == BRANCH_WORKED || event.kind == BRANCH_FINISHED ||
-        event.kind == BRANCH_STATUS || event.kind == BRANCH_LOOKED_UP)
+    if (event.kind == BRANCH_WORKED || event.kind == BRANCH_ADOPTED ||
+        event.kind == BRANCH_FINISHED || event.kind == BRANCH_STATUS ||
+        event.kind == BRANCH_LOOKED_UP)
         world.request = NONE;
+    if (event.kind == BRANCH_WORKED)
+        world.open = event.outcome == DB_OPENED;
     bool decides = event.kind == BRANCH_TOLD || event.kind == BRANCH_DECIDED ||
                    event.kind == BRANCH_FORCED ||
                    (event.kind == BRANCH_JUDGED && from->branch.state == BRANCH_IN_DOUBT &&
@@ -575,7 +778,7 @@ static void go(const struct world *from, struct branch_event event)
     }
     world.settled = false;
     if (world.branch.state == BRANCH_ENDED)
-        assert_int_equal(world.request, NONE);
+        assert_true(world.request == NONE && !world.open);
     else
         visit(&world);
 }
@@ -587,7 +790,8 @@ static void answers(const struct world *world)
     static const enum db_outcome outcomes[][3] = {
         [DB_PREPARE] = {DB_PREPARED, DB_FAILED, DB_LOST},
         [DB_ONE_PHASE] = {DB_COMMITTED, DB_FAILED, DB_LOST},
-        [DB_READ_ONLY] = {DB_COMMITTED, DB_FAILED, DB_LOST}};
+        [DB_READ_ONLY] = {DB_COMMITTED, DB_FAILED, DB_LOST},
+        [DB_STEP] = {DB_OPENED, DB_FAILED, DB_FAILED}};
     for (int i = 0; world->request == WORK && i < 3; i++) {
         GO(BRANCH_WORKED, .outcome = outcomes[world->branch.mode][i], .met = true, .xid = 7);
         GO(BRANCH_WORKED, .outcome = outcomes[world->branch.mode][i], .met = false, .xid = 7);
@@ -595,6 +799,14 @@ static void answers(const struct world *world)
         GO(BRANCH_WORKED, .outcome = outcomes[world->branch.mode][i], .met = true, .fenced = true,
            .xid = 7);
     }
+    if (world->request == WORK && world->branch.open && world->branch.mode == DB_PREPARE) {
+        GO(BRANCH_WORKED, .outcome = DB_COMMITTED, .met = true);
+        GO(BRANCH_WORKED, .outcome = DB_COMMITTED, .met = false);
+    }
+    if (world->request == ROLLBACK)
+        GO(BRANCH_WORKED, .outcome = DB_FAILED, .met = true);
+    for (int i = DB_ADOPTED; world->request == ADOPT && i <= DB_ADOPT_ERROR; i++)
+        GO(BRANCH_ADOPTED, .adopted = (enum db_adopted)i, .xid = 7);
     for (int i = DB_FINISHED; world->request == FINISH && i <= DB_UNFINISHED; i++)
         GO(BRANCH_FINISHED, .finish = (enum db_finish)i);
     for (int i = DB_STATUS_COMMITTED; world->request == STATUS && i <= DB_STATUS_ERROR; i++)
@@ -622,6 +834,13 @@ static void everything_that_can_happen(const struct world *world)
     answers(world);
     if (world->branch.state == BRANCH_QUEUED)
         GO(BRANCH_STARTED);
+    if (world->branch.state == BRANCH_OPEN) {
+        GO(BRANCH_RECEIVED, .mode = DB_STEP);
+        GO(BRANCH_RECEIVED, .mode = DB_PREPARE);
+        GO(BRANCH_REFUSED);
+    }
+    if (world->branch.state == BRANCH_IN_DOUBT && world->branch.orphan)
+        GO(BRANCH_HANDED_OVER);
     if (world->branch.retrying)
         GO(BRANCH_RETRY_DUE);
     if (branch_bounded(&world->branch))
@@ -653,6 +872,8 @@ static void the_rules_hold_in_every_state_that_can_be_reached(void **state)
         if (mode != DB_ONE_PHASE)
             GO(BRANCH_RECEIVED, .mode = (enum db_mode)mode, .one_phase = false);
     }
+    GO(BRANCH_RECEIVED, .mode = DB_STEP);
+    GO(BRANCH_HANDED_OVER);
     GO(BRANCH_FOUND, .xid = 7);
     GO(BRANCH_LOOKED_FOR);
     GO(BRANCH_TOLD, .commit = true, .xid = 7);
@@ -695,6 +916,15 @@ int main(void)
         cmocka_unit_test(a_fenced_branch_votes_no_and_is_rolled_back),
         cmocka_unit_test(a_decision_of_the_registers_ends_a_branch_in_doubt_and_owes_no_answer),
         cmocka_unit_test(a_decision_of_the_registers_changes_nothing_but_what_is_in_doubt),
+        cmocka_unit_test(an_open_branch_takes_more_work_and_is_prepared_in_the_end),
+        cmocka_unit_test(an_open_branch_that_wrote_nothing_votes_read_only),
+        cmocka_unit_test(work_that_failed_leaves_nothing_open),
+        cmocka_unit_test(what_is_open_is_rolled_back_when_nobody_will_end_it),
+        cmocka_unit_test(work_that_runs_is_cancelled_and_then_rolled_back),
+        cmocka_unit_test(what_is_adopted_votes_yes_with_its_xid),
+        cmocka_unit_test(an_orphan_is_adopted_while_it_is_asked_about),
+        cmocka_unit_test(what_is_not_adopted_votes_no_and_is_rolled_back),
+        cmocka_unit_test(an_abort_while_it_is_adopted_rolls_it_back),
         cmocka_unit_test(what_was_forced_is_reported_and_nobody_else_is_told),
         cmocka_unit_test(the_same_decision_is_finished_and_the_other_is_a_hazard),
         cmocka_unit_test(what_the_database_says_counts_more_than_what_was_forced),
