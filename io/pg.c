@@ -94,7 +94,7 @@ static void come_up(struct pg *pg)
     pg->trouble[0] = '\0';
     host_log(pg->shared.host, LOG_INFO, "database: up, PostgreSQL %s, database %s",
              PQparameterStatus(pg->control.handle, "server_version"), PQdb(pg->control.handle));
-    pg->events.up(pg->events.self, "");
+    pg->events.up(pg->events.self, pg->identity);
 }
 
 static void go_down(struct pg *pg)
@@ -282,6 +282,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
     pg->port = (struct db_port){.self = pg,
                                 .work = pg_work,
                                 .cancel = pg_cancel,
+                                .adopt = pg_adopt,
                                 .finish = pg_finish,
                                 .status = pg_status,
                                 .lookup = pg_lookup,

@@ -230,6 +230,19 @@ static void facts_answer(struct pg *pg, struct pg_request *request, const PGresu
         pg_connection_fail(&pg->control, pg_problem(result));
 }
 
+static void identity_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
+{
+    (void)request;
+    pg->identity[0] = '\0';
+    if (result && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
+        snprintf(pg->identity, sizeof(pg->identity), "%s", PQgetvalue(result, 0, 0));
+    else if (result)
+        host_log(pg->shared.host, LOG_WARNING,
+                 "database: who joins a transaction here on a connection of its own is not checked"
+                 " to be in the right database: %s",
+                 pg_problem(result));
+}
+
 static void version_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
 {
     (void)request;
@@ -265,6 +278,7 @@ static void on_ready(struct pg_connection *connection)
     }
     pg->control_stage = PG_CONTROL_CHECKING;
     request_send(pg, pg_request_new(pg_server_facts_sql, facts_answer, NULL));
+    request_send(pg, pg_request_new(pg_server_identity_sql, identity_answer, NULL));
     request_send(pg, pg_request_new(pg_server_version_sql, version_answer, NULL));
 }
 

@@ -54,7 +54,9 @@ static void note(struct pg_ending *ending, const PGresult *result, bool *doubt)
     }
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    ending->result = sqlstate && strcmp(sqlstate, "42704") == 0 ? DB_MISSING : DB_UNFINISHED;
+    /* Nothing of that name is prepared; or somebody has prepared it in another database. */
+    bool missing = sqlstate && (strcmp(sqlstate, "42704") == 0 || strcmp(sqlstate, "0A000") == 0);
+    ending->result = missing ? DB_MISSING : DB_UNFINISHED;
     ending->reason = xstrdup(message ? message : "the connection was lost");
 }
 

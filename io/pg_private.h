@@ -1,8 +1,9 @@
 /* What the files of the database port share: pg.c (what is up, and what is not), pg_work.c (who
  * does which work), pg_run.c (doing it), pg_steps.c (what it has sent), pg_joined.c (in one round
- * trip), pg_lane.c (steps of sagas together), pg_pool.c and pg_hand.c (work that is a function of
- * the program), pg_finish.c (ending prepared branches), pg_register.c (registers of three-phase
- * transactions), pg_control.c (asking and fencing), pg_upkeep.c (what is folded and deleted).
+ * trip), pg_lane.c (steps of sagas together), pg_open.c (what stays open), pg_adopt.c (what others
+ * have prepared), pg_pool.c and pg_hand.c (work that is a function of the program), pg_finish.c
+ * (ending prepared branches), pg_register.c (registers of three-phase transactions), pg_control.c
+ * (asking and fencing), pg_upkeep.c (what is folded and deleted).
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each
@@ -34,6 +35,8 @@ enum pg_run_stage {
     PG_RUN_COMMITTING,  /* one phase with expectations: they are met, COMMIT is under way */
     PG_RUN_TAKING_BACK, /* a ROLLBACK is under way; then the work is begun again */
     PG_RUN_CLEANING,    /* answered; a ROLLBACK is under way */
+    PG_RUN_OPEN,        /* answered; the tag's transaction stays open */
+    PG_RUN_GONE,        /* it was open when the session was lost; the tag does not know it yet */
 };
 
 /* A work connection and the branch whose work it runs. */
@@ -56,6 +59,9 @@ struct pg_worker {
     bool stale;                  /* the session's prepared statement was out of date */
     bool cancel;                 /* wanted by the runner */
     int cancels_pending; /* asked of the server: until they are through no other work may start */
+    bool open;           /* the tag had its transaction open before this work */
+    bool wrote_nothing;  /* it ends with COMMIT where PREPARE was wanted */
+    uint64_t open_xid;   /* of what is open; 0: it has none by now */
     uint64_t xid;
     int failed_statement;
     char sqlstate[6];
@@ -149,7 +155,8 @@ struct pg {
     int fence_rounds; /* queries of this fencing that found a backend still there */
     uint64_t fence_since_us;
     uv_timer_t *fence_timer;
-    PGresult *facts; /* of the check under way */
+    PGresult *facts;   /* of the check under way */
+    char identity[64]; /* of the server and the database; "": not known */
     uv_timer_t *cancel_timer;
 
     struct pg_worker *workers;
@@ -228,6 +235,29 @@ void pg_run_init(struct pg *pg, struct pg_worker *worker);
 void pg_run_fini(struct pg_worker *worker);
 /* On a worker that is ready and idle. */
 void pg_run_begin(struct pg_worker *worker, const struct db_work *work, void *tag);
+
+/* Sends a statement of the port's own or of the work, at that index or -1. */
+void pg_run_send(struct pg_worker *worker, enum pg_step_kind kind,
+                 const struct db_statement *statement, int index, const char *const *values);
+/* Leaves its transaction, and what was known of its work. */
+void pg_run_roll_back(struct pg_worker *worker);
+/* Likewise where there is no transaction. */
+void pg_run_reset(struct pg_worker *worker);
+
+/* ---- pg_open.c ------------------------------------------------------------------------------- */
+
+/* True: it is for what the tag has open, or had. */
+bool pg_open_take(struct pg *pg, const struct db_work *work, void *tag);
+/* Of what the tag has open; 0: it has written nothing, or is gone. */
+uint64_t pg_open_xid(struct pg *pg, const void *tag);
+/* The tag's request is answered with a failure: nothing of it stays open. */
+void pg_open_refused(struct pg *pg, const void *tag);
+/* All of a request but the answers. */
+void pg_open_send(struct pg_worker *worker);
+
+/* ---- pg_adopt.c ------------------------------------------------------------------------------ */
+
+void pg_adopt(void *self, const char *gid, uint64_t xid, const struct db_register *row, void *tag);
 
 /* ---- pg_finish.c ----------------------------------------------------------------------------- */
 

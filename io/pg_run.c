@@ -10,6 +10,8 @@
  *   committing    the barrier row, COMMIT, Sync
  *   cleaning    ROLLBACK, Sync                      when the session was left in a transaction
  *
+ * What stays open between requests goes out as io/pg_open.c says.
+ *
  * Where nothing can end the transaction before its time, BEGIN and COMMIT are left out: what stands
  * before a Sync is one transaction, which the Sync commits.
  *
@@ -83,6 +85,8 @@ static void reset(struct pg_worker *worker)
     worker->decisive = worker->sql_failed = worker->ended = worker->cancel = false;
     worker->joined = NULL;
     worker->implicit = worker->apart = worker->again = false;
+    worker->open = worker->wrote_nothing = false;
+    worker->open_xid = 0;
     worker->duplicate = worker->too_large = worker->stale = false;
     worker->xid = 0;
     worker->failed_statement = -1;
@@ -90,6 +94,12 @@ static void reset(struct pg_worker *worker)
     worker->reason = worker->detail = NULL;
     worker->results = NULL;
     worker->result_count = 0;
+}
+
+static void stage_begin(struct pg_worker *worker, enum pg_run_stage stage)
+{
+    worker->stage = stage;
+    pg_steps_begin(&worker->steps);
 }
 
 /* Tells the runner, which may call in from here and put new work on this very worker: so all that
@@ -115,6 +125,12 @@ static void answer(struct pg *pg, struct pg_worker *worker, enum db_outcome outc
     char **results = worker->results, *reason = worker->reason, *detail = worker->detail;
     void *tag = worker->tag;
     reset(worker);
+    if (outcome == DB_OPENED) {
+        worker->tag = tag;
+        worker->open = true;
+        worker->open_xid = worked.xid;
+        stage_begin(worker, PG_RUN_OPEN);
+    }
     pg->events.worked(pg->events.self, tag, &worked);
     for (int i = 0; results && i < result_count; i++)
         free(results[i]);
@@ -123,15 +139,8 @@ static void answer(struct pg *pg, struct pg_worker *worker, enum db_outcome outc
     free(detail);
 }
 
-static void stage_begin(struct pg_worker *worker, enum pg_run_stage stage)
-{
-    worker->stage = stage;
-    pg_steps_begin(&worker->steps);
-}
-
-static void statement_send(struct pg_worker *worker, enum pg_step_kind kind,
-                           const struct db_statement *statement, int index,
-                           const char *const *values)
+void pg_run_send(struct pg_worker *worker, enum pg_step_kind kind,
+                 const struct db_statement *statement, int index, const char *const *values)
 {
     struct pg *pg = worker->connection.self;
     pg_step_known(&worker->steps, kind, pg_statement_get(&pg->statements, statement), index,
@@ -145,6 +154,20 @@ static void rollback_send(struct pg_worker *worker, enum pg_run_stage stage)
     pg_step_add(&worker->steps, STEP_ROLLBACK, -1);
     pg_connection_query(&worker->connection, "rollback", 0, NULL);
     pg_step_sync(&worker->steps);
+}
+
+void pg_run_reset(struct pg_worker *worker)
+{
+    free(worker->reason);
+    free(worker->detail);
+    reset(worker);
+    stage_begin(worker, PG_RUN_NONE);
+}
+
+void pg_run_roll_back(struct pg_worker *worker)
+{
+    pg_run_reset(worker);
+    rollback_send(worker, PG_RUN_CLEANING);
 }
 
 /* Answers, after the session was made ready for the next branch or a ROLLBACK was sent for that. */
@@ -197,18 +220,18 @@ static void commit_send(struct pg_worker *worker)
     if (worker->joined)
         ;
     else if (work->keeps_result)
-        statement_send(worker, STEP_BARRIER, &done_statement, -1, done);
+        pg_run_send(worker, STEP_BARRIER, &done_statement, -1, done);
     else
-        statement_send(worker, STEP_BARRIER, &barrier_statement, -1, &work->gtrid);
+        pg_run_send(worker, STEP_BARRIER, &barrier_statement, -1, &work->gtrid);
     if (!worker->implicit)
-        statement_send(worker, STEP_END, &commit_statement, -1, NULL);
+        pg_run_send(worker, STEP_END, &commit_statement, -1, NULL);
     worker->decisive = true;
 }
 
 static void prepare_send(struct pg_worker *worker)
 {
     char sql[LIMIT_GID_BYTES + 32];
-    statement_send(worker, STEP_XID, &xid_statement, -1, NULL);
+    pg_run_send(worker, STEP_XID, &xid_statement, -1, NULL);
     snprintf(sql, sizeof(sql), "PREPARE TRANSACTION '%s'", worker->work->gid);
     pg_step_add(&worker->steps, STEP_END, -1);
     pg_connection_query(&worker->connection, sql, 0, NULL);
@@ -220,19 +243,23 @@ static void working_begin(struct pg_worker *worker)
     const struct db_work *work = worker->work;
     int apart = work->statement_count - (worker->joined != NULL);
     stage_begin(worker, PG_RUN_WORKING);
+    if (work->mode == DB_STEP || work->mode == DB_ROLLBACK || work->open) {
+        pg_open_send(worker);
+        return;
+    }
     worker->implicit = can_be_implicit(worker);
     if (!worker->implicit)
-        statement_send(worker, STEP_BEGIN,
-                       work->mode == DB_READ_ONLY ? &begin_read_only_statement : &begin_statement,
-                       -1, NULL);
+        pg_run_send(worker, STEP_BEGIN,
+                    work->mode == DB_READ_ONLY ? &begin_read_only_statement : &begin_statement, -1,
+                    NULL);
     for (int i = 0; i < apart; i++)
-        statement_send(worker, STEP_STATEMENT, &work->statements[i], i, work->statements[i].values);
+        pg_run_send(worker, STEP_STATEMENT, &work->statements[i], i, work->statements[i].values);
     if (worker->joined)
         pg_joined_send(&worker->steps, worker->joined, work);
     if (work->mode == DB_PREPARE)
         prepare_send(worker);
     else if (work->mode == DB_READ_ONLY)
-        statement_send(worker, STEP_END, &commit_statement, -1, NULL);
+        pg_run_send(worker, STEP_END, &commit_statement, -1, NULL);
     else if (!must_be_looked_at(worker))
         commit_send(worker);
     pg_step_sync(&worker->steps);
@@ -343,7 +370,8 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
         failure_set(worker, -1, "57014", "cancelled", "");
     if (stage == PG_RUN_WORKING && !worker->decisive && work->keeps_result)
         result_check(worker);
-    bool failed = worker->sql_failed || (worker->reason && !worker->decisive);
+    bool failed =
+        worker->sql_failed || (worker->reason && !worker->decisive) || work->mode == DB_ROLLBACK;
     if (failed) {
         run_finish(pg, worker, DB_FAILED);
     } else if (stage == PG_RUN_RESOLVING) {
@@ -352,6 +380,12 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
         stage_begin(worker, PG_RUN_COMMITTING);
         commit_send(worker);
         pg_step_sync(&worker->steps);
+    } else if (work->mode == DB_STEP &&
+               PQtransactionStatus(worker->connection.handle) == PQTRANS_INTRANS) {
+        answer(pg, worker, DB_OPENED);
+    } else if (work->mode == DB_STEP) {
+        failure_set(worker, -1, "", "the work ended its transaction itself", "");
+        run_finish(pg, worker, DB_FAILED);
     } else if (!worker->ended && !worker->implicit) {
         failure_set(worker, -1, "", "the database rolled the work back", "");
         run_finish(pg, worker, DB_FAILED);
@@ -359,7 +393,8 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
         failure_set(worker, -1, "", "the wait for the synchronous standby was cancelled", "");
         run_finish(pg, worker, DB_LOST);
     } else {
-        run_finish(pg, worker, work->mode == DB_PREPARE ? DB_PREPARED : DB_COMMITTED);
+        bool prepared = work->mode == DB_PREPARE && !worker->wrote_nothing;
+        run_finish(pg, worker, prepared ? DB_PREPARED : DB_COMMITTED);
     }
 }
 
@@ -452,8 +487,9 @@ static void step_done(struct pg_worker *worker, const struct pg_step *step, PGre
     case STEP_END:
         /* A transaction that had failed ends "successfully" with the tag ROLLBACK. */
         worker->ended =
-            strcmp(PQcmdStatus(result),
-                   worker->work->mode == DB_PREPARE ? "PREPARE TRANSACTION" : "COMMIT") == 0;
+            strcmp(PQcmdStatus(result), worker->work->mode == DB_PREPARE && !worker->wrote_nothing
+                                            ? "PREPARE TRANSACTION"
+                                            : "COMMIT") == 0;
         break;
     case STEP_BEGIN:
     case STEP_BARRIER:
@@ -505,10 +541,12 @@ static void on_closed(struct pg_connection *connection, bool was_ready, const ch
     list_remove(&worker->idle);
     worker->cancels_pending = 0;
     pg_steps_lost(&worker->steps);
-    bool running = worker->work != NULL;
-    if (worker->stage != PG_RUN_NONE)
+    bool running = worker->work != NULL, gone = worker->stage == PG_RUN_GONE;
+    if (worker->stage != PG_RUN_NONE && !gone)
         pg_control_ghost(pg, connection->serial);
-    stage_begin(worker, PG_RUN_NONE);
+    if (worker->stage == PG_RUN_OPEN)
+        worker->reason = xstrdup(reason);
+    stage_begin(worker, gone || worker->stage == PG_RUN_OPEN ? PG_RUN_GONE : PG_RUN_NONE);
     if (running) {
         /* Read only: nothing can remain of it, whatever became of its COMMIT. */
         bool lost = worker->decisive && !worker->sql_failed;

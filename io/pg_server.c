@@ -23,6 +23,11 @@ const char pg_server_facts_sql[] =
     "   where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace"
     "     where n.nspname = 'troth' and c.relname = t))";
 
+/* By itself: everybody may ask this by default, and who may not gets along without it. */
+const char pg_server_identity_sql[] =
+    "select (select system_identifier from pg_control_system())::text || '/' || oid::text"
+    " from pg_database where datname = current_database()";
+
 const char pg_server_version_sql[] = "select max(version) from troth.installed";
 
 enum { VERSION_NUMBER, VERSION, SLOTS, STANDBY, DATABASE, USER, TIMEOUTS, RIGHTS, MISSING };

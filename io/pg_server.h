@@ -12,6 +12,7 @@ enum { PG_SCHEMA_VERSION = 4 };
 
 /* Two queries without parameters; the second fails where the schema is not installed. */
 extern const char pg_server_facts_sql[];
+extern const char pg_server_identity_sql[]; /* the server's, and the database's */
 extern const char pg_server_version_sql[];
 
 /* Judges the results of the two; version is NULL when the second failed. False with an error that

@@ -40,6 +40,7 @@ void pg_work_refuse(struct pg *pg, void *tag, const char *sqlstate, const char *
     static const char *const no_results[LIMIT_CALLS];
     if (pg->pool && pg_pool_refuse(pg->pool, tag, sqlstate, reason, detail, fenced))
         return;
+    pg_open_refused(pg, tag);
     const struct db_worked worked = {
         .outcome = DB_FAILED,
         .fenced = fenced,
@@ -106,6 +107,8 @@ void pg_work_start(struct pg *pg, const struct db_work *work, void *tag)
         pg_pool_work(pg->pool, work, tag);
         return;
     }
+    if (pg_open_take(pg, work, tag))
+        return;
     if (pg->phase == PG_UP && list_empty(&pg->queue) && can_start(pg)) {
         start(pg, work, tag);
         return;
@@ -128,7 +131,9 @@ void pg_work(void *self, const struct db_work *work, void *tag)
     CHECK(work->mode != DB_ONE_PHASE || work->gtrid);
     CHECK(!work->keeps_result || (work->mode == DB_ONE_PHASE && work->call_count == 1));
     CHECK(work->mode == DB_PREPARE || !work->row);
-    if (work->row && pg->phase == PG_UP)
+    /* What wrote nothing is not prepared. */
+    bool row = work->row && (!work->open || pg->pool || pg_open_xid(pg, tag) != 0);
+    if (row && pg->phase == PG_UP)
         pg_register_branch(pg, work, tag);
     else if (!pg_lanes_take(pg, work, tag))
         pg_work_start(pg, work, tag);

@@ -30,8 +30,9 @@ static struct rig_answer *answered(void *self, void *tag)
 
 static void on_up(void *self, const char *database)
 {
-    (void)database;
-    ((struct rig *)self)->ups++;
+    struct rig *rig = self;
+    rig->ups++;
+    snprintf(rig->database, sizeof(rig->database), "%s", database);
 }
 
 static void on_down(void *self, const char *reason)
@@ -59,6 +60,13 @@ static void on_worked(void *self, void *tag, const struct db_worked *worked)
     for (int i = 0; i < answer->result_count; i++)
         snprintf(answer->results[i], sizeof(answer->results[i]), "%s",
                  worked->results[i] ? worked->results[i] : "");
+}
+
+static void on_adopted(void *self, void *tag, enum db_adopted adopted, const char *reason)
+{
+    struct rig_answer *answer = answered(self, tag);
+    answer->adopted = adopted;
+    snprintf(answer->reason, sizeof(answer->reason), "%s", reason);
 }
 
 static void on_finished(void *self, void *tag, enum db_finish result, const char *reason)
@@ -213,6 +221,7 @@ void rig_start(struct rig *rig, int connections)
                                      .up = on_up,
                                      .down = on_down,
                                      .worked = on_worked,
+                                     .adopted = on_adopted,
                                      .finished = on_finished,
                                      .status = on_status,
                                      .looked_up = on_looked_up,
@@ -315,6 +324,24 @@ void rig_work(struct rig *rig, const struct db_work *work, struct rig_answer *an
 {
     rig_work_begin(rig, work, answer);
     rig_until(rig, &answer->done, "the work is answered");
+}
+
+void rig_adopt_begin(struct rig *rig, const char *gid, uint64_t xid, const struct db_register *row,
+                     struct rig_answer *answer)
+{
+    rig->in_call = true;
+    rig->port->adopt(rig->port->self, gid, xid, row, answer);
+    rig->in_call = false;
+}
+
+enum db_adopted rig_adopt(struct rig *rig, const char *gid, uint64_t xid,
+                          const struct db_register *row)
+{
+    struct rig_answer answer = {0};
+    rig_adopt_begin(rig, gid, xid, row, &answer);
+    rig_until(rig, &answer.done, "it is adopted or not");
+    assert_int_equal(answer.adopted == DB_ADOPTED, answer.reason[0] == '\0');
+    return answer.adopted;
 }
 
 enum db_finish rig_finish(struct rig *rig, const char *gid, bool commit)

@@ -58,6 +58,7 @@ struct rig_answer {
     char detail[512];
     char results[RIG_RESULTS][2048]; /* "" for none */
     int result_count; /* how many to copy: set it before asking when results matter */
+    enum db_adopted adopted;
     enum db_finish finish;
     enum db_status status;
     enum db_found found;
@@ -91,6 +92,7 @@ struct rig {
     const struct pg_handlers *handlers; /* NULL: statements */
     PGconn *side;
     int ups, downs;
+    char database[64]; /* which one it said to be when it came up */
     char down_reason[512];
     bool in_call; /* a port's function is being called: no answer may come now */
 };
@@ -116,6 +118,10 @@ void rig_turn_until_sql(struct rig *rig, const char *sql, const char *value);
 
 void rig_work(struct rig *rig, const struct db_work *work, struct rig_answer *answer);
 void rig_work_begin(struct rig *rig, const struct db_work *work, struct rig_answer *answer);
+void rig_adopt_begin(struct rig *rig, const char *gid, uint64_t xid, const struct db_register *row,
+                     struct rig_answer *answer);
+enum db_adopted rig_adopt(struct rig *rig, const char *gid, uint64_t xid,
+                          const struct db_register *row);
 enum db_finish rig_finish(struct rig *rig, const char *gid, bool commit);
 enum db_status rig_status(struct rig *rig, uint64_t xid);
 enum db_found rig_lookup(struct rig *rig, const char *gtrid);
