@@ -98,11 +98,6 @@ int print_failure(const struct options *options, const struct error *error)
 
 /* ---- problems ----------------------------------------------------------------------------- */
 
-bool problem_is_set(const Wire__Problem *problem)
-{
-    return problem && (*problem->code || *problem->message || *problem->participant);
-}
-
 char *problem_line(const Wire__Problem *problem)
 {
     bool both = *problem->participant && *problem->operation;
@@ -137,28 +132,6 @@ void print_problem_rest(FILE *file, const Wire__Problem *problem, int indent)
     print_rest(file, "hint", problem->hint, indent);
 }
 
-void json_problem(struct json_writer *writer, const Wire__Problem *problem)
-{
-    if (!problem_is_set(problem)) {
-        json_string(writer, NULL);
-        return;
-    }
-    const char *const facts[][2] = {
-        {"participant", problem->participant},
-        {"operation", problem->operation},
-        {"code", problem->code},
-        {"message", problem->message},
-        {"detail", problem->detail},
-        {"hint", problem->hint},
-    };
-    json_open(writer, '{');
-    for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
-        json_name(writer, facts[i][0]);
-        json_string(writer, facts[i][1]);
-    }
-    json_close(writer, '}');
-}
-
 int print_answer_problem(const struct options *options, const Wire__Problem *problem,
                          enum error_kind kind)
 {
@@ -172,13 +145,6 @@ int print_answer_problem(const struct options *options, const Wire__Problem *pro
 }
 
 /* ---- times and sizes ---------------------------------------------------------------------- */
-
-void json_time(struct json_writer *writer, const char *name, int64_t us)
-{
-    time_text text;
-    json_name(writer, name);
-    json_string(writer, us > 0 ? time_format(text, us) : NULL);
-}
 
 void print_json(struct json_writer *writer)
 {

@@ -31,16 +31,10 @@ int print_answer_problem(const struct options *options, const Wire__Problem *pro
 /* The code for an error's kind. */
 int exit_of(enum error_kind kind);
 
-/* A problem without anything in it is none. */
-bool problem_is_set(const Wire__Problem *problem);
 /* "payments.charge: what happened (code)", a new text that the caller frees, not escaped. */
 char *problem_line(const Wire__Problem *problem);
 /* Its detail and hint, each a line with this indentation. */
 void print_problem_rest(FILE *file, const Wire__Problem *problem, int indent);
-void json_problem(struct json_writer *writer, const Wire__Problem *problem); /* or null */
-
-/* "name": an ISO time, or null for 0. */
-void json_time(struct json_writer *writer, const char *name, int64_t us);
 
 /* Prints what the writer holds as one line and frees it. */
 void print_json(struct json_writer *writer);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/print.h"
+#include "client/saga_view.h"
 #include "core/check.h"
 #include "core/id.h"
 
@@ -99,16 +100,6 @@ void saga_not_known(struct connection *connection, const char *id, struct error 
                       "known");
 }
 
-/* Takes the steps of a later page. */
-static void append_steps(Wire__SagaView *saga, Wire__SagaView *page)
-{
-    size_t count = saga->n_steps + page->n_steps;
-    saga->steps = xrealloc(saga->steps, (count + 1) * sizeof(saga->steps[0]));
-    memcpy(saga->steps + saga->n_steps, page->steps, page->n_steps * sizeof(saga->steps[0]));
-    saga->n_steps = count;
-    page->n_steps = 0;
-}
-
 /* The saga of an answer, which is taken out of it; NULL with an error. */
 static Wire__SagaView *take_saga(struct connection *connection, const char *id,
                                  Wire__Answer *answer, struct error *error)
@@ -131,16 +122,6 @@ static Wire__SagaView *take_saga(struct connection *connection, const char *id,
     return saga;
 }
 
-/* The outermost steps are those of the first one's depth, whatever number that has. */
-static void count_depth_from_zero(Wire__SagaView *saga)
-{
-    uint32_t least = saga->n_steps ? saga->steps[0]->depth : 0;
-    for (size_t i = 0; i < saga->n_steps; i++) {
-        uint32_t depth = saga->steps[i]->depth;
-        saga->steps[i]->depth = depth > least ? depth - least : 0;
-    }
-}
-
 Wire__SagaView *saga_ask(struct connection *connection, const char *id, struct error *error)
 {
     Wire__SagaView *saga = NULL;
@@ -152,7 +133,7 @@ Wire__SagaView *saga_ask(struct connection *connection, const char *id, struct e
         if (answer)
             wire__answer__free_unpacked(answer, NULL);
         if (page && saga) {
-            append_steps(saga, page);
+            saga_view_append(saga, page);
             wire__saga_view__free_unpacked(page, NULL);
         } else if (page) {
             saga = page;
@@ -162,7 +143,7 @@ Wire__SagaView *saga_ask(struct connection *connection, const char *id, struct e
         }
     }
     if (saga)
-        count_depth_from_zero(saga);
+        saga_view_count_depth(saga);
     return saga;
 }
 
@@ -193,77 +174,4 @@ char *saga_ask_next(struct connection *connection, const char *id)
     if (answer)
         wire__answer__free_unpacked(answer, NULL);
     return next;
-}
-
-/* ---- JSON --------------------------------------------------------------------------------- */
-
-void json_value(struct json_writer *writer, const char *json)
-{
-    struct json *value = *json ? json_parse(json, strlen(json), NULL) : NULL;
-    json_raw(writer, value ? json : "null");
-    json_free(value);
-}
-
-static void json_text(struct json_writer *writer, const char *name, const char *text)
-{
-    json_name(writer, name);
-    json_string(writer, *text ? text : NULL);
-}
-
-void json_saga_row(struct json_writer *writer, const Wire__SagaView *saga)
-{
-    json_text(writer, "saga", saga->id);
-    json_text(writer, "name", saga->name);
-    json_name(writer, "version");
-    json_integer(writer, saga->version);
-    json_text(writer, "state", saga->state);
-    json_name(writer, "needs_operator");
-    json_boolean(writer, saga->needs_operator);
-    json_time(writer, "begun", saga->begun_us);
-    json_time(writer, "ended", saga->ended_us);
-    json_time(writer, "timeout", saga->timeout_us);
-    json_text(writer, "key", saga->key);
-    json_text(writer, "parent", saga->parent);
-    json_text(writer, "parent_step", saga->parent_step);
-    json_text(writer, "next", saga->next);
-    json_name(writer, "problem");
-    json_problem(writer, saga->problem);
-}
-
-/* An output is cut to be looked at, and then is no JSON any more: it goes as a text. */
-static void json_step(struct json_writer *writer, const Wire__SagaStepView *step)
-{
-    json_open(writer, '{');
-    json_text(writer, "step", step->path);
-    json_name(writer, "depth");
-    json_unsigned(writer, step->depth);
-    json_text(writer, "type", step->type);
-    json_text(writer, "state", step->state);
-    json_text(writer, "kind", step->kind);
-    json_text(writer, "what", step->what);
-    json_name(writer, "tries");
-    json_unsigned(writer, step->tries);
-    json_time(writer, "begun", step->begun_us);
-    json_time(writer, "ended", step->ended_us);
-    json_time(writer, "next", step->next_us);
-    json_name(writer, "needs_operator");
-    json_boolean(writer, step->needs_operator);
-    json_text(writer, "gtrid", step->gtrid);
-    json_text(writer, "output", step->output);
-    json_name(writer, "problem");
-    json_problem(writer, step->problem);
-    json_close(writer, '}');
-}
-
-void json_saga_rest(struct json_writer *writer, const Wire__SagaView *saga)
-{
-    json_name(writer, "input");
-    json_value(writer, saga->input);
-    json_name(writer, "output");
-    json_value(writer, saga->output);
-    json_name(writer, "steps");
-    json_open(writer, '[');
-    for (size_t i = 0; i < saga->n_steps; i++)
-        json_step(writer, saga->steps[i]);
-    json_close(writer, ']');
 }

@@ -36,11 +36,4 @@ bool saga_goes_back(const Wire__SagaView *saga);
 /* Whose fault it is that a start or an order is refused, by the problem's code. */
 enum error_kind saga_refusal(const Wire__Problem *problem);
 
-/* Valid JSON as a value, or else null: what comes from a peer is believed to be JSON only when it
- * is. */
-void json_value(struct json_writer *writer, const char *json);
-/* The members of the open object that a list has; those that only one that is shown has. */
-void json_saga_row(struct json_writer *writer, const Wire__SagaView *saga);
-void json_saga_rest(struct json_writer *writer, const Wire__SagaView *saga);
-
 #endif

@@ -58,19 +58,6 @@ char *escaped(const char *text)
     return out;
 }
 
-const char *time_format(time_text out, int64_t us)
-{
-    time_t seconds = us / 1000000;
-    struct tm parts;
-    if (us <= 0 || us / 1000000 > 253402300799ll || !gmtime_r(&seconds, &parts)) {
-        snprintf(out, sizeof(time_text), "-");
-        return out;
-    }
-    size_t size = strftime(out, sizeof(time_text), "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(out + size, sizeof(time_text) - size, ".%03dZ", (int)(us / 1000 % 1000));
-    return out;
-}
-
 const char *age_format(time_text out, int64_t us)
 {
     int64_t ms = us < 0 ? 0 : us / 1000;

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/wire_json.h"
+
 /* Controls, and the marks that turn the direction of what follows: they would hide or forge text.
  */
 bool text_forbidden(uint32_t point);
@@ -15,9 +17,6 @@ int utf8_next(const char *text, uint32_t *point);
  * text that the caller frees. */
 char *escaped(const char *text);
 
-typedef char time_text[40];
-/* 2026-11-21T01:02:03.456Z, or - for 0. */
-const char *time_format(time_text out, int64_t us);
 /* An age in one unit that says enough: 250ms, 12s, 5m, 3h, 9d. */
 const char *age_format(time_text out, int64_t us);
 /* Between two moments, whatever a peer says that they are; 0 when the first is not before. */

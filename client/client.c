@@ -40,6 +40,8 @@ static void on_message(void *self, struct peer *peer, const Wire__Message *messa
         client->events.answer(client->events.self, message->answer);
     else if (message->body_case == WIRE__MESSAGE__BODY_SAGA_OUTCOME && client->events.saga_outcome)
         client->events.saga_outcome(client->events.self, message->saga_outcome);
+    else if (message->body_case == WIRE__MESSAGE__BODY_PROGRESS && client->events.progress)
+        client->events.progress(client->events.self, message->progress);
 }
 
 static void on_refused(void *self, const char *reason, const char *hint)
@@ -99,13 +101,19 @@ const char *client_coordinator(const struct client *client)
     return peer ? peer_name(peer) : NULL;
 }
 
+const char *client_cluster(const struct client *client)
+{
+    struct peer *peer = transport_peer(client->transport);
+    return peer ? peer_cluster(peer) : NULL;
+}
+
 bool client_at_participant(const struct client *client)
 {
     struct peer *peer = transport_peer(client->transport);
     return peer && peer_role(peer) == WIRE__ROLE__PARTICIPANT;
 }
 
-static bool send_message(struct client *client, const Wire__Message *message)
+bool client_send(struct client *client, const Wire__Message *message)
 {
     struct peer *peer = transport_peer(client->transport);
     return peer && peer_send(peer, message, false);
@@ -116,7 +124,7 @@ bool client_submit(struct client *client, const Wire__Submit *submit)
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_SUBMIT;
     message.submit = (Wire__Submit *)submit; /* only packed, never changed */
-    return send_message(client, &message);
+    return client_send(client, &message);
 }
 
 bool client_query(struct client *client, const Wire__Query *query)
@@ -124,7 +132,7 @@ bool client_query(struct client *client, const Wire__Query *query)
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_QUERY;
     message.query = (Wire__Query *)query; /* only packed, never changed */
-    return send_message(client, &message);
+    return client_send(client, &message);
 }
 
 bool client_start_saga(struct client *client, const Wire__StartSaga *start)
@@ -132,7 +140,7 @@ bool client_start_saga(struct client *client, const Wire__StartSaga *start)
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_START_SAGA;
     message.start_saga = (Wire__StartSaga *)start; /* only packed, never changed */
-    return send_message(client, &message);
+    return client_send(client, &message);
 }
 
 bool client_order(struct client *client, const Wire__SagaOrder *order)
@@ -140,7 +148,7 @@ bool client_order(struct client *client, const Wire__SagaOrder *order)
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_SAGA_ORDER;
     message.saga_order = (Wire__SagaOrder *)order; /* only packed, never changed */
-    return send_message(client, &message);
+    return client_send(client, &message);
 }
 
 bool client_tx_order(struct client *client, const Wire__TxOrder *order)
@@ -148,7 +156,7 @@ bool client_tx_order(struct client *client, const Wire__TxOrder *order)
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_TX_ORDER;
     message.tx_order = (Wire__TxOrder *)order; /* only packed, never changed */
-    return send_message(client, &message);
+    return client_send(client, &message);
 }
 
 void client_leave(struct client *client)

@@ -23,6 +23,7 @@ struct client_events {
     void (*outcome)(void *self, const Wire__Outcome *outcome);
     void (*answer)(void *self, const Wire__Answer *answer);
     void (*saga_outcome)(void *self, const Wire__SagaOutcome *outcome);
+    void (*progress)(void *self, const Wire__Progress *progress);
     /* The coordinator refuses us; the client goes on trying. */
     void (*refused)(void *self, const char *reason, const char *hint);
 };
@@ -39,6 +40,8 @@ uint64_t client_settle(struct client *client);
 bool client_connected(const struct client *client);
 /* The coordinator's name once connected, else NULL; valid while it is. */
 const char *client_coordinator(const struct client *client);
+/* Likewise the coordinator's cluster. */
+const char *client_cluster(const struct client *client);
 /* Connected, and to a participant's door: it answers some queries, and takes no submits. */
 bool client_at_participant(const struct client *client);
 /* False: not connected, the queue is full, or larger than a message may be; nothing was sent.
@@ -50,6 +53,9 @@ bool client_start_saga(struct client *client, const Wire__StartSaga *start);
 bool client_order(struct client *client, const Wire__SagaOrder *order);
 /* RESOLVE and FORGET of a transaction; answered through answer. */
 bool client_tx_order(struct client *client, const Wire__TxOrder *order);
+/* The same of a message of any kind that a client may send: of a transaction step by step, which is
+ * answered through progress or outcome; AwaitSaga, through saga_outcome. */
+bool client_send(struct client *client, const Wire__Message *message);
 /* Ends the session politely, so that the coordinator need not miss our beats: call it last, when no
  * answer is awaited, then client_free. */
 void client_leave(struct client *client);

@@ -78,6 +78,11 @@ static void log_to_stderr(void *self, enum log_level level, const char *line)
     log_line(level, line);
 }
 
+static void log_nowhere(void *self, enum log_level level, const char *line)
+{
+    (void)self, (void)level, (void)line;
+}
+
 /* It only ends the sleep; the settle functions see what is due. */
 static void woken(uv_poll_t *wake, int status, int events)
 {
@@ -139,8 +144,6 @@ struct loop *loop_new(void)
     CHECK(uv_poll_start(&loop->wake, UV_READABLE, woken) == 0);
     CHECK(uv_prepare_start(&loop->prepare, settle_turn) == 0);
     loop->host = (struct host_port){loop, now_us, wall_us, random_bytes, log_to_stderr};
-    /* A reader of our stderr that goes away must not end a coordinator. */
-    signal(SIGPIPE, SIG_IGN);
     return loop;
 }
 
@@ -174,6 +177,11 @@ const struct histogram *loop_turns(const struct loop *loop)
     return &loop->turns;
 }
 
+void loop_be_silent(struct loop *loop)
+{
+    loop->host.log = log_nowhere;
+}
+
 void loop_on_settle(struct loop *loop, uint64_t (*settle)(void *self), void *self)
 {
     CHECK(loop->settler_count < SETTLE_MAX);
@@ -194,6 +202,8 @@ void loop_on_stop(struct loop *loop, void (*stop)(void *self), void *self)
 {
     loop->stop = stop;
     loop->stop_self = self;
+    /* A reader of our stderr that goes away must not end a coordinator. */
+    signal(SIGPIPE, SIG_IGN);
     CHECK(uv_signal_start(&loop->terminate, signalled, SIGTERM) == 0);
     CHECK(uv_signal_start(&loop->interrupt, signalled, SIGINT) == 0);
 }

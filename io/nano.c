@@ -12,7 +12,6 @@
 
 #include "core/check.h"
 #include "core/limits.h"
-#include "io/log.h"
 
 enum {
     /* The loop's other work gets its turn between so many frames. */
@@ -258,8 +257,8 @@ static void redial(void *self)
         nn_shutdown(nano->socket, nano->endpoint);
     nano->endpoint = nn_connect(nano->socket, nano->address);
     if (nano->endpoint < 0)
-        log_write(LOG_WARNING, "cannot connect to %s: %s; trying again", nano->address,
-                  nn_strerror(errno));
+        host_log(loop_host(nano->loop), LOG_WARNING, "cannot connect to %s: %s; trying again",
+                 nano->address, nn_strerror(errno));
     nano->broken = broken_count(nano);
 }
 
@@ -269,7 +268,7 @@ static void on_watch_address(uv_timer_t *timer)
     nano->endpoint = nn_bind(nano->socket, nano->address);
     if (nano->endpoint < 0)
         return;
-    log_write(LOG_INFO, "%s is free: listening on it", nano->address);
+    host_log(loop_host(nano->loop), LOG_INFO, "%s is free: listening on it", nano->address);
     CHECK(uv_timer_stop(timer) == 0);
 }
 
@@ -335,8 +334,8 @@ static bool bind_or_connect(struct nano *nano, enum kind kind, struct error *err
         return true;
     int number = errno;
     if (kind == PATIENT_ACCEPTOR && number == EADDRINUSE) {
-        log_write(
-            LOG_WARNING,
+        host_log(
+            loop_host(nano->loop), LOG_WARNING,
             "another process listens on %s: waiting for its end. Until then nobody comes in here",
             nano->address);
         return true;

@@ -1,0 +1,187 @@
+/* A caller's connection to PostgreSQL: statements on it that end in time, in whatever state it is
+ * found, and its settings left alone. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "client/library.h"
+#include "io/pg_connection.h"
+
+/* Once nothing came in time the server can't be talked to, and what it does can't be known. libpq
+ * sees the connection end. */
+static void break_off(PGconn *connection)
+{
+    if (PQsocket(connection) >= 0)
+        shutdown(PQsocket(connection), SHUT_RDWR);
+    (void)!PQconsumeInput(connection);
+}
+
+static bool wait_for_server(PGconn *connection, int events, uint64_t due_us)
+{
+    for (;;) {
+        uint64_t now_us = library_now_us();
+        if (now_us >= due_us)
+            return false;
+        struct pollfd file = {.fd = PQsocket(connection), .events = (short)events};
+        int ready = poll(&file, 1, (int)((due_us - now_us) / 1000 + 1));
+        if (ready > 0)
+            return true;
+        if (ready < 0 && errno != EINTR)
+            return false;
+    }
+}
+
+/* Until PQgetResult would not block. False: lost, or broken off as the time was up. */
+static bool wait_for_result(PGconn *connection, uint64_t due_us)
+{
+    for (;;) {
+        int unsent = PQflush(connection);
+        if (unsent < 0)
+            return false;
+        if (!unsent && !PQisBusy(connection))
+            return PQstatus(connection) == CONNECTION_OK;
+        if (!wait_for_server(connection, unsent ? POLLIN | POLLOUT : POLLIN, due_us)) {
+            break_off(connection);
+            return false;
+        }
+        if (!PQconsumeInput(connection))
+            return false;
+    }
+}
+
+static bool is_failure(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK;
+}
+
+struct pg_reply pg_do(PGconn *connection, const char *sql, uint64_t due_us)
+{
+    struct pg_reply reply = {0};
+    bool failed = false;
+    reply.lost = !PQsendQuery(connection, sql);
+    while (!reply.lost) {
+        if (!wait_for_result(connection, due_us)) {
+            reply.lost = true;
+            break;
+        }
+        PGresult *result = PQgetResult(connection);
+        if (!result)
+            break;
+        /* The first failure is what counts. */
+        if (failed) {
+            PQclear(result);
+            continue;
+        }
+        PQclear(reply.result);
+        reply.result = result;
+        failed = is_failure(result);
+    }
+    reply.lost = reply.lost || PQstatus(connection) != CONNECTION_OK;
+    reply.done = !reply.lost && !failed;
+    return reply;
+}
+
+/* ---- whatever was left under way ----------------------------------------------------------- */
+
+static void cancel(PGconn *connection)
+{
+    char text[256];
+    PGcancel *cancel = PQgetCancel(connection);
+    if (cancel)
+        (void)!PQcancel(cancel, text, sizeof(text)); /* if it fails, the deadline ends it */
+    PQfreeCancel(cancel);
+}
+
+/* All rows of a COPY that sends to us. */
+static bool drain_copy(PGconn *connection, uint64_t due_us)
+{
+    for (;;) {
+        char *row = NULL;
+        int size = PQgetCopyData(connection, &row, true);
+        if (row)
+            PQfreemem(row);
+        if (size < 0)
+            return true;
+        if (size == 0 &&
+            (!wait_for_server(connection, POLLIN, due_us) || !PQconsumeInput(connection)))
+            return false;
+    }
+}
+
+static bool drain_one(PGconn *connection, PGresult *result, uint64_t due_us)
+{
+    ExecStatusType status = PQresultStatus(result);
+    PQclear(result);
+    if (status == PGRES_COPY_IN || status == PGRES_COPY_BOTH)
+        return PQputCopyEnd(connection, "the transaction is handed over or rolled back") >= 0;
+    return status != PGRES_COPY_OUT || drain_copy(connection, due_us);
+}
+
+static bool drain(PGconn *connection, uint64_t due_us)
+{
+    for (;;) {
+        if (!wait_for_result(connection, due_us))
+            return false;
+        PGresult *result = PQgetResult(connection);
+        if (!result)
+            return true;
+        if (!drain_one(connection, result, due_us))
+            return false;
+    }
+}
+
+static bool leave_pipeline(PGconn *connection, uint64_t due_us)
+{
+    if (PQpipelineStatus(connection) == PQ_PIPELINE_OFF)
+        return true;
+    /* What was queued without a sync would never be answered. */
+    if (!PQexitPipelineMode(connection) && !PQpipelineSync(connection))
+        return false;
+    while (PQpipelineStatus(connection) != PQ_PIPELINE_OFF && !PQexitPipelineMode(connection)) {
+        if (!wait_for_result(connection, due_us))
+            return false;
+        PQclear(PQgetResult(connection));
+    }
+    return true;
+}
+
+bool pg_make_idle(PGconn *connection, uint64_t due_us)
+{
+    if (PQstatus(connection) != CONNECTION_OK)
+        return false;
+    if (PQtransactionStatus(connection) == PQTRANS_ACTIVE)
+        cancel(connection);
+    bool alive = leave_pipeline(connection, due_us) && drain(connection, due_us);
+    if (alive && PQtransactionStatus(connection) != PQTRANS_IDLE) {
+        struct pg_reply reply = pg_do(connection, "rollback", due_us);
+        PQclear(reply.result);
+        alive = reply.done;
+    }
+    if (!alive && PQstatus(connection) == CONNECTION_OK)
+        break_off(connection);
+    return alive;
+}
+
+static const char *field(const PGresult *result, int code)
+{
+    const char *text = PQresultErrorField(result, code);
+    return text ? text : "";
+}
+
+void pg_problem(struct troth_result *result, const struct pg_reply *reply, PGconn *connection)
+{
+    char line[300];
+    if (reply->lost || !reply->result) {
+        pg_first_line(PQerrorMessage(connection), line, sizeof(line));
+        result_message(result, "the connection to the database was lost%s%s", *line ? ": " : "",
+                       line);
+        result_code(result, "connection_lost");
+        return;
+    }
+    result_message(result, "%s", field(reply->result, PG_DIAG_MESSAGE_PRIMARY));
+    result_detail(result, "%s", field(reply->result, PG_DIAG_MESSAGE_DETAIL));
+    result_hint(result, "%s", field(reply->result, PG_DIAG_MESSAGE_HINT));
+    result_code(result, field(reply->result, PG_DIAG_SQLSTATE));
+}

@@ -1,0 +1,478 @@
+/* Connections of the caller that take part in a transaction: a branch each. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/answers.h"
+#include "core/check.h"
+
+/* Beyond the deadline, for what must be done on a connection all the same. */
+#define GRACE_US (500 * 1000)
+
+/* Before BEGIN, so that the caller may still choose the isolation level. The timeouts in ms. */
+static const char facts_sql[] =
+    "select (select system_identifier from pg_catalog.pg_control_system())"
+    " operator(pg_catalog.||) '/' operator(pg_catalog.||)"
+    " (select oid from pg_catalog.pg_database where datname operator(pg_catalog.=)"
+    " pg_catalog.current_database()),"
+    " (extract(epoch from pg_catalog.current_setting('statement_timeout')::pg_catalog.interval)"
+    " operator(pg_catalog.*) 1000)::pg_catalog.int8,"
+    " (extract(epoch from pg_catalog.current_setting('idle_in_transaction_session_timeout')"
+    "::pg_catalog.interval) operator(pg_catalog.*) 1000)::pg_catalog.int8,"
+    " pg_catalog.pg_is_in_recovery(),"
+    " pg_catalog.current_setting('max_prepared_transactions')";
+
+struct facts {
+    char database[64];
+    uint64_t statement_ms, idle_ms; /* the session's; 0: none */
+};
+
+static uint64_t due_of(const struct troth_tx *tx)
+{
+    return library_now_us() + tx_left_ms(tx) * UINT64_C(1000) + GRACE_US;
+}
+
+static struct joined *joined_find(const struct troth_tx *tx, const PGconn *connection)
+{
+    for (struct list *at = tx->joined.next; at != &tx->joined; at = at->next) {
+        struct joined *joined = CONTAINER(at, struct joined, node);
+        if (joined->connection == connection && !joined->handed_over)
+            return joined;
+    }
+    return NULL;
+}
+
+bool joined_pending(const struct troth_tx *tx)
+{
+    for (struct list *at = tx->joined.next; at != &tx->joined; at = at->next) {
+        if (!CONTAINER(at, struct joined, node)->handed_over)
+            return true;
+    }
+    return false;
+}
+
+static void joined_drop(struct joined *joined)
+{
+    list_remove(&joined->node);
+    free(joined->participant);
+    free(joined);
+}
+
+void joined_free(struct troth_tx *tx)
+{
+    while (!list_empty(&tx->joined))
+        joined_drop(CONTAINER(tx->joined.next, struct joined, node));
+}
+
+/* ---- what is handed over, as the coordinator is told --------------------------------------- */
+
+/* Fails the result, at the participant. */
+static enum troth_status fail_at(const struct joined *joined, struct troth_result *result,
+                                 enum troth_status status)
+{
+    struct troth_problem problem = result->problem;
+    problem.participant = joined->participant;
+    result_copy_problem(result, &problem);
+    return result_is(result, status);
+}
+
+/* It may have been told before a session was lost, and the transaction committed since. What it has
+ * refused is no part of it; but what it calls over may be. */
+static void conclude_handed(struct request *request, struct troth_result *result)
+{
+    const Wire__Outcome *outcome = outcome_of(request);
+    bool over = outcome && problem_is(outcome->problem, "over");
+    if (!tx_took_end(request, result) || (over && request->repeated))
+        result_is(result, TROTH_OK);
+    else if (over)
+        tx_end(request->tx, result);
+}
+
+/* xid 0 with a problem: nothing remains of the branch; without one: it wrote nothing. */
+static struct request *make_hand_over(struct troth_tx *tx, const struct joined *joined,
+                                      uint64_t xid, const struct troth_problem *problem)
+{
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    Wire__HandOver hand_over = WIRE__HAND_OVER__INIT;
+    Wire__Problem told = WIRE__PROBLEM__INIT;
+    hand_over.gtrid = tx->id;
+    hand_over.branch = joined->branch;
+    hand_over.xid = xid;
+    if (problem) {
+        told.participant = joined->participant;
+        told.code = (char *)problem->code;
+        told.message = (char *)problem->message;
+        told.detail = (char *)problem->detail;
+        told.hint = (char *)problem->hint;
+        hand_over.problem = &told;
+    }
+    message.body_case = WIRE__MESSAGE__BODY_HAND_OVER;
+    message.hand_over = &hand_over;
+    struct request *request = tx_request(tx, &message, conclude_handed);
+    request->repeat = true;
+    return request;
+}
+
+/* Nothing remains of the branch, as the result says; so the transaction is aborted. What the
+ * coordinator says to that changes nothing: it is told, and the deadline does it otherwise. */
+static enum troth_status give_up(struct troth_tx *tx, struct joined *joined,
+                                 struct troth_result *result)
+{
+    struct troth_result told = {0};
+    result_begin(&told);
+    fail_at(joined, result, TROTH_ABORTED);
+    joined->handed_over = true;
+    struct request *request = make_hand_over(tx, joined, 0, &result->problem);
+    request_wait(request, &told);
+    troth_result_clear(&told);
+    tx_end(tx, result);
+    result_id(result, tx->id);
+    return result->status;
+}
+
+/* ---- join ---------------------------------------------------------------------------------- */
+
+/* Is the connection as a caller must give it? */
+static bool is_idle(PGconn *connection, struct troth_result *result)
+{
+    if (!connection || PQstatus(connection) != CONNECTION_OK) {
+        result_fail(result, TROTH_REFUSED, "connection_bad", "the connection is not open");
+        result_hint(result, "PQreset makes a new one");
+        return false;
+    }
+    if (PQpipelineStatus(connection) != PQ_PIPELINE_OFF) {
+        result_fail(result, TROTH_REFUSED, "pipeline", "the connection is in pipeline mode");
+        result_hint(result, "PQexitPipelineMode ends it");
+        return false;
+    }
+    switch (PQtransactionStatus(connection)) {
+    case PQTRANS_IDLE:
+        return true;
+    case PQTRANS_INTRANS:
+        result_fail(result, TROTH_REFUSED, "in_transaction",
+                    "a transaction is open on the connection");
+        result_hint(result, "end it: troth_join begins the one that takes part");
+        return false;
+    case PQTRANS_INERROR:
+        result_fail(result, TROTH_REFUSED, "in_transaction",
+                    "a transaction that has failed is open on the connection");
+        result_hint(result, "ROLLBACK ends it");
+        return false;
+    default:
+        result_fail(result, TROTH_REFUSED, "connection_busy",
+                    "a statement or COPY is under way on the connection");
+        result_hint(result, "read its results to the end (PQgetResult)");
+        return false;
+    }
+}
+
+static bool take_facts(const PGresult *row, struct facts *facts, struct troth_result *result)
+{
+    snprintf(facts->database, sizeof(facts->database), "%s", PQgetvalue(row, 0, 0));
+    facts->statement_ms = strtoull(PQgetvalue(row, 0, 1), NULL, 10);
+    facts->idle_ms = strtoull(PQgetvalue(row, 0, 2), NULL, 10);
+    if (*PQgetvalue(row, 0, 3) == 't') {
+        result_fail(result, TROTH_REFUSED, "standby", "the connection is to a standby server");
+        result_hint(result, "nothing can be prepared there: connect to the primary");
+        return false;
+    }
+    if (strcmp(PQgetvalue(row, 0, 4), "0") == 0) {
+        result_fail(result, TROTH_REFUSED, "55000", "prepared transactions are disabled there");
+        result_hint(result, "set max_prepared_transactions, and restart PostgreSQL");
+        return false;
+    }
+    return true;
+}
+
+/* Does not touch the transaction yet. */
+static bool look_at_database(struct troth_tx *tx, PGconn *connection, struct facts *facts,
+                             struct troth_result *result)
+{
+    struct pg_reply reply = pg_do(connection, facts_sql, due_of(tx));
+    bool good = reply.done && PQntuples(reply.result) == 1;
+    if (good) {
+        good = take_facts(reply.result, facts, result);
+    } else {
+        pg_problem(result, &reply, connection);
+        result_is(result, TROTH_REFUSED);
+    }
+    PQclear(reply.result);
+    return good;
+}
+
+static void conclude_join(struct request *request, struct troth_result *result)
+{
+    struct joined *joined = request->more;
+    struct troth_tx *tx = request->tx;
+    if (tx_took_end(request, result))
+        return;
+    const Wire__Progress *progress = progress_of(request);
+    if (strlen(progress->gid) >= sizeof(joined->gid) || !*progress->gid) {
+        answer_is_strange(result);
+        return;
+    }
+    joined->branch = progress->branch;
+    strcpy(joined->gid, progress->gid);
+    tx->due_us = library_now_us() + progress->timeout_ms * UINT64_C(1000);
+    tx->due_known = true;
+    result_is(result, TROTH_OK);
+    result_detail(result, "%s", progress->database);
+}
+
+static enum troth_status ask_to_join(struct troth_tx *tx, struct joined *joined,
+                                     struct troth_result *result)
+{
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    Wire__Join join = WIRE__JOIN__INIT;
+    join.gtrid = tx->id;
+    join.participant = joined->participant;
+    message.body_case = WIRE__MESSAGE__BODY_JOIN;
+    message.join = &join;
+    struct request *request = tx_request(tx, &message, conclude_join);
+    request->abort_if_lost = true;
+    request->more = joined;
+    return request_wait(request, result);
+}
+
+static uint64_t lower(uint64_t own_ms, uint64_t left_ms)
+{
+    return own_ms > 0 && own_ms < left_ms ? own_ms : left_ms;
+}
+
+/* PostgreSQL is told how long it may last, for this transaction alone. */
+static bool begin_there(struct troth_tx *tx, PGconn *connection, const struct facts *facts,
+                        struct troth_result *result)
+{
+    char sql[200];
+    uint64_t left_ms = tx_left_ms(tx);
+    left_ms = left_ms > INT32_MAX ? INT32_MAX : left_ms;
+    snprintf(sql, sizeof(sql),
+             "begin; set local idle_in_transaction_session_timeout = %" PRIu64
+             "; set local statement_timeout = %" PRIu64,
+             lower(facts->idle_ms, left_ms), lower(facts->statement_ms, left_ms));
+    struct pg_reply reply = pg_do(connection, sql, due_of(tx));
+    bool good = reply.done;
+    if (!good) {
+        pg_problem(result, &reply, connection);
+        pg_make_idle(connection, due_of(tx));
+    }
+    PQclear(reply.result);
+    return good;
+}
+
+static enum troth_status work_there(struct troth_tx *tx, struct joined *joined,
+                                    const struct facts *facts, const char *database,
+                                    struct troth_result *result)
+{
+    if (*database && strcmp(database, facts->database) != 0) {
+        result_fail(result, TROTH_ABORTED, "wrong_database",
+                    "the connection is to another database than that of %s", joined->participant);
+        result_detail(result, "system identifier and oid are %s there, and %s here", database,
+                      facts->database);
+        return give_up(tx, joined, result);
+    }
+    if (!begin_there(tx, joined->connection, facts, result))
+        return give_up(tx, joined, result);
+    return TROTH_OK;
+}
+
+static enum troth_status join(struct troth_tx *tx, PGconn *connection, const char *participant,
+                              struct troth_result *result)
+{
+    struct facts facts;
+    struct troth_result asked = {0};
+    if (!tx->open)
+        return tx_ended_before(tx, result);
+    if (!participant || !name_valid(participant))
+        return result_fail(result, TROTH_REFUSED, "bad_request",
+                           "\"%.100s\" is not a participant's name",
+                           participant ? participant : "");
+    if (!is_idle(connection, result) || !look_at_database(tx, connection, &facts, result))
+        return result->status;
+    struct joined *joined = xcalloc(1, sizeof(*joined));
+    joined->connection = connection;
+    joined->participant = xstrdup(participant);
+    list_append(&tx->joined, &joined->node);
+    result_begin(&asked);
+    if (ask_to_join(tx, joined, &asked) != TROTH_OK) {
+        joined_drop(joined);
+        return result_give(result, &asked);
+    }
+    work_there(tx, joined, &facts, asked.problem.detail, result);
+    troth_result_clear(&asked);
+    return result->status;
+}
+
+enum troth_status troth_join(struct troth_tx *tx, PGconn *connection, const char *participant,
+                             struct troth_result *result)
+{
+    struct troth_result made = {0};
+    result_begin(&made);
+    result_id(&made, tx->id);
+    join(tx, connection, participant, &made);
+    return result_give(result, &made);
+}
+
+/* ---- hand over ----------------------------------------------------------------------------- */
+
+static void say_state(PGconn *connection, struct troth_result *result)
+{
+    switch (PQtransactionStatus(connection)) {
+    case PQTRANS_IDLE:
+        result_message(result, "the transaction on the connection was ended by the caller");
+        result_detail(result, "what it committed there is no part of this transaction");
+        result_hint(result,
+                    "no COMMIT, ROLLBACK or PREPARE TRANSACTION between join and hand over");
+        result_code(result, "transaction_ended");
+        return;
+    case PQTRANS_INERROR:
+        result_message(result, "a statement has failed on the connection");
+        result_detail(result, "PostgreSQL can only roll back what stands before it");
+        result_code(result, "25P02");
+        return;
+    case PQTRANS_ACTIVE:
+        result_message(result, "a statement or COPY is under way on the connection");
+        result_hint(result, "read its results to the end (PQgetResult) before it is handed over");
+        result_code(result, "connection_busy");
+        return;
+    default:
+        result_message(result, "the connection to the database is lost");
+        result_code(result, "connection_lost");
+    }
+}
+
+/* Can it be prepared as it stands? A pipeline in which nothing is under way is none. */
+static bool is_in_transaction(PGconn *connection, struct troth_result *result)
+{
+    if (PQstatus(connection) == CONNECTION_OK && PQpipelineStatus(connection) != PQ_PIPELINE_OFF &&
+        !PQexitPipelineMode(connection)) {
+        result_message(result, "the connection is in pipeline mode, with results to be read");
+        result_code(result, "connection_busy");
+        return false;
+    }
+    if (PQstatus(connection) == CONNECTION_OK && PQtransactionStatus(connection) == PQTRANS_INTRANS)
+        return true;
+    say_state(connection, result);
+    return false;
+}
+
+/* *xid 0: it has written nothing. */
+static bool ask_xid(PGconn *connection, uint64_t due_us, uint64_t *xid, struct troth_result *result)
+{
+    struct pg_reply reply =
+        pg_do(connection, "select pg_catalog.pg_current_xact_id_if_assigned()", due_us);
+    bool good = reply.done && PQntuples(reply.result) == 1;
+    if (good)
+        *xid = strtoull(PQgetvalue(reply.result, 0, 0), NULL, 10);
+    else
+        pg_problem(result, &reply, connection);
+    PQclear(reply.result);
+    return good;
+}
+
+/* The tag tells: in a failed transaction PREPARE and COMMIT succeed, and are a ROLLBACK. */
+static bool prepare(struct joined *joined, uint64_t xid, uint64_t due_us,
+                    struct troth_result *result)
+{
+    char sql[LIMIT_GID_BYTES + 40];
+    const char *tag = xid ? "PREPARE TRANSACTION" : "COMMIT";
+    snprintf(sql, sizeof(sql), xid ? "prepare transaction '%s'" : "commit", joined->gid);
+    struct pg_reply reply = pg_do(joined->connection, sql, due_us);
+    bool good = reply.done && strcmp(PQcmdStatus(reply.result), tag) == 0;
+    joined->prepared = good && xid;
+    if (!good && reply.done) {
+        result_message(result, "PostgreSQL has rolled back instead");
+        result_code(result, "25P02");
+    } else if (!good) {
+        pg_problem(result, &reply, joined->connection);
+        if (reply.lost)
+            result_detail(result, "it may have been prepared: the agent finds it, and aborts it");
+    }
+    PQclear(reply.result);
+    return good;
+}
+
+/* What this connection has prepared goes at once; the agent would do it, too, and may have. */
+static void roll_back_prepared(struct joined *joined, uint64_t due_us)
+{
+    char sql[LIMIT_GID_BYTES + 40];
+    if (!joined->prepared || !pg_make_idle(joined->connection, due_us))
+        return;
+    snprintf(sql, sizeof(sql), "rollback prepared '%s'", joined->gid);
+    struct pg_reply reply = pg_do(joined->connection, sql, due_us);
+    PQclear(reply.result);
+    joined->prepared = false;
+}
+
+/* The branch is prepared, or over: now the coordinator hears of it. */
+static enum troth_status tell_handed_over(struct troth_tx *tx, struct joined *joined, uint64_t xid,
+                                          struct troth_result *result)
+{
+    struct request *request = make_hand_over(tx, joined, xid, NULL);
+    joined->handed_over = true;
+    request_wait(request, result);
+    bool refused = result->status == TROTH_REFUSED && tx->open;
+    if (result->status == TROTH_ABORTED || refused)
+        roll_back_prepared(joined, library_now_us() + GRACE_US);
+    return refused ? give_up(tx, joined, result) : result->status;
+}
+
+static enum troth_status hand_over(struct troth_tx *tx, struct joined *joined,
+                                   struct troth_result *result)
+{
+    uint64_t due_us = due_of(tx), xid = 0;
+    PGconn *connection = joined->connection;
+    if (!is_in_transaction(connection, result) || !ask_xid(connection, due_us, &xid, result) ||
+        !prepare(joined, xid, due_us, result)) {
+        pg_make_idle(connection, library_now_us() + GRACE_US);
+        roll_back_prepared(joined, library_now_us() + GRACE_US);
+        return give_up(tx, joined, result);
+    }
+    return tell_handed_over(tx, joined, xid, result);
+}
+
+enum troth_status joined_hand_over(struct troth_tx *tx, struct troth_result *result)
+{
+    for (struct list *at = tx->joined.next; at != &tx->joined; at = at->next) {
+        struct joined *joined = CONTAINER(at, struct joined, node);
+        if (joined->handed_over || hand_over(tx, joined, result) == TROTH_OK)
+            continue;
+        joined_roll_back(tx, result->status == TROTH_ABORTED);
+        return result->status;
+    }
+    return result_is(result, TROTH_OK);
+}
+
+enum troth_status troth_hand_over(struct troth_tx *tx, PGconn *connection,
+                                  struct troth_result *result)
+{
+    struct troth_result made = {0};
+    result_begin(&made);
+    result_id(&made, tx->id);
+    struct joined *joined = joined_find(tx, connection);
+    if (!joined) {
+        result_fail(&made, TROTH_REFUSED, "not_joined",
+                    "the connection is not joined, or was handed over");
+    } else if (!tx->open) {
+        pg_make_idle(connection, library_now_us() + GRACE_US);
+        joined->handed_over = true;
+        tx_ended_before(tx, &made);
+    } else {
+        hand_over(tx, joined, &made);
+    }
+    return result_give(result, &made);
+}
+
+void joined_roll_back(struct troth_tx *tx, bool prepared)
+{
+    uint64_t due_us = library_now_us() + GRACE_US;
+    for (struct list *at = tx->joined.next; at != &tx->joined; at = at->next) {
+        struct joined *joined = CONTAINER(at, struct joined, node);
+        if (!joined->handed_over)
+            pg_make_idle(joined->connection, due_us);
+        else if (prepared)
+            roll_back_prepared(joined, due_us);
+        joined->handed_over = true;
+    }
+}
