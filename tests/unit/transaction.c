@@ -34,8 +34,9 @@ static void every_pair_of_the_transaction_table_is_as_written_here(void **unused
 {
     (void)unused;
     static const char *const rows[TRANSACTION_STATES] = {
-        [TRANSACTION_NEW] = "began>voting, began alone>one-phase, refused>aborted, "
-                            "recovered>committed, recovered proposed>pre-committed, recovered hazard>hazard",
+        [TRANSACTION_NEW] =
+            "began>voting, began alone>one-phase, refused>aborted, "
+            "recovered>committed, recovered proposed>pre-committed, recovered hazard>hazard",
         [TRANSACTION_VOTING] = "branch changed>voting, all yes>deciding, all read-only>done, "
                                "refused>aborted, joined>voting",
         [TRANSACTION_DECIDING] =
@@ -512,6 +513,27 @@ static void a_read_only_branch_is_not_told_commit(void **unused)
     expect(&f, ACTION_ANSWER_DECIDED, 0, ACTION_OWE_COMMIT, 1, -1);
 }
 
+static void what_was_built_step_by_step_may_have_nobody_or_never_be_submitted(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    begin(&f, 0, IN_TWO_PHASES, false);
+    expect(&f, ACTION_ARM_DEADLINE, 0, ACTION_ANSWER_APPLIED, 0, ACTION_DISARM, 0, ACTION_RELEASE,
+           0, -1);
+    transaction_init(&f.machine, f.branches, 2, IN_THREE_PHASES, true);
+    step(&f, EVENT_WITHDRAWN, 0, false);
+    expect(&f, ACTION_ANSWER_ABORTED, 0, ACTION_SEND_ABORT, 0, ACTION_SEND_ABORT, 1,
+           ACTION_ARM_PATIENCE, 0, -1);
+    assert_int_equal(transaction_phase(&f.machine), PHASE_ABORTED);
+    step(&f, EVENT_FINISHED, 0, false);
+    step(&f, EVENT_PARTICIPANT_LOST, 1, false);
+    expect(&f, ACTION_DISARM, 0, ACTION_RELEASE, 0, -1);
+    transaction_init(&f.machine, f.branches, 0, IN_TWO_PHASES, false);
+    step(&f, EVENT_WITHDRAWN, 0, false);
+    expect(&f, ACTION_ANSWER_ABORTED, 0, ACTION_DISARM, 0, ACTION_RELEASE, 0, -1);
+    assert_int_equal(f.machine.state, TRANSACTION_DONE);
+}
+
 static void one_phase_lost_is_looked_up_and_unknown_at_the_deadline(void **unused)
 {
     (void)unused;
@@ -590,6 +612,7 @@ int main(void)
         cmocka_unit_test(the_deadline_never_aborts_once_the_record_is_appended),
         cmocka_unit_test(reading_alone_needs_no_record_unless_a_key_must_be_kept),
         cmocka_unit_test(a_read_only_branch_is_not_told_commit),
+        cmocka_unit_test(what_was_built_step_by_step_may_have_nobody_or_never_be_submitted),
         cmocka_unit_test(one_phase_lost_is_looked_up_and_unknown_at_the_deadline),
         cmocka_unit_test(a_hazard_is_recorded_and_stays_while_the_others_go_on),
         cmocka_unit_test(a_recovered_commit_owes_what_was_not_applied),
