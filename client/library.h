@@ -25,8 +25,10 @@ enum {
     ENDPOINTS_MAX = 8,
     /* The coordinator's answer to a deadline comes after it. */
     ANSWER_MARGIN_US = 700 * 1000,
-    /* Where no deadline is given: the coordinator's own is 30 s, if not set otherwise. */
+    /* Where no deadline is given: for an answer (the coordinator's own deadline is 30 s, if not set
+     * otherwise), and before that for a coordinator. */
     PATIENCE_MS = 60 * 1000,
+    CONNECT_PATIENCE_MS = 5 * 1000,
     REASON_ROOM = 300,
 };
 
@@ -87,6 +89,7 @@ struct request {
     Wire__Message *message; /* owned */
     uint64_t due_us;        /* an end comes by then */
     uint64_t pause_us;      /* not sent before */
+    bool patient;           /* no deadline was given: what is sent may take its time */
 
     /* Where to. */
     int endpoint; /* or ANY_ENDPOINT */

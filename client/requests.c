@@ -37,7 +37,8 @@ struct request *request_new(struct troth *troth, const Wire__Message *message, u
     request->message = message_copy(message);
     CHECK(request->message);
     request->number = atomic_fetch_add(&troth->numbers, 1) + 1;
-    uint64_t wait_us = (timeout_ms ? timeout_ms : (uint32_t)PATIENCE_MS) * UINT64_C(1000);
+    uint64_t wait_us = (timeout_ms ? timeout_ms : (uint32_t)CONNECT_PATIENCE_MS) * UINT64_C(1000);
+    request->patient = timeout_ms == 0;
     request->due_us = library_now_us() + wait_us + ANSWER_MARGIN_US;
     request->endpoint = ANY_ENDPOINT;
     request->conclude = conclude;
@@ -338,7 +339,7 @@ static void try_to_send(struct request *request)
         end(request, REQUEST_GONE);
         return;
     }
-    if (nowhere) {
+    if (!endpoint && nowhere) {
         end(request, REQUEST_ELSEWHERE);
         return;
     }
@@ -353,6 +354,10 @@ static void try_to_send(struct request *request)
         request->pause_us = library_now_us() + FULL_PAUSE_US;
         arm(request);
         return;
+    }
+    if (request->patient && !request->ever_sent) {
+        request->due_us = library_now_us() + PATIENCE_MS * UINT64_C(1000) + ANSWER_MARGIN_US;
+        arm(request);
     }
     request->repeated = request->ever_sent;
     request->ever_sent = true;
