@@ -99,6 +99,21 @@ static int take(struct pg_lane *lane, struct pg_ride *rides[])
     return count;
 }
 
+static unsigned bit_of(const struct pg *pg, const struct pg_lane *lane)
+{
+    return 1u << (lane - pg->lanes.all);
+}
+
+/* A step alone is seen by nobody before its flush. */
+unsigned pg_lanes_unflushed(const struct pg *pg)
+{
+    unsigned lanes = 0;
+    for (int i = 0; i < PG_LANES; i++)
+        if (pg->lanes.all[i].count > 1)
+            lanes |= bit_of(pg, &pg->lanes.all[i]);
+    return lanes;
+}
+
 /* ---- sending --------------------------------------------------------------------------------- */
 
 static void ride_send(struct pg *pg, struct pg_lane *lane, const struct pg_ride *ride, bool last)
@@ -285,6 +300,7 @@ static void train_ended(struct pg *pg, struct pg_lane *lane)
     int count = take(lane, rides);
     bool doubt = lane->connection.standby_doubt;
     pump(pg);
+    pg_run_release(pg, bit_of(pg, lane), !doubt);
     for (int i = 0; i < count; i++)
         answer(pg, rides[i], doubt ? DB_LOST : DB_COMMITTED,
                doubt ? "the wait for the synchronous standby was cancelled" : "", "");
@@ -394,6 +410,7 @@ static void on_closed(struct pg_connection *connection, bool was_ready, const ch
     if (lane->count > 0)
         pg_control_ghost(pg, connection->serial);
     int count = take(lane, rides);
+    pg_run_release(pg, bit_of(pg, lane), false);
     for (int i = 0; i < count; i++) {
         if (rides[i]->failed)
             go_alone(pg, rides[i]);

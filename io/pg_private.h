@@ -58,6 +58,7 @@ struct pg_worker {
     bool too_large;              /* its result can't be kept */
     bool stale;                  /* the session's prepared statement was out of date */
     bool cancel;                 /* wanted by the runner */
+    unsigned held_by;            /* lanes, a bit each: what it has read may not be durable yet */
     int cancels_pending; /* asked of the server: until they are through no other work may start */
     bool open;           /* the tag had its transaction open before this work */
     bool wrote_nothing;  /* it ends with COMMIT where PREPARE was wanted */
@@ -226,6 +227,8 @@ bool pg_lanes_take(struct pg *pg, const struct db_work *work, void *tag);
 bool pg_lanes_cancel(struct pg *pg, const void *tag);
 /* Asks the server where that is of use. True: some cancel is not through. */
 bool pg_lanes_cancel_due(struct pg *pg);
+/* Lanes, a bit each, whose commits can be read here and may not be durable. */
+unsigned pg_lanes_unflushed(const struct pg *pg);
 /* As pg_work_cancel_done. */
 void pg_lanes_cancel_done(struct pg *pg, uint64_t serial);
 
@@ -243,6 +246,11 @@ void pg_run_send(struct pg_worker *worker, enum pg_step_kind kind,
 void pg_run_roll_back(struct pg_worker *worker);
 /* Likewise where there is no transaction. */
 void pg_run_reset(struct pg_worker *worker);
+/* The commits of this lane's train are durable, or (known false) nobody knows: what has read them
+ * is answered. */
+void pg_run_release(struct pg *pg, unsigned lane, bool known);
+/* Answers without them. False: it is not held. */
+bool pg_run_cancel_held(struct pg *pg, struct pg_worker *worker);
 
 /* ---- pg_open.c ------------------------------------------------------------------------------- */
 

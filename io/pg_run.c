@@ -83,6 +83,7 @@ static void reset(struct pg_worker *worker)
     worker->work = NULL;
     worker->tag = NULL;
     worker->decisive = worker->sql_failed = worker->ended = worker->cancel = false;
+    worker->held_by = 0;
     worker->joined = NULL;
     worker->implicit = worker->apart = worker->again = false;
     worker->open = worker->wrote_nothing = false;
@@ -392,10 +393,36 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
     } else if (worker->connection.standby_doubt && work->mode != DB_READ_ONLY) {
         failure_set(worker, -1, "", "the wait for the synchronous standby was cancelled", "");
         run_finish(pg, worker, DB_LOST);
+    } else if (work->mode == DB_READ_ONLY && pg_lanes_unflushed(pg) && !worker->cancel) {
+        worker->held_by = pg_lanes_unflushed(pg);
     } else {
         bool prepared = work->mode == DB_PREPARE && !worker->wrote_nothing;
         run_finish(pg, worker, prepared ? DB_PREPARED : DB_COMMITTED);
     }
+}
+
+/* What only reads waits for no flush of its own, but for theirs whose commits it may have read. */
+void pg_run_release(struct pg *pg, unsigned lane, bool known)
+{
+    for (int i = 0; i < pg->worker_count; i++) {
+        struct pg_worker *worker = &pg->workers[i];
+        if (!(worker->held_by & lane))
+            continue;
+        worker->held_by &= ~lane;
+        if (!known)
+            failure_set(worker, -1, "", "what was read may not be durable", "");
+        if (!worker->held_by)
+            run_finish(pg, worker, worker->reason ? DB_FAILED : DB_COMMITTED);
+    }
+}
+
+bool pg_run_cancel_held(struct pg *pg, struct pg_worker *worker)
+{
+    if (!worker->held_by)
+        return false;
+    failure_set(worker, -1, "57014", "cancelled", "");
+    run_finish(pg, worker, DB_FAILED);
+    return true;
 }
 
 /* ---- results --------------------------------------------------------------------------------- */

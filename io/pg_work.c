@@ -145,7 +145,7 @@ static void on_cancel_timer(uv_timer_t *timer)
     bool wanted = pg_lanes_cancel_due(pg);
     for (int i = 0; i < pg->worker_count; i++) {
         struct pg_worker *worker = &pg->workers[i];
-        if (!worker->cancel || !worker->work)
+        if (!worker->cancel || !worker->work || pg_run_cancel_held(pg, worker))
             continue;
         wanted = true;
         if (worker->cancels_pending == 0 && pg_connection_ready(&worker->connection) &&
@@ -171,10 +171,10 @@ void pg_work_cancel_done(struct pg *pg, uint64_t serial)
     pg_lanes_cancel_done(pg, serial);
 }
 
+/* From the loop, as an answer may come of it. */
 static void cancel_begin(struct pg *pg)
 {
-    on_cancel_timer(pg->cancel_timer);
-    CHECK(uv_timer_start(pg->cancel_timer, on_cancel_timer, CANCEL_AGAIN_MS, CANCEL_AGAIN_MS) == 0);
+    CHECK(uv_timer_start(pg->cancel_timer, on_cancel_timer, 0, CANCEL_AGAIN_MS) == 0);
 }
 
 void pg_cancel(void *self, void *tag)

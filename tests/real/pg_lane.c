@@ -214,6 +214,39 @@ static void a_last_one_that_fails_leaves_the_others_untold_until_a_flush(void **
     assert_string_equal(rig_balance(rig), "93");
 }
 
+/* What only reads tells nothing that may still be lost. */
+static void what_was_read_is_told_when_it_is_durable(void **state)
+{
+    struct rig *rig = *state;
+    struct train train;
+    struct rig_answer reads[2] = {{.result_count = 1}, {.result_count = 1}};
+    struct db_statement read = rig_plain("read", "select n from rig where id = 'a'");
+    read.shape = DB_ROW;
+    const struct db_work work = rig_work_of(DB_READ_ONLY, NULL, &read, 1);
+    fill(&train, "update rig set n = n - 1 where id = 'a'");
+    standby(rig, "nobody");
+    begin(rig, &train);
+    await_unanswered(rig, &train, waits_for_standby, "1");
+    rig_work_begin(rig, &work, &reads[0]);
+    rig_work_begin(rig, &work, &reads[1]);
+    rig_turn_until_sql(rig,
+                       "select count(*) from pg_stat_activity where application_name like"
+                       " 'troth:rig:%' and query = 'commit' and state = 'idle'",
+                       "2");
+    await_unanswered(rig, &train, waits_for_standby, "1");
+    assert_false(reads[0].done || reads[1].done);
+    rig->in_call = true;
+    rig->port->cancel(rig->port->self, &reads[1]);
+    rig->in_call = false;
+    rig_until(rig, &reads[1].done, "the cancelled one is answered");
+    assert_string_equal(reads[1].sqlstate, "57014");
+    standby(rig, "");
+    await(rig, &train);
+    rig_until(rig, &reads[0].done, "the other is answered");
+    assert_int_equal(reads[0].outcome, DB_COMMITTED);
+    assert_string_equal(reads[0].results[0], "{\"n\":93}");
+}
+
 /* A row that somebody committed lazily: found, and told when it is durable. */
 static void a_row_that_is_found_is_told_when_it_is_durable(void **state)
 {
@@ -303,7 +336,9 @@ static void one_that_waits_for_a_lane_is_cancelled_without_running(void **state)
     struct train train;
     fill(&train, "update rig set n = n - 1 where id = 'a'");
     begin(rig, &train);
+    rig->in_call = true;
     rig->port->cancel(rig->port->self, &train.answers[3]);
+    rig->in_call = false;
     await(rig, &train);
     assert_int_equal(train.answers[3].outcome, DB_FAILED);
     assert_string_equal(train.answers[3].sqlstate, "57014");
@@ -334,6 +369,7 @@ int main(void)
         LANES(none_is_told_before_the_flush_of_all),
         LANES(what_the_server_loses_before_the_flush_was_not_told),
         LANES(a_last_one_that_fails_leaves_the_others_untold_until_a_flush),
+        LANES(what_was_read_is_told_when_it_is_durable),
         LANES(a_row_that_is_found_is_told_when_it_is_durable),
         LANES(one_that_fails_is_told_why_and_harms_no_other),
         LANES(one_that_waits_for_a_lock_does_not_hold_up_the_others),
