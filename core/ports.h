@@ -313,9 +313,10 @@ struct db_port {
     void (*finish)(void *self, const char *gid, bool commit, void *tag);
     void (*status)(void *self, uint64_t xid, void *tag);
     /* Is there a barrier row of that key? The port answers only after the backend that may have
-     * been committing it is gone. With `fence` it leaves a row of its own where there is none, that
-     * lets no later work of that key commit, not even another process's: so the answer is FOUND or
-     * FENCED, for ever. Without it NOT_FOUND holds only as long as nobody tries. */
+     * been committing it is gone, and says FOUND and FENCED when that is durable. With `fence` it
+     * leaves a row of its own where there is none, that lets no later work of that key commit, not
+     * even another process's: so the answer is FOUND or FENCED, for ever. Without it NOT_FOUND
+     * holds only as long as nobody tries. */
     void (*lookup)(void *self, const char *gtrid, bool fence, void *tag);
     /* All prepared transactions of this database, foreign ones too. */
     void (*scan)(void *self, void *tag);
