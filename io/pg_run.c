@@ -393,7 +393,8 @@ static void stage_ended(struct pg *pg, struct pg_worker *worker)
     } else if (worker->connection.standby_doubt && work->mode != DB_READ_ONLY) {
         failure_set(worker, -1, "", "the wait for the synchronous standby was cancelled", "");
         run_finish(pg, worker, DB_LOST);
-    } else if (work->mode == DB_READ_ONLY && pg_lanes_unflushed(pg) && !worker->cancel) {
+    } else if ((work->mode == DB_READ_ONLY || worker->wrote_nothing) && pg_lanes_unflushed(pg) &&
+               !worker->cancel) {
         worker->held_by = pg_lanes_unflushed(pg);
     } else {
         bool prepared = work->mode == DB_PREPARE && !worker->wrote_nothing;
