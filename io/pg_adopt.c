@@ -82,7 +82,7 @@ static void on_answer(struct pg *pg, struct pg_request *request, const PGresult 
         answer(pg, claim->tag, DB_ADOPT_ERROR, "%s",
                "the wait for the synchronous standby was cancelled");
     else
-        answer(pg, claim->tag, DB_ADOPT_ERROR, "%s", pg_problem(result));
+        answer(pg, claim->tag, DB_ADOPT_ERROR, "%s", pg_complaint(result));
     free(claim);
 }
 

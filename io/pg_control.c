@@ -92,7 +92,7 @@ static void ask_fenced(struct pg *pg, struct pg_request *request)
         pg_ask(pg, request);
 }
 
-const char *pg_problem(const PGresult *result)
+const char *pg_complaint(const PGresult *result)
 {
     const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     return message ? message : "the connection was lost";
@@ -160,7 +160,7 @@ static void fence_answer(struct pg *pg, struct pg_request *request, const PGresu
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         char text[512];
         snprintf(text, sizeof(text), "older sessions of this participant can't be ended: %s",
-                 pg_problem(result));
+                 pg_complaint(result));
         pg_connection_fail(&pg->control, text);
         return;
     }
@@ -227,7 +227,7 @@ static void facts_answer(struct pg *pg, struct pg_request *request, const PGresu
     if (result && PQresultStatus(result) == PGRES_TUPLES_OK)
         pg->facts = PQcopyResult(result, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
     else if (result)
-        pg_connection_fail(&pg->control, pg_problem(result));
+        pg_connection_fail(&pg->control, pg_complaint(result));
 }
 
 static void identity_answer(struct pg *pg, struct pg_request *request, const PGresult *result)
@@ -240,7 +240,7 @@ static void identity_answer(struct pg *pg, struct pg_request *request, const PGr
         host_log(pg->shared.host, LOG_WARNING,
                  "database: who joins a transaction here on a connection of its own is not checked"
                  " to be in the right database: %s",
-                 pg_problem(result));
+                 pg_complaint(result));
 }
 
 static void version_answer(struct pg *pg, struct pg_request *request, const PGresult *result)

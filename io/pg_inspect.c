@@ -155,7 +155,7 @@ static void on_result(struct pg_connection *connection, PGresult *result)
         inspector->busy = false;
         go_on(pg);
     } else if (++inspector->results == 2 && !pg_look_result(look, result)) {
-        look->problem = xstrdup(pg_problem(result));
+        look->problem = xstrdup(pg_complaint(result));
     }
 }
 

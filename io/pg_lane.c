@@ -349,7 +349,7 @@ static void failed(struct pg *pg, struct pg_lane *lane, const struct pg_step *st
     const struct host_port *host = pg->shared.host;
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     if (lane->marking) {
-        pg_connection_fail(&lane->connection, pg_problem(result));
+        pg_connection_fail(&lane->connection, pg_complaint(result));
         return;
     }
     struct pg_ride *ride = lane->rides[lane->next];

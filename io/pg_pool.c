@@ -171,6 +171,7 @@ static void hand_done(struct pg_pool *pool, struct pg_job *job)
         hand->job = NULL;
         hand->cancel = false;
         hand->open = job->outcome == DB_OPENED ? job->tag : NULL;
+        hand->xid = job->open_xid;
         hand_idle(pool, hand);
     }
 }
@@ -217,6 +218,12 @@ void pg_pool_work(struct pg_pool *pool, const struct db_work *work, void *tag)
         list_append(&pool->queue, &job->link);
         dispatch(pool);
     }
+}
+
+uint64_t pg_pool_open_xid(const struct pg_pool *pool, const void *tag)
+{
+    const struct pg_hand *hand = hand_of(pool, tag);
+    return hand ? hand->xid : 0;
 }
 
 bool pg_pool_refuse(struct pg_pool *pool, void *tag, const char *sqlstate, const char *reason,

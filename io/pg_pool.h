@@ -1,5 +1,5 @@
 /* The threads that carry out calls of handlers (io/pg_handlers.h): pg_pool.c is the loop's side,
- * who does what and what came of it; pg_hand.c is the thread's, a session and the work on it.
+ * who does what and what came of it; pg_hand.h has the thread's, a session and the work on it.
  *
  * What must hold:
  *  1. The loop alone touches the pool but for what the mutex guards; a thread alone its connection.
@@ -26,6 +26,7 @@ struct pg_job {
     enum db_outcome outcome;
     bool duplicate, too_large, fenced;
     uint64_t xid;
+    uint64_t open_xid; /* DB_OPENED: of what is open; 0: it has written nothing by now */
     int failed_call;
     char sqlstate[6];
     char *refusal, *reason, *detail; /* reason: NULL as long as nothing has failed */
@@ -43,6 +44,7 @@ struct pg_hand {
     struct list idle;
     struct pg_job *job;        /* under way */
     void *open;                /* the tag whose transaction is open here */
+    uint64_t xid;              /* of that; 0: it has written nothing by now */
     bool cancel;               /* wanted by the runner */
     bool told;                 /* that its handler goes on after that */
     uint64_t cancel_us;        /* since when */
@@ -59,8 +61,9 @@ struct pg_hand {
     /* The thread's. */
     PGconn *connection;
     bool in_transaction;
-    bool doubt;     /* as pg_connection's standby_doubt */
-    char token[32]; /* that marks the transaction */
+    uint64_t open_xid; /* of what a step left open */
+    bool doubt;        /* as pg_connection's standby_doubt */
+    char token[32];    /* that marks the transaction */
     uint64_t tokens;
     char *user; /* who prepares, so that the finishers may end it */
 };
@@ -87,6 +90,8 @@ void pg_pool_cancel(struct pg_pool *pool, const void *tag);
 /* Takes back what the tag has open, and answers with that. False: it has nothing open. */
 bool pg_pool_refuse(struct pg_pool *pool, void *tag, const char *sqlstate, const char *reason,
                     const char *detail, bool fenced);
+/* As pg_open_xid. */
+uint64_t pg_pool_open_xid(const struct pg_pool *pool, const void *tag);
 /* As pg_work_cancel_done. */
 void pg_pool_cancel_done(struct pg_pool *pool, uint64_t serial);
 /* The database is up, or down: then all that waits is answered. */

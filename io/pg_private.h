@@ -322,7 +322,7 @@ uint64_t pg_xid_widen(uint32_t xid, uint64_t next);
 /* Of a result of pg_xact_status(); NULL: it could not be asked. */
 enum db_status pg_status_of(const PGresult *result);
 /* What the server said against it; result may be NULL. */
-const char *pg_problem(const PGresult *result);
+const char *pg_complaint(const PGresult *result);
 /* Sends a cancel for the backend of a session; false: can't be asked now. */
 bool pg_control_cancel(struct pg *pg, uint64_t serial, int backend_pid);
 /* The connection of this serial was lost while it ran work. */

@@ -60,7 +60,7 @@ static void clean_answer(struct pg *pg, struct pg_request *request, const PGresu
         return;
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
         host_log(pg->shared.host, LOG_WARNING, "database: old rows of the schema troth stay: %s",
-                 pg_problem(result));
+                 pg_complaint(result));
     else if (atoi(PQcmdTuples((PGresult *)result)) == SLICE)
         clean(pg, request->sql, request->values[0], request->values[2]);
 }
@@ -97,7 +97,7 @@ static void settle_answer(struct pg *pg, struct pg_request *request, const PGres
     (void)request;
     if (result && PQresultStatus(result) != PGRES_COMMAND_OK)
         host_log(pg->shared.host, LOG_WARNING, "database: settled rows of troth.register stay: %s",
-                 pg_problem(result));
+                 pg_complaint(result));
 }
 
 static void settle(struct pg *pg, const char *coordinator, uint64_t epoch, const uint64_t *seqs,

@@ -123,6 +123,11 @@ void pg_work_start(struct pg *pg, const struct db_work *work, void *tag)
         pg_later(pg, &queued->owed);
 }
 
+static uint64_t open_xid(struct pg *pg, const void *tag)
+{
+    return pg->pool ? pg_pool_open_xid(pg->pool, tag) : pg_open_xid(pg, tag);
+}
+
 void pg_work(void *self, const struct db_work *work, void *tag)
 {
     struct pg *pg = self;
@@ -132,7 +137,7 @@ void pg_work(void *self, const struct db_work *work, void *tag)
     CHECK(!work->keeps_result || (work->mode == DB_ONE_PHASE && work->call_count == 1));
     CHECK(work->mode == DB_PREPARE || !work->row);
     /* What wrote nothing is not prepared. */
-    bool row = work->row && (!work->open || pg->pool || pg_open_xid(pg, tag) != 0);
+    bool row = work->row && (!work->open || open_xid(pg, tag) != 0);
     if (row && pg->phase == PG_UP)
         pg_register_branch(pg, work, tag);
     else if (!pg_lanes_take(pg, work, tag))

@@ -127,8 +127,10 @@ void shop_start_to_stop(struct shop *shop, enum process process, const char *sto
     assert_int_equal(shop->processes[process].pid, 0);
     snprintf(config, sizeof(config), "%s/%s.yaml", shop->folder, process_names[process]);
     snprintf(log, sizeof(log), "%s.log", process_names[process]);
-    const char *words[] = {process == COORDINATOR ? "trothd" : "troth-participant", "--config",
-                           config, NULL};
+    const char *program = process == COORDINATOR    ? "trothd"
+                          : shop->services[process] ? shop->services[process]
+                                                    : "troth-participant";
+    const char *words[] = {program, "--config", config, NULL};
     struct start start = {.host = process, .crash = crash, .stop = stop};
     shop->processes[process].log_offset = shop_file_size(shop, log);
     shop->processes[process].mark = shop->processes[process].log_offset;
@@ -340,6 +342,12 @@ static void install(struct shop *shop, enum process participant)
 }
 
 static bool network_wanted, sagas_wanted;
+static const char *services_wanted[PROCESSES];
+
+void shop_use_service(enum process participant, const char *program)
+{
+    services_wanted[participant] = program;
+}
 
 void shop_use_sagas(void)
 {
@@ -374,6 +382,7 @@ static void open_shop(struct shop *shop)
         cluster_mend(process_names[p]);
         cluster_end_prepared(process_names[p]);
     }
+    memcpy(shop->services, services_wanted, sizeof(shop->services));
     shop_files_make(shop);
     shop->sagas = sagas_wanted;
     if (shop->sagas)

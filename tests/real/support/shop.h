@@ -24,6 +24,7 @@ struct shop {
     char addresses[PROCESSES][64]; /* where each listens */
     struct network *network;       /* NULL: all on this host */
     bool sagas;                    /* with what sagas need (saga_shop.h) */
+    const char *services[PROCESSES]; /* programs in place of troth-participant; NULL: none */
     char build[512];               /* where the programs are */
     struct {
         pid_t pid;       /* 0: not running */
@@ -48,6 +49,9 @@ int shop_run(const char *program, const struct CMUnitTest *tests, size_t count);
 /* Called before shop_run: each process on a host of its own; tests are skipped where that is not
  * allowed. */
 void shop_use_network(void);
+/* Called before shop_run: that participant is this program of the build, with `--config FILE`: a
+ * service, which offers what its file does not. */
+void shop_use_service(enum process participant, const char *program);
 /* Called before shop_run: a shop in which the sagas of examples/sagas run. */
 void shop_use_sagas(void);
 /* The test can't be made here; it does not return. */

@@ -172,13 +172,15 @@ void shop_files_name_coordinators(struct shop *shop, const char *more)
 {
     char name[64];
     for (enum process p = ORDERS; p < PROCESSES; p++) {
+        bool service = shop->services[p] != NULL;
         snprintf(name, sizeof(name), "%s.yaml", process_names[p]);
         shop_write(shop, name,
                    "cluster: shop\nparticipant: %s\ncoordinators: [%s%s]\nlisten: %s\n"
                    "postgres: {conninfo: \"%s\", connections: 8, lock_timeout: 2s}\n"
-                   "operations:\n%s%ssecurity: none\n",
+                   "%s%s%ssecurity: none\n",
                    process_names[p], shop->addresses[COORDINATOR], more, shop->addresses[p],
-                   cluster_conninfo(process_names[p]), operations[p], common_operations);
+                   cluster_conninfo(process_names[p]), service ? "" : "operations:\n",
+                   service ? "" : operations[p], service ? "" : common_operations);
     }
 }
 
