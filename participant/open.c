@@ -118,7 +118,7 @@ void open_work(struct agent *agent, struct link *link, const Wire__Work *message
         return;
     }
     if (!work_refused(agent, entry, message, &refusal))
-        work = work_new_step(agent->operations, message->call, &refusal);
+        work = work_new_step(agent->operations, message->call, id, gid, &refusal);
     if (!work) {
         refuse(agent, link, message, &refusal);
         if (entry)

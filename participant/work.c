@@ -147,22 +147,29 @@ struct work *work_new_task(const struct operation_set *set, const Wire__Call *ca
     return work;
 }
 
+static void name_work(struct work *work, const struct gid *id, const char *gid)
+{
+    snprintf(work->gid, sizeof(work->gid), "%s", gid);
+    gtrid_format(work->gtrid, id->cluster, id->coordinator, id->tx);
+}
+
 struct work *work_new_step(const struct operation_set *set, const Wire__Call *call,
-                           struct work_refusal *refusal)
+                           const struct gid *id, const char *gid, struct work_refusal *refusal)
 {
     *refusal = (struct work_refusal){.operation = "", .code = "bad_request"};
     Wire__Call *calls[] = {(Wire__Call *)call};
     struct work *work = make(set, calls, 1, false, refusal);
-    if (work)
-        work->request.mode = DB_STEP; /* read-only calls, too: others may follow */
+    if (!work)
+        return NULL;
+    name_work(work, id, gid);
+    work->request.mode = DB_STEP; /* read-only calls, too: others may follow */
     return work;
 }
 
 struct work *work_new_end(enum db_mode mode, const struct gid *id, const char *gid)
 {
     struct work *work = xcalloc(1, sizeof(*work));
-    snprintf(work->gid, sizeof(work->gid), "%s", gid);
-    gtrid_format(work->gtrid, id->cluster, id->coordinator, id->tx);
+    name_work(work, id, gid);
     work->request =
         (struct db_work){.mode = mode, .open = true, .gid = work->gid, .gtrid = work->gtrid};
     return work;

@@ -36,7 +36,7 @@ struct work *work_new_task(const struct operation_set *set, const Wire__Call *ca
                            struct work_refusal *refusal);
 /* Likewise of one call that leaves its transaction open. */
 struct work *work_new_step(const struct operation_set *set, const Wire__Call *call,
-                           struct work_refusal *refusal);
+                           const struct gid *id, const char *gid, struct work_refusal *refusal);
 /* The end of what is open: DB_PREPARE or DB_ROLLBACK. */
 struct work *work_new_end(enum db_mode mode, const struct gid *id, const char *gid);
 void work_free(struct work *work); /* NULL is harmless */

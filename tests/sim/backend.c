@@ -94,8 +94,11 @@ void backend_worked(struct local *local, enum db_outcome outcome, const char *sq
                             .fenced = local->fenced,
                             .duplicate = local->duplicate,
                             .xid = local->xid,
-                            .failed = local->failed,
+                            .failed = local->failed < 0 ? -1 : local->failed - local->first,
                             .call_count = local->call_count};
+    /* Only of an end it is not known whether it was carried out. */
+    if (outcome == DB_LOST && (local->mode == DB_STEP || local->mode == DB_ROLLBACK))
+        worked.outcome = DB_FAILED;
     if (outcome == DB_PREPARED && local->failed >= 0)
         reason = local->effects[local->failed].otherwise;
     snprintf(worked.sqlstate, sizeof(worked.sqlstate), "%s", sqlstate);
@@ -219,8 +222,9 @@ static void work_drops(struct world *world, void *subject, uint64_t id, void *da
     (void)data;
     struct database *database = subject;
     struct local *local = database_find(database, id);
-    if (!local || !local->tag)
+    if (!local || (!local->tag && !local->owner))
         return;
+    backend_open_lost(local);
     world_note(world, 4, "db%d loses the connection of %s", database->index, local->gtrid);
     backend_worked(local, DB_LOST, "08006", "connection lost");
     if (world_chance(world, PPM / 2))
@@ -241,7 +245,7 @@ static void check_room(const struct backend *backend)
     const struct database *database = backend->database;
     int running = 0;
     for (struct list *i = database->working.next; i != &database->working; i = i->next)
-        running += LOCAL(i)->tag != NULL && LOCAL(i)->backend == backend;
+        running += (LOCAL(i)->tag || LOCAL(i)->owner) && LOCAL(i)->backend == backend;
     if (running > database->connections)
         world_violation(database->world, "%s runs %d pieces of work on %d connections",
                         backend->node->name, running, database->connections);
@@ -256,11 +260,13 @@ static void port_work(void *self, const struct db_work *work, void *tag)
         return;
     uint64_t boot = node_boot(backend->node);
     const char *name = work->mode == DB_PREPARE ? work->gid : work->gtrid;
-    if (work->mode != DB_READ_ONLY && !work->keeps_result)
-        workload_gid_used(world, name);
     bool fails = world_chance(world, world->weather.work_error);
     world_note(world, (uint64_t)work->mode, "db%d work %d %s, %d statements%s", database->index,
                (int)work->mode, name ? name : "", work->statement_count, fails ? ", fails" : "");
+    if (backend_open_take(backend, work, tag, fails || !backend_connected(backend, boot)))
+        return;
+    if (work->mode != DB_READ_ONLY && !work->keeps_result)
+        workload_gid_used(world, work->mode == DB_STEP ? work->gid : name);
     if (fails || !backend_connected(backend, boot)) {
         struct worked worked = {
             .tag = tag, .outcome = DB_FAILED, .failed = -1, .call_count = work->call_count};
@@ -285,7 +291,8 @@ static void cancel_arrives(struct world *world, void *subject, uint64_t id, void
     struct database *database = subject;
     struct local *local = database_find(database, id);
     /* It may come too late for what is being ended already. */
-    if (!local || (local->stage == STAGE_ENDING && world_chance(world, PPM / 2)))
+    if (!local || local->stage == STAGE_OPEN ||
+        (local->stage == STAGE_ENDING && world_chance(world, PPM / 2)))
         return;
     backend_worked(local, DB_FAILED, "57014", "canceling statement due to user request");
     database_rollback(database, local);
@@ -469,6 +476,7 @@ struct db_port backend_port(struct backend *backend)
     return (struct db_port){.self = backend,
                             .work = port_work,
                             .cancel = port_cancel,
+                            .adopt = backend_adopt,
                             .finish = port_finish,
                             .status = port_status,
                             .lookup = port_lookup,

@@ -27,6 +27,13 @@ uint64_t backend_latency(struct world *world);
 void backend_answer(struct backend *backend, uint64_t boot, event_function *run, void *data);
 const struct db_events *backend_events(void *agent_node);
 
+/* ---- for what stays open, and for adoptions (backend_open.c) ---- */
+
+/* True: it is for what the tag has open, or had. */
+bool backend_open_take(struct backend *backend, const struct db_work *work, void *tag, bool fails);
+void backend_adopt(void *self, const char *gid, uint64_t xid, const struct db_register *row,
+                   void *tag);
+
 /* ---- the port's part for registers (backend_register.c) ---- */
 
 void backend_register_load(void *self, const char *gtrid, void *tag);

@@ -27,6 +27,7 @@ struct database *database_new(struct world *world, int index, int connections,
     list_init(&database->prepared);
     list_init(&database->tail);
     list_init(&database->stores);
+    list_init(&database->gone);
     list_init(&database->heuristic_stores);
     register_table_init(&database->registers);
     for (int i = 0; i < BACKENDS; i++)
@@ -54,6 +55,7 @@ void database_free(struct database *database)
     free_all(&database->prepared);
     free_all(&database->tail);
     backend_stores_free(database);
+    backend_gone_free(database);
     backend_heuristics_free(database);
     heuristic_table_fini(&database->heuristics);
     register_table_fini(&database->registers);
@@ -127,6 +129,27 @@ static void tell_begun(const struct database *database, const struct local *loca
     registers_begun(database->world->registers, local->gtrid, participants);
 }
 
+static void add_row(struct local *local, const struct db_work *work)
+{
+    if (!work->row)
+        return;
+    CHECK(work->mode == DB_PREPARE && strcmp(work->row->gtrid, local->gtrid) == 0);
+    local->three_phase = true;
+    local->row = *work->row;
+    local->row.gtrid = local->gtrid;
+    local->row.sites = xstrdup(work->row->sites);
+}
+
+static void add_effects(struct local *local, const struct db_work *work)
+{
+    int count = local->effect_count + work->statement_count;
+    local->effects = xrealloc(local->effects, (size_t)(count + 1) * sizeof(*local->effects));
+    local->first = local->effect_count;
+    local->effect_count = count;
+    for (int i = 0; i < work->statement_count; i++)
+        local->effects[local->first + i] = bank_effect(&work->statements[i]);
+}
+
 struct local *database_begin(struct backend *backend, const struct db_work *work, void *tag)
 {
     struct database *database = backend->database;
@@ -137,11 +160,12 @@ struct local *database_begin(struct backend *backend, const struct db_work *work
                             .tag = tag,
                             .mode = work->mode,
                             .call_count = work->call_count,
-                            .effect_count = work->statement_count,
+                            .timeout_us = work->timeout_us,
                             .failed = -1};
     CHECK(work->call_count <= BRANCH_CALLS);
     list_init(&local->node);
-    if (work->mode == DB_PREPARE)
+    bool branch = work->mode == DB_PREPARE || work->mode == DB_STEP;
+    if (branch)
         snprintf(local->gid, sizeof(local->gid), "%s", work->gid);
     local->keeps_result = work->keeps_result;
     if (work->gtrid) {
@@ -149,25 +173,40 @@ struct local *database_begin(struct backend *backend, const struct db_work *work
         strcpy(local->gtrid, work->gtrid);
     }
     struct gid gid;
-    if (work->mode == DB_PREPARE && gid_parse(work->gid, &gid))
+    if (branch && gid_parse(work->gid, &gid))
         gtrid_format(local->gtrid, gid.cluster, gid.coordinator, gid.tx);
-    if (work->row) {
-        CHECK(work->mode == DB_PREPARE && strcmp(work->row->gtrid, local->gtrid) == 0);
-        local->three_phase = true;
-        local->row = *work->row;
-        local->row.gtrid = local->gtrid;
-        local->row.sites = xstrdup(work->row->sites);
-    }
-    local->effects = xcalloc((size_t)work->statement_count, sizeof(*local->effects));
-    for (int i = 0; i < work->statement_count; i++)
-        local->effects[i] = bank_effect(&work->statements[i]);
+    add_row(local, work);
+    add_effects(local, work);
     list_append(&database->working, &local->node);
     if (work->mode != DB_READ_ONLY)
-        order_book_begun(database->world, database->index,
-                         work->mode == DB_PREPARE ? local->gid : local->gtrid, token_of(local));
+        order_book_begun(database->world, database->index, branch ? local->gid : local->gtrid,
+                         token_of(local));
     if (local->three_phase)
         tell_begun(database, local);
     return local;
+}
+
+/* What wrote nothing is not prepared, and needs no row. */
+void database_go_on(struct database *database, struct local *local, const struct db_work *work,
+                    void *tag)
+{
+    CHECK(local->stage == STAGE_OPEN && !local->tag);
+    local->tag = tag;
+    local->owner = NULL;
+    local->stage = STAGE_STARTING;
+    local->ticket = ++database->ticket;
+    local->mode = work->mode;
+    local->timeout_us = work->timeout_us;
+    local->call_count = work->call_count;
+    memset(local->results, 0, sizeof(local->results));
+    add_effects(local, work);
+    if (work->mode == DB_PREPARE && local->xid == 0)
+        local->mode = DB_READ_ONLY;
+    else
+        add_row(local, work);
+    order_book_begun(database->world, database->index, local->gid, token_of(local));
+    if (local->three_phase)
+        tell_begun(database, local);
 }
 
 struct local *database_find_tag(struct backend *backend, const void *tag)
@@ -198,7 +237,7 @@ struct local *database_find_prepared(struct database *database, const char *gid)
 
 static void move_on(struct world *world, void *subject, uint64_t ticket, void *data);
 
-static void ticket_after(struct database *database, struct local *local, uint64_t delay_us)
+void database_ticket_after(struct database *database, struct local *local, uint64_t delay_us)
 {
     local->ticket = ++database->ticket;
     world_after(database->world, delay_us, move_on, database, local->ticket, NULL);
@@ -214,7 +253,7 @@ static void release(struct database *database, struct local *local)
         for (struct list *k = database->working.next; k != &database->working; k = k->next)
             if (LOCAL(k)->stage == STAGE_WAITING && LOCAL(k)->waits_for == i) {
                 LOCAL(k)->stage = STAGE_STARTING;
-                ticket_after(database, LOCAL(k), 1);
+                database_ticket_after(database, LOCAL(k), 1);
                 break;
             }
     }
@@ -324,7 +363,7 @@ void database_advance(struct database *database, struct local *local)
         }
         if (!carry_out(database, local, effect)) {
             local->stage = STAGE_WAITING;
-            ticket_after(database, local, database->lock_timeout_us);
+            database_ticket_after(database, local, database->lock_timeout_us);
             return;
         }
     }
@@ -332,7 +371,7 @@ void database_advance(struct database *database, struct local *local)
     uint64_t delay_us = 20 + world_latency(world, world->weather.work_max_us);
     if (world_chance(world, world->weather.late_effect))
         delay_us += world_between(world, 50 * MILLISECOND_US, 2 * SECOND_US);
-    ticket_after(database, local, delay_us);
+    database_ticket_after(database, local, delay_us);
 }
 
 void database_tail_clear(struct database *database)
@@ -472,6 +511,10 @@ void database_move_on(struct database *database, struct local *local)
         local->failed = local->next;
         backend_worked(local, DB_FAILED, "55P03", "canceling statement due to lock timeout");
         database_rollback(database, local);
+    } else if (local->stage == STAGE_OPEN) {
+        backend_open_expired(database, local);
+    } else if (local->mode == DB_STEP && local->failed < 0) {
+        backend_opened(database, local);
     } else if (local->mode == DB_PREPARE) {
         end_prepare(database, local);
     } else {

@@ -23,6 +23,7 @@ enum stage {
     STAGE_STARTING,
     STAGE_WAITING, /* for a row that another transaction holds */
     STAGE_ENDING,  /* PREPARE or COMMIT is on its way to the disk */
+    STAGE_OPEN,    /* idle: its owner may go on with it */
     STAGE_PREPARED,
     STAGE_FINISHED, /* kept for a failover that may undo it */
 };
@@ -47,13 +48,16 @@ struct local {
     uint64_t ticket; /* the event that moves it on; others are stale */
     struct backend *backend;
     uint64_t boot; /* of the agent's process */
-    void *tag;     /* NULL: nobody waits for it, its connection is gone */
+    void *tag;     /* NULL: nobody waits for it; if it has no owner, its connection is gone */
+    void *owner;   /* has its transaction open; NULL: nobody */
     enum db_mode mode;
     gid_text gid;
     barrier_key gtrid; /* of work in one phase: the key of its barrier row */
     bool keeps_result; /* a step of a saga: that row has the result */
     struct effect *effects;
     int effect_count, next;
+    int first; /* of the effects, those of the present work */
+    uint64_t timeout_us;
     int call_count;
     char results[BRANCH_CALLS][RESULT_BYTES];
     uint64_t xid;
@@ -92,6 +96,7 @@ struct database {
     struct barrier_table barriers;
     struct register_table registers;
     struct heuristic_table heuristics;
+    struct list gone;             /* struct gone (backend_open.c) */
     struct list stores;           /* changes of registers that are on their way to the disk */
     struct list heuristic_stores; /* likewise of heuristics */
 };
@@ -143,6 +148,10 @@ int64_t database_money(const struct database *database);
 struct local *database_begin(struct backend *backend, const struct db_work *work, void *tag);
 /* The server has got it. */
 void database_start(struct database *database, struct local *local);
+/* More work, or the end, of what is open. */
+void database_go_on(struct database *database, struct local *local, const struct db_work *work,
+                    void *tag);
+void database_ticket_after(struct database *database, struct local *local, uint64_t delay_us);
 struct local *database_find_tag(struct backend *backend, const void *tag);
 /* At work still; NULL: it has ended. */
 struct local *database_find(struct database *database, uint64_t id);
@@ -174,6 +183,13 @@ void backend_stores_free(struct database *database);
 /* Likewise of heuristics. */
 void backend_heuristics_crash(struct database *database);
 void backend_heuristics_free(struct database *database);
+/* A step is done: its transaction stays open, unless its connection is gone. */
+void backend_opened(struct database *database, struct local *local);
+/* Nobody ended it. */
+void backend_open_expired(struct database *database, struct local *local);
+/* Its connection is lost: who had it open hears it with the next request. */
+void backend_open_lost(struct local *local);
+void backend_gone_free(struct database *database);
 /* The outcome of a piece of work is told, unless nobody waits for it. */
 void backend_worked(struct local *local, enum db_outcome outcome, const char *sqlstate,
                     const char *reason);

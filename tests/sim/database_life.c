@@ -34,6 +34,7 @@ static void orphan_all(struct database *database, const struct backend *of, bool
         struct local *local = LOCAL(moved.next);
         list_remove(&local->node);
         list_append(&database->working, &local->node);
+        backend_open_lost(local);
         backend_worked(local, DB_LOST, "57P01", "the connection was lost");
         local->tag = NULL;
         bool ends = local->stage == STAGE_ENDING && world_chance(world, PPM / 2);
