@@ -8,6 +8,9 @@
 #include "client/library.h"
 #include "io/pg_connection.h"
 
+/* The pause between two cancels of one statement. */
+#define CANCEL_PAUSE_US (200 * 1000)
+
 /* Once nothing came in time the server can't be talked to, and what it does can't be known. libpq
  * sees the connection end. */
 static void break_off(PGconn *connection)
@@ -32,7 +35,7 @@ static bool wait_for_server(PGconn *connection, int events, uint64_t due_us)
     }
 }
 
-/* Until PQgetResult would not block. False: lost, or broken off as the time was up. */
+/* Until PQgetResult would not block. False: lost, or the time is up. */
 static bool wait_for_result(PGconn *connection, uint64_t due_us)
 {
     for (;;) {
@@ -41,11 +44,8 @@ static bool wait_for_result(PGconn *connection, uint64_t due_us)
             return false;
         if (!unsent && !PQisBusy(connection))
             return PQstatus(connection) == CONNECTION_OK;
-        if (!wait_for_server(connection, unsent ? POLLIN | POLLOUT : POLLIN, due_us)) {
-            break_off(connection);
-            return false;
-        }
-        if (!PQconsumeInput(connection))
+        if (!wait_for_server(connection, unsent ? POLLIN | POLLOUT : POLLIN, due_us) ||
+            !PQconsumeInput(connection))
             return false;
     }
 }
@@ -64,6 +64,7 @@ struct pg_reply pg_do(PGconn *connection, const char *sql, uint64_t due_us)
     while (!reply.lost) {
         if (!wait_for_result(connection, due_us)) {
             reply.lost = true;
+            break_off(connection);
             break;
         }
         PGresult *result = PQgetResult(connection);
@@ -85,6 +86,7 @@ struct pg_reply pg_do(PGconn *connection, const char *sql, uint64_t due_us)
 
 /* ---- whatever was left under way ----------------------------------------------------------- */
 
+/* One that comes before the statement has begun does nothing: it is sent again. */
 static void cancel(PGconn *connection)
 {
     char text[256];
@@ -119,10 +121,23 @@ static bool drain_one(PGconn *connection, PGresult *result, uint64_t due_us)
     return status != PGRES_COPY_OUT || drain_copy(connection, due_us);
 }
 
+/* Waits for it, and cancels what is under way, until there is a result. */
+static bool press_for_result(PGconn *connection, uint64_t due_us)
+{
+    for (;;) {
+        uint64_t soon_us = library_now_us() + CANCEL_PAUSE_US;
+        if (wait_for_result(connection, soon_us < due_us ? soon_us : due_us))
+            return true;
+        if (PQstatus(connection) != CONNECTION_OK || library_now_us() >= due_us)
+            return false;
+        cancel(connection);
+    }
+}
+
 static bool drain(PGconn *connection, uint64_t due_us)
 {
     for (;;) {
-        if (!wait_for_result(connection, due_us))
+        if (!press_for_result(connection, due_us))
             return false;
         PGresult *result = PQgetResult(connection);
         if (!result)
@@ -140,7 +155,7 @@ static bool leave_pipeline(PGconn *connection, uint64_t due_us)
     if (!PQexitPipelineMode(connection) && !PQpipelineSync(connection))
         return false;
     while (PQpipelineStatus(connection) != PQ_PIPELINE_OFF && !PQexitPipelineMode(connection)) {
-        if (!wait_for_result(connection, due_us))
+        if (!press_for_result(connection, due_us))
             return false;
         PQclear(PQgetResult(connection));
     }
@@ -154,11 +169,13 @@ bool pg_make_idle(PGconn *connection, uint64_t due_us)
     if (PQtransactionStatus(connection) == PQTRANS_ACTIVE)
         cancel(connection);
     bool alive = leave_pipeline(connection, due_us) && drain(connection, due_us);
-    if (alive && PQtransactionStatus(connection) != PQTRANS_IDLE) {
+    /* A cancel of before may still hit the first one. */
+    for (int i = 0; i < 2 && alive && PQtransactionStatus(connection) != PQTRANS_IDLE; i++) {
         struct pg_reply reply = pg_do(connection, "rollback", due_us);
         PQclear(reply.result);
-        alive = reply.done;
+        alive = !reply.lost;
     }
+    alive = alive && PQtransactionStatus(connection) == PQTRANS_IDLE;
     if (!alive && PQstatus(connection) == CONNECTION_OK)
         break_off(connection);
     return alive;

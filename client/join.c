@@ -8,7 +8,7 @@
 #include "core/check.h"
 
 /* Beyond the deadline, for what must be done on a connection all the same. */
-#define GRACE_US (500 * 1000)
+#define GRACE_US (900 * 1000)
 
 /* Before BEGIN, so that the caller may still choose the isolation level. The timeouts in ms. */
 static const char facts_sql[] =
@@ -414,7 +414,7 @@ static enum troth_status tell_handed_over(struct troth_tx *tx, struct joined *jo
     request_wait(request, result);
     bool refused = result->status == TROTH_REFUSED && tx->open;
     if (result->status == TROTH_ABORTED || refused)
-        roll_back_prepared(joined, library_now_us() + GRACE_US);
+        roll_back_prepared(joined, due_of(tx));
     return refused ? give_up(tx, joined, result) : result->status;
 }
 
@@ -425,8 +425,8 @@ static enum troth_status hand_over(struct troth_tx *tx, struct joined *joined,
     PGconn *connection = joined->connection;
     if (!is_in_transaction(connection, result) || !ask_xid(connection, due_us, &xid, result) ||
         !prepare(joined, xid, due_us, result)) {
-        pg_make_idle(connection, library_now_us() + GRACE_US);
-        roll_back_prepared(joined, library_now_us() + GRACE_US);
+        pg_make_idle(connection, due_of(tx));
+        roll_back_prepared(joined, due_of(tx));
         return give_up(tx, joined, result);
     }
     return tell_handed_over(tx, joined, xid, result);
@@ -455,7 +455,7 @@ enum troth_status troth_hand_over(struct troth_tx *tx, PGconn *connection,
         result_fail(&made, TROTH_REFUSED, "not_joined",
                     "the connection is not joined, or was handed over");
     } else if (!tx->open) {
-        pg_make_idle(connection, library_now_us() + GRACE_US);
+        pg_make_idle(connection, due_of(tx));
         joined->handed_over = true;
         tx_ended_before(tx, &made);
     } else {
@@ -466,7 +466,7 @@ enum troth_status troth_hand_over(struct troth_tx *tx, PGconn *connection,
 
 void joined_roll_back(struct troth_tx *tx, bool prepared)
 {
-    uint64_t due_us = library_now_us() + GRACE_US;
+    uint64_t due_us = due_of(tx);
     for (struct list *at = tx->joined.next; at != &tx->joined; at = at->next) {
         struct joined *joined = CONTAINER(at, struct joined, node);
         if (!joined->handed_over)
