@@ -163,13 +163,22 @@ static bool rest(struct pg_hand *hand, long milliseconds)
     return wanted;
 }
 
+static bool is_usable(const struct pg_hand *hand)
+{
+    return hand->connection && PQstatus(hand->connection) == CONNECTION_OK;
+}
+
+static long longer(long pause_ms)
+{
+    if (pause_ms < BACKOFF_LOW_MS)
+        return BACKOFF_LOW_MS;
+    return pause_ms * 2 < BACKOFF_HIGH_MS ? pause_ms * 2 : BACKOFF_HIGH_MS;
+}
+
 bool pg_hand_need(struct pg_hand *hand, struct pg_job *job)
 {
     char line[256];
-    for (long pause_ms = SOON_MS; !hand->connection || PQstatus(hand->connection) != CONNECTION_OK;
-         pause_ms = pause_ms < BACKOFF_LOW_MS        ? BACKOFF_LOW_MS
-                    : pause_ms * 2 < BACKOFF_HIGH_MS ? pause_ms * 2
-                                                     : BACKOFF_HIGH_MS) {
+    for (long pause_ms = SOON_MS; !is_usable(hand); pause_ms = longer(pause_ms)) {
         pg_hand_close(hand);
         if (pg_hand_cancelled(hand)) {
             pg_hand_fail(job, -1, "57014", "cancelled", "");
@@ -179,6 +188,9 @@ bool pg_hand_need(struct pg_hand *hand, struct pg_job *job)
             break;
         pg_first_line(PQerrorMessage(hand->connection), line, sizeof(line));
         pg_hand_close(hand);
+        if (pause_ms == SOON_MS)
+            host_log(hand->pool->pg->shared.host, LOG_WARNING,
+                     "database: no session for a handler: %s; trying again", line);
         if (!rest(hand, pause_ms)) {
             pg_hand_fail(job, -1, "", "the database can't be used", line);
             return false;

@@ -11,6 +11,7 @@
 #include "core/check.h"
 #include "include/troth.h"
 #include "tests/real/support/cluster.h"
+#include "tests/real/support/library_desk.h"
 #include "tests/real/support/purchase.h"
 #include "tests/real/support/saga_start.h"
 #include "tests/real/support/shop_files.h"
@@ -347,6 +348,71 @@ static void a_saga_is_carried_out_once_and_undone_once(struct shop *shop)
     assert_int_equal(balance(), SHOP_MONEY - 20);
 }
 
+/* ---- step by step -------------------------------------------------------------------------- */
+
+static const char charge_arguments[] =
+    "{\"order_id\": \"step\", \"customer\": \"ada\", \"amount\": 10}";
+
+static void handlers_work_step_by_step_in_one_transaction(struct shop *shop)
+{
+    for (enum troth_protocol protocol = TROTH_2PC; protocol <= TROTH_3PC; protocol++) {
+        struct desk desk = desk_open(shop);
+        int before = desk_charges("step");
+        desk_begin(&desk, protocol, 10000);
+        DESK_OK(&desk, troth_execute(desk.tx, "payments.note", "{\"id\": \"s\"}", &desk.result));
+        DESK_OK(&desk, troth_execute(desk.tx, "payments.count", "{\"id\": \"s\"}", &desk.result));
+        assert_string_equal(troth_get(&desk.result, 0, 0, "notes"),
+                            protocol == TROTH_2PC ? "1" : "2");
+        DESK_OK(&desk, troth_execute(desk.tx, "payments.charge", charge_arguments, &desk.result));
+        assert_string_equal(troth_get(&desk.result, 0, 0, "id"), troth_tx_id(desk.tx));
+        DESK_OK(&desk, troth_execute(desk.tx, "orders.note", "{\"id\": \"s\"}", &desk.result));
+        assert_int_equal(desk_charges("step"), before);
+        DESK_OK(&desk, troth_commit(desk.tx, &desk.result));
+        assert_int_equal(desk_charges("step"), before + 1);
+        desk_close(&desk);
+    }
+    assert_int_equal(books_count_notes("orders", "s"), 2);
+    desk_wait_no_locks(5000);
+}
+
+static void a_service_finishes_what_others_join_with_at_its_database(struct shop *shop)
+{
+    struct desk desk = desk_open(shop);
+    desk_begin(&desk, TROTH_3PC, 10000);
+    DESK_OK(&desk,
+            troth_execute(desk.tx, "orders.create", "{\"order_id\": \"joined\"}", &desk.result));
+    desk_join_and_charge(&desk, "joined", 10);
+    DESK_OK(&desk, troth_commit(desk.tx, &desk.result));
+    assert_int_equal(desk_charges("joined"), 1);
+    desk_close(&desk);
+    desk_wait_no_locks(5000);
+}
+
+static void an_open_transaction_ends_with_its_refusal_its_service_or_its_time(struct shop *shop)
+{
+    struct desk desk = desk_open(shop);
+    desk_begin(&desk, TROTH_2PC, 10000);
+    DESK_OK(&desk, troth_execute(desk.tx, "payments.charge", charge_arguments, &desk.result));
+    DESK_FAILS(&desk, troth_execute(desk.tx, "payments.sulk", NULL, &desk.result), TROTH_ABORTED,
+               "refused");
+    desk_wait_no_locks(5000);
+    desk_close(&desk);
+    desk = desk_open(shop);
+    desk_begin(&desk, TROTH_2PC, 10000);
+    DESK_OK(&desk, troth_execute(desk.tx, "payments.charge", charge_arguments, &desk.result));
+    shop_kill(shop, PAYMENTS);
+    assert_int_equal(troth_commit(desk.tx, &desk.result), TROTH_ABORTED);
+    desk_wait_no_locks(8000);
+    desk_close(&desk);
+    shop_start_all(shop);
+    desk = desk_open(shop);
+    desk_begin(&desk, TROTH_2PC, 700);
+    DESK_OK(&desk, troth_execute(desk.tx, "payments.charge", charge_arguments, &desk.result));
+    desk_wait_no_locks(5000);
+    desk_close(&desk);
+    assert_int_equal(desk_charges("step"), 0);
+}
+
 /* ---- kill -9 ------------------------------------------------------------------------------- */
 
 static bool died_or_told(void *self)
@@ -442,6 +508,9 @@ int main(int argc, char **arguments)
         SHOP_TEST(a_handler_that_hangs_is_cancelled_at_the_deadline),
         SHOP_TEST(eight_handlers_run_at_once),
         SHOP_TEST(a_saga_is_carried_out_once_and_undone_once),
+        SHOP_TEST(handlers_work_step_by_step_in_one_transaction),
+        SHOP_TEST(a_service_finishes_what_others_join_with_at_its_database),
+        SHOP_TEST(an_open_transaction_ends_with_its_refusal_its_service_or_its_time),
         SHOP_TEST(what_it_leaves_at_each_crash_point_is_ended),
         SHOP_TEST(a_stop_lets_what_runs_end),
         SHOP_TEST(a_second_process_takes_over_and_the_first_says_so),

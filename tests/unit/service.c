@@ -111,6 +111,7 @@ static void calls_become_work_without_statements(void **state)
     struct operation_set set = {0};
     struct error error = {0};
     struct work_refusal refusal;
+    const struct gid id = {.cluster = "shop", .coordinator = "c1", .tx = {5, 17}};
     (void)state;
     struct operation *operation = operation_add(&set, "charge", false, &error);
     assert_true(operation_parameter_add(operation, "amount", "numeric", &error));
@@ -153,8 +154,9 @@ static void calls_become_work_without_statements(void **state)
     assert_true(work->request.keeps_result);
     assert_string_equal(work->request.gtrid, "shop.c1.5.17/charge");
     work_free(work);
-    work = work_new_step(&set, &look, &refusal);
+    work = work_new_step(&set, &look, &id, "troth.shop.c1.5.17.0", &refusal);
     assert_int_equal(work->request.mode, DB_STEP);
+    assert_string_equal(work->request.gtrid, "shop.c1.5.17");
     assert_non_null(work->request.calls);
     work_free(work);
     charge.arguments = (char *)"{\"amount\": \"much\"}";
