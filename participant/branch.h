@@ -36,7 +36,7 @@ enum branch_state {
 
 enum branch_decision { BRANCH_UNDECIDED, BRANCH_COMMIT, BRANCH_ABORT };
 
-/* Fields are read by the agent, and written by branch.c alone. Zeros are BRANCH_NEW. */
+/* Fields are read by the agent, and written by the machine alone. Zeros are BRANCH_NEW. */
 struct branch {
     enum branch_state state;
     enum branch_decision decision; /* ABORT is also this participant's own, before its yes */
