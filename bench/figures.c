@@ -12,8 +12,7 @@ static _Noreturn void usage(const char *program)
 {
     fprintf(stderr,
             "usage: %s [--seconds S] [--in-flight N] [--databases N] [--address tcp://HOST:PORT]\n"
-            "       [--protocol 2pc|3pc|saga] [--waiting N] [--conninfo CONNINFO]...   one a "
-            "database, in order\n",
+            "       [--protocol 2pc|saga] [--conninfo CONNINFO]...   one a database, in order\n",
             program);
     exit(2);
 }
@@ -34,12 +33,9 @@ void bench_options_parse(struct bench_options *options, int argc, char **argv)
             options->databases = atoi(value);
         else if (!strcmp(argv[i], "--address"))
             options->address = value;
-        else if (!strcmp(argv[i], "--protocol") && (!strcmp(value, "2pc") || !strcmp(value, "3pc")))
-            options->three_phase = value[0] == '3';
-        else if (!strcmp(argv[i], "--protocol") && !strcmp(value, "saga"))
-            options->sagas = true;
-        else if (!strcmp(argv[i], "--waiting"))
-            options->sagas = (options->waiting = atoi(value)) > 0;
+        else if (!strcmp(argv[i], "--protocol") &&
+                 (!strcmp(value, "2pc") || !strcmp(value, "saga")))
+            options->sagas = value[0] == 's';
         else if (!strcmp(argv[i], "--conninfo") && options->conninfo_count < 8)
             options->conninfos[options->conninfo_count++] = value;
         else
@@ -90,9 +86,9 @@ void figures_print(struct figures *figures, uint64_t now_us)
         p99 = figures->latencies_us[figures->count * 99 / 100];
     }
     double seconds = (double)(now_us - figures->begun_us) / 1e6;
-    printf("{\"tps\": %.1f, \"p50_us\": %" PRIu64 ", \"p99_us\": %" PRIu64
-           ", \"count\": %zu, \"errors\": %" PRIu64 "}\n",
-           (double)figures->count / seconds, p50, p99, figures->count, figures->errors);
+    printf("{\"done\":%zu,\"per_second\":%.3f,\"latency_us\":{\"p50\":%" PRIu64 ",\"p99\":%" PRIu64
+           "}}\n",
+           figures->count, (double)figures->count / seconds, p50, p99);
 }
 
 void figures_fini(struct figures *figures)

@@ -9,7 +9,6 @@
 struct figures {
     uint64_t *latencies_us; /* of what succeeded within the measured time */
     size_t count, room;
-    uint64_t errors;
     uint64_t begun_us; /* set once the warm-up is over; nothing before it counts */
 };
 
@@ -18,10 +17,8 @@ struct bench_options {
     double seconds; /* measured, after a warm-up of a fifth of it */
     int in_flight;
     int databases;
-    bool three_phase;         /* load only */
     bool sagas;               /* a saga of three steps over three databases, not a transaction */
-    int waiting;              /* load only: begin so many sagas that wait, and end */
-    const char *address;      /* of the coordinator */
+    const char *address;      /* of the coordinator; idle only */
     const char *conninfos[8]; /* of the databases, in order; raw only */
     int conninfo_count;
 };
@@ -37,7 +34,8 @@ int figures_account(int flight, int in_flight);
 
 /* A transaction that began at started_us ended now. */
 void figures_add(struct figures *figures, uint64_t started_us, uint64_t now_us);
-/* {"tps": ..., "p50_us": ..., "p99_us": ..., "count": ..., "errors": ...} */
+/* {"done":...,"per_second":...,"latency_us":{"p50":...,"p99":...}}: what bench/run reads of the
+ * figures of `troth bench`, too. */
 void figures_print(struct figures *figures, uint64_t now_us);
 void figures_fini(struct figures *figures);
 

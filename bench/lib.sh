@@ -112,6 +112,37 @@ troth_start() {
     wait_until 30 participants_ready || { cat "$folder"/*.log >&2; die "Troth did not become ready"; }
 }
 
+# ---- load -----------------------------------------------------------------------------------------
+
+# mix PROTOCOL DATABASES SECONDS: what `troth bench` reads. 0 seconds: its --count tells when it ends.
+# Two under way on the same row would wait for each other, in two databases in opposite orders even
+# for ever: so the accounts take turns.
+mix() {
+    local database
+    [[ $3 == 0 ]] || printf 'duration: %s\nwarm_up: %s\n' "$(duration "$3" 1000)" "$(duration "$3" 200)"
+    printf '%s\n' 'values: {account: "${ cycle(0, 9999) }"}' 'mix:'
+    case $1 in
+    saga) printf '  - {saga: order, input: {amount: 1, account: "${ account }"}}\n' ;;
+    waiting) printf '  - {saga: refund, wait: started, input: {amount: 1, account: "${ account }"}}\n' ;;
+    *)
+        printf '  - protocol: %s\n    branches:\n' "$1"
+        for ((database = 0; database < $2; database++)); do
+            printf '      - {call: bench%d.take, with: {amount: 1, id: "${ account }"}}\n' "$database"
+        done
+        ;;
+    esac
+}
+duration() { awk -v s="$1" -v by="$2" 'BEGIN {printf "%dms", s * by}'; } # SECONDS THOUSANDTHS
+
+# load FILE PROTOCOL DATABASES SECONDS OPTION...: the figures of `troth bench` of such a mix. What
+# fails is in them; none done, or an unknown end, fails this.
+load() {
+    local file=$1
+    mix "$2" "$3" "$4" >"$folder/mix.yaml"
+    shift 4
+    measure "$file" "$programs/troth" --coordinator "$address" bench "$folder/mix.yaml" --json "$@"
+}
+
 # ---- figures --------------------------------------------------------------------------------------
 
 measure() { # FILE COMMAND...: appends its line
@@ -120,9 +151,10 @@ measure() { # FILE COMMAND...: appends its line
     "$@" >>"$file" 2>"$folder/measure.err" || { cat "$folder"/*.log "$folder/measure.err" >&2; die "failed: $*"; }
 }
 
-field() { sed -E "s/.*\"$1\": ([0-9.]+).*/\1/" "$2"; }
+# What a mix has several times is last of all of it.
+field() { sed -E "s/.*\"$1\":([0-9.]+).*/\1/" "$2"; }
 median() { sort -n | awk '{v[NR] = $1} END {print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
-errors() { field errors "$1" | awk '{sum += $1} END {print sum + 0}'; }
+failures() { field not_done "$1" | awk '{sum += $1} END {print sum + 0}'; }
 
 milliseconds() { field "$1" "$2" | median | awk '{print $1 / 1000}'; }
 

@@ -471,7 +471,7 @@ static bool run_loop(struct run *run, const struct options *options)
         loop_free(run->loop);
         return false;
     }
-    snprintf(name, sizeof(name), "bench-%d", (int)getpid());
+    snprintf(name, sizeof(name), "cli-bench-%d", (int)getpid());
     run->client = client_new(NULL, name, run->host, nano_link(run->nano), &events);
     run->opened_us = now_us(run);
     run->answer_us = options->timeout_us ? options->timeout_us : ANSWER_US;

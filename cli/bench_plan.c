@@ -41,11 +41,12 @@ static bool rate_parse(const char *text, uint64_t *interval_ns)
 
 static const char rate_rule[] = "is not a rate such as 200/s, 90/m or 500/h, up to 1000000/s";
 
+/* 0 for no node. */
 static uint64_t read_duration(struct yaml *yaml, const struct yaml_node *node, uint64_t low_us)
 {
-    uint64_t us = yaml_duration_us(yaml, node, 0);
-    if (us && (us < low_us || us > DAY_US))
-        yaml_mistake(yaml, node, "%s: is not from 1ms to 1d", node->key);
+    uint64_t us = node ? yaml_duration_us(yaml, node, low_us) : 0;
+    if (node && (us < low_us || us > DAY_US))
+        yaml_mistake(yaml, node, "%s: is not from %s to 1d", node->key, low_us ? "1ms" : "0s");
     return us;
 }
 

@@ -139,7 +139,7 @@ static void add_row(struct table *table, const char *name, const struct latencie
 
 static void print_done(const struct bench_load *load, const struct sums *sums)
 {
-    static const char *const headers[] = {"",    "done",  "rate/s", "p50", "p90",
+    static const char *const headers[] = {"mix", "done",  "rate/s", "p50", "p90",
                                           "p99", "p99.9", "max",    NULL};
     struct table table = {0};
     table_begin(&table, headers);
@@ -224,7 +224,7 @@ static void json_count(struct json_writer *writer, const char *name, uint64_t va
 static void json_double(struct json_writer *writer, const char *name, double value)
 {
     char text[40];
-    snprintf(text, sizeof(text), "%.6g", value);
+    snprintf(text, sizeof(text), "%.3f", value);
     json_name(writer, name);
     json_raw(writer, text);
 }

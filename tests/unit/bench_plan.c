@@ -180,6 +180,8 @@ static void a_mix_must_have_something_to_do(void **state)
 {
     (void)state;
     MISTAKES("count: 1\n", "the key \"mix\" is missing here");
+    MISTAKES("duration: 0s\nmix: [{" CALL "}]\n", "t.yaml:1:11: duration: is not from 1ms to 1d");
+    MISTAKES("warm_up: 25h\nmix: [{" CALL "}]\n", "warm_up: is not from 0s to 1d");
     MISTAKES("mix: []\n", "mix: expected a list");
     MISTAKES("mix: {a: 1}\n", "mix: expected a list");
     MISTAKES("mix: [{weight: 0, " CALL "}]\n", "every weight is 0");

@@ -16,7 +16,7 @@ struct desk {
     struct nano *nano;
     struct transport *transport;
     char *address;
-    bool refuse, hang_up;
+    bool refuse, hang_up, hang_up_submits;
     const Wire__Outcome *outcome;    /* the answer to a submit */
     const Wire__Answer *answers[16]; /* the answer to a query, by what; [0]: to an order */
     const Wire__Answer *ordered; /* to an order about a transaction that is no dry run; or NULL */
@@ -104,7 +104,8 @@ static inline void on_message(void *self, struct peer *peer, const Wire__Message
         keep(&desk->request, message);
     desk->submits += message->body_case == WIRE__MESSAGE__BODY_SUBMIT;
     bool dry = message->body_case == WIRE__MESSAGE__BODY_TX_ORDER && message->tx_order->dry_run;
-    if (desk->hang_up && !dry) {
+    bool submit = message->body_case == WIRE__MESSAGE__BODY_SUBMIT;
+    if ((desk->hang_up && !dry) || (desk->hang_up_submits && submit)) {
         peer_close(peer, "the test hangs up");
         return;
     }
