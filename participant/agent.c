@@ -104,6 +104,10 @@ static void on_up(void *self, struct peer *peer)
         peer_close(peer, "a coordinator's name is not valid");
         return;
     }
+    /* A process that is gone has forgotten what its clients had joined, and perhaps prepared. */
+    if (link->epoch != 0 && link->epoch != peer_boot(peer))
+        scan_soon(agent);
+    link->epoch = peer_boot(peer);
     link->peer = peer;
     link->session = ++agent->sessions;
     link->quiet_since_us = agent->host.now_us(agent->host.self);

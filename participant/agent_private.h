@@ -75,6 +75,7 @@ struct link {
     struct transport *transport;
     struct peer *peer;                      /* NULL while there is no session */
     uint64_t session;                       /* number of the session, unique in this agent */
+    uint64_t epoch;                         /* of the last session; 0: there was none */
     uint64_t quiet_since_us;                /* its begin, or its last LOOKUP */
     char coordinator[LIMIT_NAME_BYTES + 1]; /* who answered last; empty: nobody yet */
     char refused[256];                      /* the last refusal, logged once */
