@@ -89,9 +89,12 @@ shop_stop() {
     wait_until 15 process_gone "$pid" || shop_kill "$1"
 }
 
+# Whatever was started, also by who added processes of its own.
 shop_stop_all() {
-    local name
-    for name in trothd "${clusters[@]}"; do shop_stop "$name"; done
+    local file name
+    for file in "$shop"/run/*.pid; do
+        [[ ! -f $file ]] || { name=${file##*/}; shop_stop "${name%.pid}"; }
+    done
 }
 
 # The first starts: somebody may have taken the port since it was looked for.
