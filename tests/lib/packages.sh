@@ -5,7 +5,7 @@
 packages_to_build=(gcc libc6-dev cmake ninja-build pkg-config libpq-dev libnanomsg-dev libyaml-dev
     libuv1-dev libprotobuf-c-dev protobuf-c-compiler libjq-dev libsodium-dev libmicrohttpd-dev)
 packages_to_run=(postgresql)
-packages_to_test=(libcmocka-dev groff-base mandoc perl clang-format shellcheck valgrind spin iproute2)
+packages_to_test=(libcmocka-dev groff-base mandoc perl clang-format shellcheck valgrind spin iproute2 make)
 
 packages_missing() {
     local name
