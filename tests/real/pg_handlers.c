@@ -694,6 +694,58 @@ static void sessions_that_ended_while_they_were_idle_are_made_anew(void **state)
     works_on(rig);
 }
 
+/* The sessions that are there stay; no other can be opened. */
+static void allow_connections(struct rig *rig, bool allowed)
+{
+    char *conninfo = xasprintf("%s dbname=postgres", rig->conninfo);
+    PGconn *beside = PQconnectdb(conninfo);
+    PGresult *result = PQexec(beside, allowed ? "alter database payments allow_connections true"
+                                              : "alter database payments allow_connections false");
+    assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
+    PQclear(result);
+    PQfinish(beside);
+    free(conninfo);
+}
+
+static void work_waits_for_a_session_that_can_not_be_opened_yet(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_answer first = {0}, second = {0};
+    struct db_call one = call_of(&obeys, take_ten);
+    struct db_work work = work_of(DB_PREPARE, rig_gid, &one, 1);
+    allow_connections(rig, false);
+    rig_work_begin(rig, &work, &first);
+    rig_work_begin(rig, &work, &second);
+    rig_turn_until_sql(rig,
+                       "select count(*) > 0 from pg_stat_activity where application_name like"
+                       " 'troth:rig:payments:%'",
+                       "t");
+    rig->port->cancel(rig->port->self, &first);
+    rig_until(rig, &first.done, "the cancelled work is answered");
+    assert_int_equal(first.outcome, DB_FAILED);
+    assert_false(second.done);
+    allow_connections(rig, true);
+    rig_until(rig, &second.done, "the work is done");
+    assert_int_equal(second.outcome, DB_PREPARED);
+    assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
+    works_on(rig);
+}
+
+static void a_server_that_restarts_is_used_again(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_answer tag;
+    struct db_call one = call_of(&obeys, take_ten);
+    struct db_work take = work_of(DB_STEP, rig_gid, &one, 1);
+    works_on(rig);
+    step(rig, &tag, &take);
+    assert_int_equal(tag.outcome, DB_OPENED);
+    rig_lose_power(rig);
+    step(rig, &tag, &take);
+    failed(&tag, "", "", "connection lost");
+    works_on(rig);
+}
+
 static void a_stop_ends_what_runs(void **state)
 {
     struct rig *rig = *state;
@@ -712,17 +764,6 @@ static void a_stop_ends_what_runs(void **state)
     works_on(rig);
 }
 
-static int setup(void **state)
-{
-    if (rig_setup(state) != 0)
-        return -1;
-    struct rig *rig = *state;
-    rig_stop(rig);
-    rig->handlers = &handlers;
-    rig_start_again(rig);
-    return 0;
-}
-
 /* Nobody stays at the gate when a test has failed. */
 static int teardown(void **state)
 {
@@ -732,7 +773,7 @@ static int teardown(void **state)
     return code;
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define TEST(test) cmocka_unit_test_setup_teardown(test, rig_setup, teardown)
 
 int main(void)
 {
@@ -765,7 +806,10 @@ int main(void)
         TEST(a_session_that_is_lost_in_a_handler_leaves_nothing),
         TEST(a_session_that_is_lost_in_its_commit_leaves_it_open),
         TEST(sessions_that_ended_while_they_were_idle_are_made_anew),
+        TEST(work_waits_for_a_session_that_can_not_be_opened_yet),
+        TEST(a_server_that_restarts_is_used_again),
         TEST(a_stop_ends_what_runs),
     };
+    rig_handlers = &handlers;
     return registers_run(tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -34,7 +34,7 @@ static int teardown(void **state)
 }
 
 /* What it says to a configuration of this text; code: its exit code. */
-static char *check(const char *program, const char *text, int *code)
+static char *ask(const char *program, const char *option, const char *text, int *code)
 {
     char *path = xasprintf("%s/x.yaml", folder), *said = xcalloc(1, 8192);
     FILE *file = fopen(path, "we");
@@ -42,7 +42,7 @@ static char *check(const char *program, const char *text, int *code)
     fputs(text, file);
     assert_int_equal(fclose(file), 0);
     char *command =
-        xasprintf("cd %s && %s/%s --config x.yaml --check-config 2>&1", folder, build, program);
+        xasprintf("cd %s && %s/%s --config x.yaml %s 2>&1", folder, build, program, option);
     FILE *pipe = popen(command, "re");
     assert_non_null(pipe);
     size_t size = fread(said, 1, 8191, pipe);
@@ -53,6 +53,11 @@ static char *check(const char *program, const char *text, int *code)
     free(command);
     free(path);
     return said;
+}
+
+static char *check(const char *program, const char *text, int *code)
+{
+    return ask(program, "--check-config", text, code);
 }
 
 static const char coordinator[] = "cluster: shop\ncoordinator: c1\nlisten: tcp://127.0.0.1:7400\n"
@@ -137,12 +142,36 @@ static void the_samples_are_good_with_every_key(void **state)
     free(text);
 }
 
+/* A service in C has no operations in its file: what is done for it beforehand does not need them.
+ * There is no such database, which is found out next. */
+static void a_file_without_operations_is_a_services(void **state)
+{
+    static const char text[] = "cluster: shop\nparticipant: payments\n"
+                               "coordinators: [tcp://127.0.0.1:7400]\n"
+                               "postgres: {conninfo: host=/nowhere}\nsecurity: none\n";
+    int code;
+    (void)state;
+    char *said = check("troth-participant", text, &code);
+    if (code != 1 || strncmp(said, "x.yaml: good, 0 operations\n", 27) != 0)
+        fail_msg("exit %d: %s", code, said);
+    free(said);
+    said = ask("troth-participant", "--install", text, &code);
+    if (code != 1 || !strstr(said, "/nowhere"))
+        fail_msg("exit %d: %s", code, said);
+    free(said);
+    said = ask("troth-participant", "", text, &code);
+    if (code != 2 || !strstr(said, "\"operations\" is missing here; only a service"))
+        fail_msg("exit %d: %s", code, said);
+    free(said);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_are_on_loopback_only),
         cmocka_unit_test(the_hook_is_a_list_of_words),
         cmocka_unit_test(the_samples_are_good_with_every_key),
+        cmocka_unit_test(a_file_without_operations_is_a_services),
     };
     char *here = realpath("/proc/self/exe", NULL);
     CHECK(here != NULL);

@@ -208,6 +208,8 @@ void rig_until_count(struct rig *rig, const int *count, int least, const char *w
     turn_until(rig, NULL, count, least, what);
 }
 
+const struct pg_handlers *rig_handlers;
+
 void rig_start(struct rig *rig, int connections)
 {
     const struct pg_config config = {.conninfo = rig->conninfo,
@@ -217,7 +219,7 @@ void rig_start(struct rig *rig, int connections)
                                      .connections = connections,
                                      .lock_timeout_us = 300000,
                                      .three_phase = !rig->two_phase,
-                                     .handlers = rig->handlers};
+                                     .handlers = rig_handlers};
     const struct db_events events = {.self = rig,
                                      .up = on_up,
                                      .down = on_down,

@@ -87,15 +87,17 @@ struct rig {
     struct pg *pg;
     const struct db_port *port;
     const char *conninfo;
-    const char *participant;            /* NULL: payments */
-    bool two_phase;                     /* no connections for registers until one is asked for */
-    const struct pg_handlers *handlers; /* NULL: statements */
+    const char *participant; /* NULL: payments */
+    bool two_phase;          /* no connections for registers until one is asked for */
     PGconn *side;
     int ups, downs;
     char database[64]; /* which one it said to be when it came up */
     char down_reason[512];
     bool in_call; /* a port's function is being called: no answer may come now */
 };
+
+/* Who does the work of every rig that starts from now on; NULL: statements. */
+extern const struct pg_handlers *rig_handlers;
 
 /* Connects the side, installs the schema, empties its tables, starts the port, waits until it is
  * up.
