@@ -18,7 +18,8 @@
  * several. After fork() the child must not use any of them.
  *
  * Time: each deadline and timeout is in milliseconds. Every function that waits ends within its
- * deadline and a second; "waits" below names those that do.
+ * deadline and a second, also when the coordinator or a database does not answer; "waits" below
+ * names those that do. The functions on a transaction have the deadline that it was begun with.
  *
  * Memory: texts given to a function are copied unless it says otherwise. Memory that runs out ends
  * the process, as nothing could be promised then. */
@@ -51,8 +52,9 @@ enum troth_status {
     TROTH_REFUSED = 2,
     /* Nobody answered in time, and nothing was begun. */
     TROTH_UNAVAILABLE = 3,
-    /* It may have been committed or not: the answer was lost. troth_outcome tells, as soon as the
-     * coordinator is there; so does the same request again with the same key. Never do it anew. */
+    /* It may have been committed or not: the answer was lost. The same request with the same key
+     * tells, as soon as the coordinator is there; so does troth_outcome, if there is an `id`. Never
+     * do it anew. */
     TROTH_UNKNOWN = 4,
     /* What became of it in some database can't be proved: a person has to look
      * (`troth tx explain`). */
@@ -116,10 +118,12 @@ struct troth;
  * tcp://127.0.0.1:7400. New work goes to the first that answers, in their order; a transaction
  * stays with the coordinator that began it. Work with a key goes to the first one alone: only who
  * decided it remembers the key. Connects in the background, and again whenever a connection is
- * lost. Does not wait. NULL with the result: an address is none. */
+ * lost. Does not wait. NULL with the result: an address is none, there are more than 8, or no more
+ * files can be opened. */
 TROTH_API struct troth *troth_open(const char *coordinators, struct troth_result *result);
-/* Ends what still waits in other threads, as TROTH_UNAVAILABLE or TROTH_UNKNOWN; transactions must
- * be freed before. Waits up to a second, for what was sent to arrive. NULL is harmless. */
+/* Ends what still waits in other threads, as TROTH_UNAVAILABLE or TROTH_UNKNOWN, and calls `done`
+ * of what was asked for asynchronously; not to be called from a `done`. Transactions must be freed
+ * before. Waits up to a second, for what was sent to arrive. NULL is harmless. */
 TROTH_API void troth_close(struct troth *troth);
 
 enum troth_protocol {
@@ -136,7 +140,9 @@ enum troth_wait {
 struct troth_options {
     enum troth_protocol protocol;
     enum troth_wait wait;
-    uint32_t deadline_ms; /* of the whole transaction; 0: the coordinator's timeouts.transaction */
+    /* Of the whole transaction. 0: the coordinator's timeouts.transaction; the library then waits 5
+     * seconds for a coordinator and a minute for an answer. */
+    uint32_t deadline_ms;
     /* Idempotency key, at most 200 bytes: requests with one key are one transaction. So a key is
      * what makes it safe to repeat a request, and the library repeats it by itself when the
      * connection is lost. NULL: none. */
@@ -155,8 +161,10 @@ TROTH_API enum troth_status troth_submit(struct troth *troth, const struct troth
                                          size_t count, const struct troth_options *options,
                                          struct troth_result *result);
 
-/* What became of a transaction, by its id: OK (committed), ABORTED, PENDING, HAZARD, or UNKNOWN (so
- * old that it was forgotten, or of another coordinator). Waits up to timeout_ms. */
+/* What became of a transaction, by its id: OK (committed), ABORTED, PENDING (open, or not decided),
+ * HAZARD, or UNKNOWN (of a coordinator that is none of ours; so old that it was forgotten; or a
+ * database that may have committed it alone can't be asked). UNAVAILABLE: nobody answers. Waits up
+ * to timeout_ms until it is decided; 0: what is known now. */
 TROTH_API enum troth_status troth_outcome(struct troth *troth, const char *id, uint32_t timeout_ms,
                                           struct troth_result *result);
 
@@ -165,8 +173,8 @@ TROTH_API enum troth_status troth_outcome(struct troth *troth, const char *id, u
 struct troth_tx;
 
 /* Begins a transaction, on which nothing is locked yet. Waits. OK: *tx is the caller's, to be ended
- * by troth_tx_free. Otherwise *tx is NULL; with `repeated`, and OK, the key's transaction was
- * committed before and there is nothing to do.
+ * by troth_tx_free. Otherwise *tx is NULL; also when OK comes with `repeated`: the key's
+ * transaction was committed before, and there is nothing to do.
  *
  * Until it is committed it lives by its client: when this process ends, its connection to the
  * coordinator is lost, or the deadline passes, it is aborted everywhere. */
@@ -174,16 +182,21 @@ TROTH_API enum troth_status troth_begin(struct troth *troth, const struct troth_
                                         struct troth_tx **tx, struct troth_result *result);
 
 /* Carries out one operation now, and returns what it returns: values[0]. Its locks are held until
- * the end of the transaction. Anything but OK aborts the whole transaction. Waits. */
+ * the end of the transaction. Waits. REFUSED: nothing was done, and the transaction goes on (there
+ * is no such operation, say). Anything else but OK aborts all of it; what is joined stays in its
+ * local transaction until troth_commit, troth_abort or troth_tx_free. */
 TROTH_API enum troth_status troth_execute(struct troth_tx *tx, const char *operation,
                                           const char *arguments, struct troth_result *result);
 
 /* Commits: hands over what is joined by this object, then has everybody prepare, then decides.
  * Waits. OK: committed. ABORTED: nowhere. Only who began the transaction may (else REFUSED,
- * not_yours, and nothing has changed). Whatever comes of it, the connections are idle again. */
+ * not_yours, and nothing has changed). Whatever else comes of it, the connections are idle again,
+ * or lost. */
 TROTH_API enum troth_status troth_commit(struct troth_tx *tx, struct troth_result *result);
-/* Aborts: OK when the coordinator has heard it; connections that are joined are rolled back in any
- * case. Anybody may who holds the transaction. Waits. REFUSED (decided): it is too late. */
+/* Aborts: OK when the coordinator has heard it, or the session in which it began is over;
+ * connections that are joined are rolled back in any case. Anybody may who holds the transaction.
+ * Waits, up to 5 seconds. REFUSED (decided): it is committed. UNAVAILABLE: not heard; the deadline
+ * aborts it. */
 TROTH_API enum troth_status troth_abort(struct troth_tx *tx, struct troth_result *result);
 /* Aborts what was not committed or, if it was resumed, drops what was joined and not handed over,
  * which aborts the transaction too. NULL is harmless. Waits for the database alone. */
@@ -195,18 +208,19 @@ TROTH_API const char *troth_tx_id(const struct troth_tx *tx);
 /* ---- your own connection ------------------------------------------------------------------- */
 
 /* Makes the connection's next statements part of the transaction: runs BEGIN there. `connection`
- * must be idle (no transaction, no pipeline, no COPY), blocking, and to the database of that
- * participant, whose agent or service must be running: it finishes the work. Its role must be the
- * one that the agent has, or one whose prepared transactions that one may end. Until it is handed
- * over do not end the transaction on it (COMMIT, ROLLBACK, PREPARE TRANSACTION); savepoints are
- * welcome. Not of use in it: what PostgreSQL can't prepare (temporary tables, LISTEN, cursors WITH
- * HOLD, exported snapshots).
+ * must be idle (no transaction, no pipeline, no COPY) and to the database of that participant,
+ * whose agent or service must be running: it finishes the work. Its role must be the one that the
+ * agent has, or one whose prepared transactions that one may end. Until it is handed over do not
+ * end the transaction on it (COMMIT, ROLLBACK, PREPARE TRANSACTION); savepoints are welcome. Not of
+ * use in it: what PostgreSQL can't prepare (temporary tables, LISTEN, cursors WITH HOLD, exported
+ * snapshots). It must stay open until it is handed over, or tx is freed.
  *
  * PostgreSQL is told to end the connection when nothing is done on it for as long as the
  * transaction may live, and to cancel a statement that runs as long: a service that hangs holds no
- * locks.
+ * locks. These settings, and all else that is set LOCAL, end with the transaction. A database that
+ * does not answer in time loses the connection: PQstatus is CONNECTION_BAD then.
  *
- * Waits. Otherwise than OK the connection is as it was before, and (but for REFUSED) the
+ * Waits. REFUSED: nothing has changed. Otherwise than OK the connection is idle as before, and the
  * transaction is aborted. */
 TROTH_API enum troth_status troth_join(struct troth_tx *tx, PGconn *connection,
                                        const char *participant, struct troth_result *result);
@@ -215,7 +229,8 @@ TROTH_API enum troth_status troth_join(struct troth_tx *tx, PGconn *connection,
  * from here on the agent finishes it, and the connection is free for other use. troth_commit does
  * it for the connections of its own object; a service that resumed a transaction does it before it
  * answers its caller. Waits. ABORTED: PostgreSQL refused it, `problem` has its SQLSTATE and text;
- * or the transaction is over. */
+ * or the transaction is over. The connection is idle then, whatever was under way on it. UNKNOWN:
+ * it is prepared, and whether the coordinator knows that is not known; it ends as the rest does. */
 TROTH_API enum troth_status troth_hand_over(struct troth_tx *tx, PGconn *connection,
                                             struct troth_result *result);
 
@@ -224,9 +239,11 @@ TROTH_API enum troth_status troth_hand_over(struct troth_tx *tx, PGconn *connect
 #define TROTH_CONTEXT_BYTES 160
 TROTH_API const char *troth_tx_context(const struct troth_tx *tx);
 
-/* The same transaction in another process, which has a session with the same coordinator. Does not
- * wait, so it does not tell whether that transaction still is open; the first use does: ABORTED or
- * REFUSED (over). REFUSED (bad_context): the text is none. */
+/* The same transaction in another process, whose handle has the address of the same coordinator.
+ * Does not wait, so it does not tell whether that transaction still is open; the first use does:
+ * ABORTED, REFUSED (over: it is committed), or UNKNOWN (elsewhere: no coordinator of this handle's
+ * has it). REFUSED (bad_context): the text is none. OK: *tx is the caller's, to be ended by
+ * troth_tx_free; otherwise it is NULL. */
 TROTH_API enum troth_status troth_tx_resume(struct troth *troth, const char *context,
                                             struct troth_tx **tx, struct troth_result *result);
 
@@ -234,7 +251,8 @@ TROTH_API enum troth_status troth_tx_resume(struct troth *troth, const char *con
 
 /* Starts a saga of that name. input: a JSON object; NULL: {}. key: as of options. Waits up to
  * timeout_ms (0: 30 s) until it has durably begun: OK, `id`. It goes on whatever becomes of this
- * process. */
+ * process. With `repeated` an earlier start with the key is told: OK (it goes on, or is completed)
+ * or ABORTED (compensated). */
 TROTH_API enum troth_status troth_saga_start(struct troth *troth, const char *name,
                                              const char *input, const char *key,
                                              uint32_t timeout_ms, struct troth_result *result);
@@ -242,7 +260,8 @@ TROTH_API enum troth_status troth_saga_start(struct troth *troth, const char *na
  * PENDING: it goes on, and `problem` is set if it needs an operator; REFUSED (unknown_saga). */
 TROTH_API enum troth_status troth_saga_wait(struct troth *troth, const char *id,
                                             uint32_t timeout_ms, struct troth_result *result);
-/* Gives it a signal for a `wait` step. value: JSON; NULL: null. Waits, up to timeout_ms. */
+/* Gives it a signal for a `wait` step. value: JSON; NULL: null. Waits, up to timeout_ms. UNKNOWN:
+ * it may have been given. */
 TROTH_API enum troth_status troth_saga_signal(struct troth *troth, const char *id,
                                               const char *signal, const char *value,
                                               uint32_t timeout_ms, struct troth_result *result);

@@ -221,7 +221,7 @@ static void who_refuses_us_is_told(void **state)
     wait_until_away(rig);
     rig->one->refuse_all = true;
     fake_start(rig->one);
-    expect(rig, submit(rig, "orders.echo", "k", 2500), TROTH_UNAVAILABLE, "no_coordinator");
+    expect(rig, submit(rig, "orders.echo", "k", 1000), TROTH_UNAVAILABLE, "no_coordinator");
     assert_non_null(strstr(rig->result.problem.message, "nobody comes in here"));
     rig->one->refuse_all = false;
     fake_start(rig->two);
@@ -285,16 +285,16 @@ static void a_lost_session_ends_what_is_open(void **state)
 static void commit_asks_until_it_knows(void **state)
 {
     struct rig *rig = *state;
-    begin(rig, 4000);
+    begin(rig, 1500);
     fake_next(rig->one, WIRE__MESSAGE__BODY_END, FATE_LOSE);
     expect(rig, troth_commit(rig->tx, &rig->result), TROTH_OK, "");
     assert_int_equal(rig->one->ends, 2);
     /* A crash: what was not decided is aborted, and what was is known again. */
-    begin(rig, 4000);
+    begin(rig, 1500);
     fake_next(rig->one, WIRE__MESSAGE__BODY_END, FATE_SILENT);
     clock_start(rig);
     expect(rig, troth_commit(rig->tx, &rig->result), TROTH_UNKNOWN, "no_answer");
-    ended_within(rig, 4000);
+    ended_within(rig, 1500);
     expect(rig, troth_outcome(rig->troth, troth_tx_id(rig->tx), 1000, &rig->result), TROTH_OK, "");
     expect(rig, troth_abort(rig->tx, &rig->result), TROTH_REFUSED, "decided");
 }
