@@ -316,7 +316,7 @@ static bool carry_send(struct server *server, struct tx *tx, const struct action
         server_want_ask(server, branch);
         return true;
     case ACTION_SEND_PREPARE:
-        if (branch->joined && branch->xid == 0)
+        if (branch->joined && branch->claimed_xid == 0)
             return true; /* it is over: its vote follows */
         enter(branch, PLACE_UNVOTED, &branch->participant->unvoted);
         return server_send_prepare(server, tx, action->branch, server->submitting);

@@ -88,8 +88,8 @@ static uint64_t now_us(const struct daemon *daemon)
 static void on_stop(void *self)
 {
     struct daemon *daemon = self;
-    log_write(LOG_INFO, "stopping: no new transactions; %zu are to be decided",
-              server_undecided(daemon->server));
+    log_write(LOG_INFO, "stopping: no new transactions; %zu are to be decided, %zu are open",
+              server_undecided(daemon->server), server_open(daemon->server));
     daemon->stop_by_us = now_us(daemon) + daemon->config.transaction_timeout_us;
     server_drain(daemon->server);
 }

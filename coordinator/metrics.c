@@ -208,8 +208,9 @@ static void read_totals(const struct server *server, struct metrics_sink *sink)
 static void read_latencies(const struct server *server, struct metrics_sink *sink)
 {
     char labels[64];
-    metrics_family(sink, "troth_transaction_seconds", METRIC_HISTOGRAM,
-                   "From the beginning of a transaction, or the End of an open one, to its decision.");
+    metrics_family(
+        sink, "troth_transaction_seconds", METRIC_HISTOGRAM,
+        "From the beginning of a transaction, or the End of an open one, to its decision.");
     for (int i = 0; i < METRIC_PROTOCOLS; i++) {
         snprintf(labels, sizeof(labels), "protocol=\"%s\"", protocol_words[i]);
         metrics_histogram(sink, "troth_transaction_seconds", labels, &server->metrics.decided[i]);
@@ -463,9 +464,10 @@ static void read_answer_times(const struct server *server, struct metrics_sink *
     for (int apply = 0; apply < 2; apply++) {
         const char *name =
             apply ? "troth_participant_apply_seconds" : "troth_participant_vote_seconds";
-        metrics_family(sink, name, METRIC_SUMMARY,
-                       apply ? "From the decision to commit to its acknowledgement."
-                             : "From the beginning of a transaction, or the End of an open one, to its vote.");
+        metrics_family(
+            sink, name, METRIC_SUMMARY,
+            apply ? "From the decision to commit to its acknowledgement."
+                  : "From the beginning of a transaction, or the End of an open one, to its vote.");
         for (const struct list *at = all->next; at != all; at = at->next) {
             const struct participant *participant = CONTAINER(at, struct participant, all);
             char labels[128];

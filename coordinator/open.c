@@ -156,7 +156,7 @@ static struct tx *make_tx(struct server *server, const struct open *open)
     for (int i = 0; i < open->branch_count; i++) {
         tx->branches[i].participant = open->branches[i]->participant;
         tx->branches[i].joined = open->branches[i]->joined;
-        tx->branches[i].xid = open->branches[i]->xid;
+        tx->branches[i].claimed_xid = open->branches[i]->xid;
     }
     for (int i = 0; i < open->call_count; i++) {
         tx->calls[i].operation = tx_text(tx, open->calls[i].operation);
@@ -260,7 +260,7 @@ static void vote_for_the_read_only(struct server *server, struct tx *tx)
             .type = EVENT_VOTED, .branch = i, .choice = CHOSE_READ_ONLY};
         if (tx->machine.state != TRANSACTION_VOTING)
             return;
-        if (tx->branches[i].joined && tx->branches[i].xid == 0) {
+        if (tx->branches[i].joined && tx->branches[i].claimed_xid == 0) {
             tx->branches[i].voted_ms = tx_age_ms(tx, server->host.wall_us(server->host.self));
             CHECK(server_step(server, tx, &event));
         }

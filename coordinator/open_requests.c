@@ -106,7 +106,9 @@ static bool was_handed_over(const struct tx *tx, const struct late_request *late
     if (!late->hand_over || late->hand_over->xid == 0 || late->hand_over->problem)
         return false;
     int index = tx_branch_index(tx, late->hand_over->branch);
-    return index >= 0 && tx->branches[index].xid == late->hand_over->xid;
+    const struct tx_branch *branch = index >= 0 ? &tx->branches[index] : NULL;
+    uint64_t xid = late->hand_over->xid;
+    return branch && (branch->claimed_xid == xid || branch->xid == xid);
 }
 
 static void wait_for_outcome(struct server *server, struct tx *tx, const struct asker *asker,

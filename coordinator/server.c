@@ -583,6 +583,11 @@ size_t server_undecided(const struct server *server)
     return server->undecided + server->lost + server->proposed;
 }
 
+size_t server_open(const struct server *server)
+{
+    return server->opens.map.count;
+}
+
 size_t server_unapplied(const struct server *server)
 {
     return server->unapplied + server->hazards;

@@ -89,6 +89,7 @@ const char *server_unready(const struct server *server);
 void server_metrics(const struct server *server, struct metrics_sink *sink);
 uint64_t server_epoch(const struct server *server);
 size_t server_undecided(const struct server *server);
+size_t server_open(const struct server *server); /* built step by step, and not ended */
 size_t server_unapplied(const struct server *server);
 
 #endif

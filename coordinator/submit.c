@@ -495,7 +495,7 @@ bool server_send_prepare(struct server *server, struct tx *tx, int index,
     id.branch = branch->number;
     prepare.branch = &id;
     prepare.mode = mode_of(tx, branch);
-    prepare.xid = branch->joined ? branch->xid : 0;
+    prepare.xid = branch->claimed_xid;
     prepare.timeout_ms = prepare_timeout_ms(tx);
     prepare.calls = call_pointers;
     if (tx->sites)

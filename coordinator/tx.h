@@ -44,7 +44,8 @@ struct tx_branch {
     uint32_t voted_ms, ended_ms;
     uint8_t number; /* in the gid */
     uint8_t place, burden;
-    bool joined; /* a client has worked there: it prepared (xid), or wrote nothing (0) */
+    bool joined;              /* a client has worked there: it prepared, or wrote nothing */
+    uint64_t claimed_xid;     /* as it says; 0: it wrote nothing. xid is what the vote says */
     uint8_t *planted_prepare; /* only the simulator's planted bugs send a PREPARE twice */
     size_t planted_prepare_size;
 };

@@ -69,8 +69,8 @@ _Static_assert(LIMIT_RESULT_BYTES * 3 / 2 < LIMIT_MESSAGE_BYTES, "results fit a 
 #define LIMIT_IN_FLIGHT             20000
 #define LIMIT_IN_FLIGHT_PARTICIPANT 15000
 
-/* Transactions that are built step by step and not ended, at a coordinator. Each costs it some 500
- * bytes, and its databases a connection a branch: so many are more than any of them has. */
+/* Transactions that are built step by step and not ended, at a coordinator. Each costs it some
+ * 1 KiB, and its databases a connection a branch: so many are more than any of them has. */
 #define LIMIT_OPEN 10000
 
 /* Clients that wait for one transaction, each with a key: one that tries again while its first try

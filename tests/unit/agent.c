@@ -298,6 +298,30 @@ static void a_finish_of_an_unknown_branch_is_answered_from_the_database(void **s
     assert_string_not_equal(finished->reason, "");
 }
 
+/* What clients have prepared it is asked about soon, not with the next sweep. */
+static void the_next_process_of_a_coordinator_hears_what_is_prepared_now(void **state)
+{
+    struct db_prepared prepared = {.gid = "troth.shop.c1.5.9.0", .xid = 78};
+    (void)state;
+    lose_session();
+    reconnect();
+    pass(2000000);
+    assert_int_equal(database.count, 0); /* the same process still knows */
+    transport_free(coordinator);
+    participant = NULL;
+    start_coordinator(6);
+    pass(3000000);
+    reconnect();
+    pass(1000000);
+    clear_inbox();
+    events->scanned(events->self, take_tag(SCAN), true, &prepared, 1, 64);
+    settle();
+    const Wire__Inquire *asked = got(WIRE__MESSAGE__BODY_INQUIRE)->inquire;
+    assert_int_equal(asked->n_branches, 1);
+    assert_int_equal(asked->branches[0]->seq, 9);
+    assert_int_equal(asked->xids[0], 78);
+}
+
 static void a_hazard_of_an_abort_is_told_until_the_coordinator_has_it(void **state)
 {
     (void)state;
@@ -553,6 +577,7 @@ int main(void)
         UP(a_prepare_of_unknown_result_is_looked_for_and_rolled_back),
         UP(a_branch_that_gets_prepared_after_the_scan_is_found_by_the_next),
         UP(a_finish_of_an_unknown_branch_is_answered_from_the_database),
+        UP(the_next_process_of_a_coordinator_hears_what_is_prepared_now),
         UP(a_hazard_of_an_abort_is_told_until_the_coordinator_has_it),
         UP(what_cannot_be_finished_is_tried_again_and_holds_up_nothing_else),
         UP(one_phase_work_votes_done),

@@ -578,15 +578,8 @@ static void start_agent(void)
     settle();
 }
 
-static int start(void **state)
+static void start_coordinator(uint64_t epoch)
 {
-    (void)state;
-    now_us = 1000000;
-    random_state = 1;
-    cut = coordinator_away = false;
-    last_error[0] = '\0';
-    memset(&database, 0, sizeof(database));
-    load_operations();
     struct transport_config config = {.acceptor = true,
                                       .cluster = "shop",
                                       .name = "c1",
@@ -596,7 +589,19 @@ static int start(void **state)
     struct transport_events up = {
         .up = coordinator_up, .message = coordinator_message, .down = coordinator_down};
     coordinator = transport_new(&config, &host, &link, &up);
-    transport_open(coordinator, 5);
+    transport_open(coordinator, epoch);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    now_us = 1000000;
+    random_state = 1;
+    cut = coordinator_away = false;
+    last_error[0] = '\0';
+    memset(&database, 0, sizeof(database));
+    load_operations();
+    start_coordinator(5);
     start_agent();
     return 0;
 }

@@ -268,6 +268,28 @@ static void what_postgresql_said_at_prepare_reaches_everybody(void **unused)
     world_free(shop.world);
 }
 
+/* A participant that misses the branch would look what became of that xid, and take it for ours. */
+static void an_xid_that_only_a_client_has_told_is_told_to_nobody_but_who_adopts(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    gtrid_text gtrid;
+    begin(&shop, NULL, gtrid);
+    join(&shop, shop.service, gtrid, "payments", 4711);
+    say_end(shop.client, 8, gtrid, false);
+    aborted(shop.client, 8, "aborted");
+    assert_int_equal(hear(shop.payments, WIRE__MESSAGE__BODY_FINISH)->finish->xid, 0);
+    begin(&shop, NULL, gtrid);
+    join(&shop, shop.service, gtrid, "payments", 4711);
+    perform(&shop, gtrid, shop.orders, "orders.create");
+    say_end(shop.client, 9, gtrid, true);
+    adopted(shop.payments, 4711);
+    vote(shop.orders, asked(shop.orders, WIRE__MODE__CONTINUE), WIRE__CHOICE__NO);
+    aborted(shop.client, 9, "insufficient_funds");
+    assert_int_equal(hear(shop.payments, WIRE__MESSAGE__BODY_FINISH)->finish->xid, 0);
+    world_free(shop.world);
+}
+
 static void why_a_participant_does_not_adopt_reaches_the_client(void **unused)
 {
     (void)unused;
@@ -585,6 +607,7 @@ int main(void)
         cmocka_unit_test(in_three_phases_a_participant_has_one_branch_and_is_reachable),
         cmocka_unit_test(an_operation_that_fails_aborts_all_of_it),
         cmocka_unit_test(what_postgresql_said_at_prepare_reaches_everybody),
+        cmocka_unit_test(an_xid_that_only_a_client_has_told_is_told_to_nobody_but_who_adopts),
         cmocka_unit_test(why_a_participant_does_not_adopt_reaches_the_client),
         cmocka_unit_test(anybody_who_holds_it_may_abort_it),
         cmocka_unit_test(one_that_votes_may_be_aborted_and_one_that_is_decided_not),
