@@ -461,7 +461,14 @@ enum troth_status troth_hand_over(struct troth_tx *tx, PGconn *connection,
     } else {
         hand_over(tx, joined, &made);
     }
+    joined_release(tx);
     return result_give(result, &made);
+}
+
+void joined_release(struct troth_tx *tx)
+{
+    for (struct list *at = tx->joined.next; at != &tx->joined; at = at->next)
+        CONTAINER(at, struct joined, node)->prepared = false;
 }
 
 void joined_roll_back(struct troth_tx *tx, bool prepared)

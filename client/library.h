@@ -238,6 +238,9 @@ enum troth_status tx_ended_before(const struct troth_tx *tx, struct troth_result
 /* join.c: rolls back what is joined and not handed over; with `prepared` also what this object has
  * prepared (it is aborted for certain). */
 void joined_roll_back(struct troth_tx *tx, bool prepared);
+/* What was handed over is the agent's, and its connections are the caller's again, who may have
+ * closed them. */
+void joined_release(struct troth_tx *tx);
 void joined_free(struct troth_tx *tx);
 bool joined_pending(const struct troth_tx *tx);
 /* Hands over all. Otherwise than OK the result says why. */

@@ -437,6 +437,26 @@ static void a_role_whose_work_the_agent_may_not_end_is_told(struct shop *shop)
     desk_wait_no_locks(1000);
 }
 
+static void what_was_handed_over_is_left_alone(struct shop *shop)
+{
+    struct desk desk = desk_open(shop);
+    PGconn *closed = desk_connect("payments");
+    desk_begin(&desk, TROTH_2PC, 5000);
+    desk_join_and_charge(&desk, "l-16", 10);
+    DESK_OK(&desk, troth_hand_over(desk.tx, desk.connection, &desk.result));
+    DESK_OK(&desk, troth_join(desk.tx, closed, "payments", &desk.result));
+    desk_do(closed, "insert into charge values ('l-17', 1)");
+    DESK_OK(&desk, troth_hand_over(desk.tx, closed, &desk.result));
+    PQfinish(closed);
+    desk_do(desk.connection, "begin; select 1");
+    cluster_end_prepared("payments");
+    DESK_FAILS(&desk, troth_commit(desk.tx, &desk.result), TROTH_ABORTED, "not_prepared");
+    assert_int_equal(PQtransactionStatus(desk.connection), PQTRANS_INTRANS);
+    desk_do(desk.connection, "rollback");
+    desk_close(&desk);
+    desk_wait_no_locks(1000);
+}
+
 /* ---- between services ---------------------------------------------------------------------- */
 
 static void another_service_takes_part(struct shop *shop)
@@ -664,6 +684,7 @@ int main(int argc, char **argv)
         SHOP_TEST(whatever_became_of_the_connection_is_told),
         SHOP_TEST(a_serialization_failure_at_prepare_is_told),
         SHOP_TEST(a_role_whose_work_the_agent_may_not_end_is_told),
+        SHOP_TEST(what_was_handed_over_is_left_alone),
         SHOP_TEST(another_service_takes_part),
         SHOP_TEST(what_a_service_has_not_handed_over_aborts_all),
         SHOP_TEST(a_client_that_is_killed_leaves_no_lock),
