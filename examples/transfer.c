@@ -30,13 +30,12 @@ static bool add(struct troth_tx *tx, PGconn *connection, const char *bank, const
 
 int main(int argc, char **argv)
 {
-    char less[32];
     if (argc != 5 || strspn(argv[4], "0123456789.") != strlen(argv[4]) || strlen(argv[4]) > 20) {
         fprintf(stderr, "usage: transfer OWNER FROM TO AMOUNT\n");
         return 2;
     }
-    snprintf(less, sizeof(less), "-%s", argv[4]);
     PGconn *from = connect_to(argv[2]), *to = connect_to(argv[3]);
+    char less[32];
     snprintf(less, sizeof(less), "-%s", argv[4]);
     struct troth_result result = {0};
     struct troth *troth = troth_open(NULL, &result); /* at $TROTH_COORDINATOR */
