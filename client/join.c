@@ -1,14 +1,21 @@
 /* Connections of the caller that take part in a transaction: a branch each. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "client/answers.h"
 #include "core/check.h"
 
 /* Beyond the deadline, for what must be done on a connection all the same. */
 #define GRACE_US (900 * 1000)
+/* Beyond that again: who waits on the connection is told first. */
+#define WATCH_US (1000 * 1000)
+/* How often a server looks, while a statement runs, whether its client is there. */
+enum { PRESENCE_MS = 1000, PRESENCE_VERSION = 140000 };
 
 /* Before BEGIN, so that the caller may still choose the isolation level. The timeouts in ms. */
 static const char facts_sql[] =
@@ -52,8 +59,55 @@ bool joined_pending(const struct troth_tx *tx)
     return false;
 }
 
-static void joined_drop(struct joined *joined)
+/* ---- a caller that forgets its connection -------------------------------------------------- */
+
+/* PostgreSQL's own limits begin anew with each statement: on a connection that was used just before
+ * the deadline they would end as long after it. The descriptor is a copy: the caller may close its
+ * own, and the number may be given to another file. */
+static void watch_begin(struct troth_tx *tx, struct joined *joined)
 {
+    struct troth *troth = tx->troth;
+    joined->socket = fcntl(PQsocket(joined->connection), F_DUPFD_CLOEXEC, 0);
+    if (joined->socket < 0)
+        return; /* no files are left: then these limits are what there is */
+    pthread_mutex_lock(&troth->lock);
+    timers_set(&troth->watches, &joined->watch, tx->due_us + WATCH_US);
+    pthread_mutex_unlock(&troth->lock);
+    library_wake(troth);
+}
+
+static void watch_end(struct troth_tx *tx, struct joined *joined)
+{
+    if (joined->socket < 0)
+        return;
+    pthread_mutex_lock(&tx->troth->lock);
+    timers_clear(&tx->troth->watches, &joined->watch);
+    pthread_mutex_unlock(&tx->troth->lock);
+    close(joined->socket);
+    joined->socket = -1;
+}
+
+uint64_t joined_watch(struct troth *troth)
+{
+    uint64_t now_us = library_now_us();
+    pthread_mutex_lock(&troth->lock);
+    for (struct timer *timer; (timer = timers_due(&troth->watches, now_us)) != NULL;)
+        shutdown(CONTAINER(timer, struct joined, watch)->socket, SHUT_RDWR);
+    uint64_t next_us = timers_next(&troth->watches);
+    pthread_mutex_unlock(&troth->lock);
+    return next_us;
+}
+
+/* The caller may do with the connection what it likes. */
+static void joined_release(struct troth_tx *tx, struct joined *joined)
+{
+    watch_end(tx, joined);
+    joined->handed_over = true;
+}
+
+static void joined_drop(struct troth_tx *tx, struct joined *joined)
+{
+    watch_end(tx, joined);
     list_remove(&joined->node);
     free(joined->participant);
     free(joined);
@@ -62,7 +116,7 @@ static void joined_drop(struct joined *joined)
 void joined_free(struct troth_tx *tx)
 {
     while (!list_empty(&tx->joined))
-        joined_drop(CONTAINER(tx->joined.next, struct joined, node));
+        joined_drop(tx, CONTAINER(tx->joined.next, struct joined, node));
 }
 
 /* ---- what is handed over, as the coordinator is told --------------------------------------- */
@@ -122,9 +176,14 @@ static enum troth_status give_up(struct troth_tx *tx, struct joined *joined,
     struct troth_result told = {0};
     result_begin(&told);
     fail_at(joined, result, TROTH_ABORTED);
-    joined->handed_over = true;
+    joined_release(tx, joined);
     struct request *request = make_hand_over(tx, joined, 0, &result->problem);
     request_wait(request, &told);
+    /* It was aborted before, and that is why; or this is the first that the coordinator hears. */
+    const char *code = told.problem.code;
+    if (told.status == TROTH_ABORTED && *code && strcmp(code, "unknown") != 0 &&
+        strcmp(code, result->problem.code) != 0)
+        result_copy_problem(result, &told.problem);
     troth_result_clear(&told);
     tx_end(tx, result);
     result_id(result, tx->id);
@@ -244,13 +303,16 @@ static uint64_t lower(uint64_t own_ms, uint64_t left_ms)
 static bool begin_there(struct troth_tx *tx, PGconn *connection, const struct facts *facts,
                         struct troth_result *result)
 {
-    char sql[200];
+    char sql[300];
     uint64_t left_ms = tx_left_ms(tx);
     left_ms = left_ms > INT32_MAX ? INT32_MAX : left_ms;
-    snprintf(sql, sizeof(sql),
-             "begin; set local idle_in_transaction_session_timeout = %" PRIu64
-             "; set local statement_timeout = %" PRIu64,
-             lower(facts->idle_ms, left_ms), lower(facts->statement_ms, left_ms));
+    int size = snprintf(sql, sizeof(sql),
+                        "begin; set local idle_in_transaction_session_timeout = %" PRIu64
+                        "; set local statement_timeout = %" PRIu64,
+                        lower(facts->idle_ms, left_ms), lower(facts->statement_ms, left_ms));
+    if (PQserverVersion(connection) >= PRESENCE_VERSION)
+        snprintf(sql + size, sizeof(sql) - (size_t)size,
+                 "; set local client_connection_check_interval = %d", PRESENCE_MS);
     struct pg_reply reply = pg_do(connection, sql, due_of(tx));
     bool good = reply.done;
     if (!good) {
@@ -274,6 +336,7 @@ static enum troth_status work_there(struct troth_tx *tx, struct joined *joined,
     }
     if (!begin_there(tx, joined->connection, facts, result))
         return give_up(tx, joined, result);
+    watch_begin(tx, joined);
     return TROTH_OK;
 }
 
@@ -292,11 +355,12 @@ static enum troth_status join(struct troth_tx *tx, PGconn *connection, const cha
         return result->status;
     struct joined *joined = xcalloc(1, sizeof(*joined));
     joined->connection = connection;
+    joined->socket = -1;
     joined->participant = xstrdup(participant);
     list_append(&tx->joined, &joined->node);
     result_begin(&asked);
     if (ask_to_join(tx, joined, &asked) != TROTH_OK) {
-        joined_drop(joined);
+        joined_drop(tx, joined);
         return result_give(result, &asked);
     }
     work_there(tx, joined, &facts, asked.problem.detail, result);
@@ -410,7 +474,7 @@ static enum troth_status tell_handed_over(struct troth_tx *tx, struct joined *jo
                                           struct troth_result *result)
 {
     struct request *request = make_hand_over(tx, joined, xid, NULL);
-    joined->handed_over = true;
+    joined_release(tx, joined);
     request_wait(request, result);
     bool refused = result->status == TROTH_REFUSED && tx->open;
     if (result->status == TROTH_ABORTED || refused)
@@ -456,7 +520,7 @@ enum troth_status troth_hand_over(struct troth_tx *tx, PGconn *connection,
                     "the connection is not joined, or was handed over");
     } else if (!tx->open) {
         pg_make_idle(connection, due_of(tx));
-        joined->handed_over = true;
+        joined_release(tx, joined);
         tx_ended_before(tx, &made);
     } else {
         hand_over(tx, joined, &made);
@@ -480,6 +544,6 @@ void joined_roll_back(struct troth_tx *tx, bool prepared)
             pg_make_idle(joined->connection, due_us);
         else if (prepared)
             roll_back_prepared(joined, due_us);
-        joined->handed_over = true;
+        joined_release(tx, joined);
     }
 }

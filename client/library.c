@@ -104,6 +104,7 @@ static uint64_t settle(void *self)
     /* A session that settling has begun or ended changes where the unsent may go. */
     if (troth->routes_changed)
         wake_us = 0;
+    wake_us = least(wake_us, joined_watch(troth));
     return least(wake_us, least(timers_next(&troth->timers), next_hope(troth, now_us)));
 }
 
@@ -174,6 +175,7 @@ static void library_free(struct troth *troth)
     uv_close((uv_handle_t *)&troth->wake, NULL);
     loop_free(troth->loop);
     timers_fini(&troth->timers);
+    timers_fini(&troth->watches);
     map_fini(&troth->by_number);
     close(troth->ready_fd);
     pthread_cond_destroy(&troth->left);

@@ -172,7 +172,8 @@ struct troth {
     bool closing;
     int callers; /* threads inside of a blocking call */
     pthread_cond_t left;
-    int ready_fd; /* an eventfd: something is finished */
+    int ready_fd;          /* an eventfd: something is finished */
+    struct timers watches; /* of struct joined */
     atomic_uint_fast64_t numbers;
     pthread_t thread;
 
@@ -205,6 +206,10 @@ struct joined {
     gid_text gid;
     bool handed_over;
     bool prepared; /* by us, under gid */
+    /* Until it is handed over: past the deadline the connection is broken off, so that the locks of
+     * a caller that is busy elsewhere go. */
+    struct timer watch; /* under the handle's lock */
+    int socket;         /* a descriptor of our own for that; -1: none */
 };
 
 struct troth_tx {
@@ -243,6 +248,8 @@ void joined_roll_back(struct troth_tx *tx, bool prepared);
 void joined_release(struct troth_tx *tx);
 void joined_free(struct troth_tx *tx);
 bool joined_pending(const struct troth_tx *tx);
+/* In the loop's thread: breaks off what is due. Returns when it wants to be called again. */
+uint64_t joined_watch(struct troth *troth);
 /* Hands over all. Otherwise than OK the result says why. */
 enum troth_status joined_hand_over(struct troth_tx *tx, struct troth_result *result);
 

@@ -215,10 +215,11 @@ TROTH_API const char *troth_tx_id(const struct troth_tx *tx);
  * use in it: what PostgreSQL can't prepare (temporary tables, LISTEN, cursors WITH HOLD, exported
  * snapshots). It must stay open until it is handed over, or tx is freed.
  *
- * PostgreSQL is told to end the connection when nothing is done on it for as long as the
- * transaction may live, and to cancel a statement that runs as long: a service that hangs holds no
- * locks. These settings, and all else that is set LOCAL, end with the transaction. A database that
- * does not answer in time loses the connection: PQstatus is CONNECTION_BAD then.
+ * A service that hangs holds no locks: PostgreSQL is told to end the connection when nothing is
+ * done on it for as long as the transaction may live, and to cancel a statement that runs as long;
+ * and a second after the deadline the library breaks the connection off, as it does when the
+ * database does not answer in time: PQstatus is CONNECTION_BAD then. What is set for that, and all
+ * else that is set LOCAL, ends with the transaction.
  *
  * Waits. REFUSED: nothing has changed. Otherwise than OK the connection is idle as before, and the
  * transaction is aborted. */

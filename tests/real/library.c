@@ -177,6 +177,39 @@ static void the_deadline_ends_it(struct shop *shop)
     desk_close(&desk);
 }
 
+/* PostgreSQL's own limits begin anew with each statement. */
+static void a_caller_that_is_busy_elsewhere_holds_no_lock(struct shop *shop)
+{
+    struct desk desk = desk_open(shop), other = desk_open(shop);
+    desk_begin(&desk, TROTH_2PC, 2000);
+    desk_begin(&other, TROTH_2PC, 2000);
+    uint64_t begun_ms = wait_now_ms();
+    desk_join_and_charge(&desk, "l-17", 10);
+    DESK_OK(&other, troth_join(other.tx, other.connection, "payments", &other.result));
+    while (wait_now_ms() - begun_ms < 1800)
+        usleep(10000);
+    desk_do(desk.connection, "insert into charge values ('l-17', 1)");
+    assert_true(PQsendQuery(other.connection, "insert into charge values ('l-18', 1);"
+                                              "select pg_sleep(30)"));
+    desk_wait_no_locks(3000);
+    assert_true(wait_now_ms() - begun_ms < 5000);
+    DESK_FAILS(&desk, troth_commit(desk.tx, &desk.result), TROTH_ABORTED, "deadline");
+    desk_close(&other);
+    desk_close(&desk);
+}
+
+static void a_server_that_prepares_nothing_is_not_joined(struct shop *shop)
+{
+    cluster_make("plain", "max_prepared_transactions = 0");
+    struct desk desk = desk_open(shop);
+    PGconn *plain = desk_connect("plain");
+    desk_begin(&desk, TROTH_2PC, 5000);
+    DESK_FAILS(&desk, troth_join(desk.tx, plain, "payments", &desk.result), TROTH_REFUSED, "55000");
+    assert_int_equal(PQtransactionStatus(plain), PQTRANS_IDLE);
+    PQfinish(plain);
+    desk_close(&desk);
+}
+
 /* ---- the caller's connection, when it is joined -------------------------------------------- */
 
 typedef void spoil(PGconn *connection);
@@ -678,6 +711,8 @@ int main(int argc, char **argv)
         SHOP_TEST(a_step_that_fails_aborts_all),
         SHOP_TEST(without_work_there_is_nothing_to_commit),
         SHOP_TEST(the_deadline_ends_it),
+        SHOP_TEST(a_caller_that_is_busy_elsewhere_holds_no_lock),
+        SHOP_TEST(a_server_that_prepares_nothing_is_not_joined),
         SHOP_TEST(what_is_not_idle_is_not_joined),
         SHOP_TEST(another_database_is_not_joined),
         SHOP_TEST(the_session_is_left_as_it_was),
@@ -692,5 +727,7 @@ int main(int argc, char **argv)
         SHOP_TEST(a_coordinator_that_dies_after_it_decided),
         SHOP_TEST(a_coordinator_that_dies_before_it_decides),
     };
-    return shop_run("library", tests, sizeof(tests) / sizeof(tests[0]));
+    int code = shop_run("library", tests, sizeof(tests) / sizeof(tests[0]));
+    cluster_drop("plain");
+    return code;
 }
