@@ -525,11 +525,11 @@ enum troth_status troth_hand_over(struct troth_tx *tx, PGconn *connection,
     } else {
         hand_over(tx, joined, &made);
     }
-    joined_release(tx);
+    joined_forget_prepared(tx);
     return result_give(result, &made);
 }
 
-void joined_release(struct troth_tx *tx)
+void joined_forget_prepared(struct troth_tx *tx)
 {
     for (struct list *at = tx->joined.next; at != &tx->joined; at = at->next)
         CONTAINER(at, struct joined, node)->prepared = false;

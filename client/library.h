@@ -245,7 +245,7 @@ enum troth_status tx_ended_before(const struct troth_tx *tx, struct troth_result
 void joined_roll_back(struct troth_tx *tx, bool prepared);
 /* What was handed over is the agent's, and its connections are the caller's again, who may have
  * closed them. */
-void joined_release(struct troth_tx *tx);
+void joined_forget_prepared(struct troth_tx *tx);
 void joined_free(struct troth_tx *tx);
 bool joined_pending(const struct troth_tx *tx);
 /* In the loop's thread: breaks off what is due. Returns when it wants to be called again. */

@@ -370,7 +370,7 @@ enum troth_status troth_commit(struct troth_tx *tx, struct troth_result *result)
     result_id(&made, tx->id);
     if (!commit_is_decided(tx, &made) && joined_hand_over(tx, &made) == TROTH_OK)
         request_wait(make_end(tx, true, conclude_commit), &made);
-    joined_release(tx);
+    joined_forget_prepared(tx);
     return result_give(result, &made);
 }
 
