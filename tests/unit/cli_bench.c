@@ -192,6 +192,18 @@ static void who_is_refused_waits_before_the_next(void **state)
     json_free(json);
 }
 
+/* As after a start of the coordinator, which knows only who has connected since. */
+static void who_is_not_known_any_more_is_waited_for(void **state)
+{
+    struct desk *desk = *state;
+    Wire__Problem problem = problem_of("unknown_participant", "there is no participant payments");
+    Wire__Outcome outcome = outcome_of(WIRE__RESULT__REJECTED, &problem);
+    desk->outcome = &outcome;
+    struct json *json = bench_json(desk, "count: 5\n" CALL, 1);
+    assert_reason(json, "refused", "unknown_participant", 5);
+    json_free(json);
+}
+
 static void a_mistake_that_only_the_coordinator_sees_ends_it(void **state)
 {
     struct desk *desk = *state;
@@ -284,6 +296,7 @@ int main(int argc, char **argv)
         TEST(ends_that_nobody_knows_are_another_exit_code),
         TEST(what_was_not_done_now_is_not_counted_as_done),
         TEST(who_is_refused_waits_before_the_next),
+        TEST(who_is_not_known_any_more_is_waited_for),
         TEST(a_mistake_that_only_the_coordinator_sees_ends_it),
         TEST(a_rate_is_kept),
         TEST(the_warm_up_is_not_counted),
