@@ -27,6 +27,7 @@
 
 struct server;
 struct guest;
+struct peer;
 struct asker;
 struct participant;
 struct refusal;
@@ -122,5 +123,22 @@ void server_join_branch(struct server *server, struct guest *guest, const Wire__
 void server_hand_over(struct server *server, struct guest *guest, const Wire__HandOver *hand_over);
 void server_end(struct server *server, struct guest *guest, const Wire__End *end);
 void server_worked(struct server *server, struct guest *guest, const Wire__Worked *worked);
+void open_send_progress(struct peer *peer, Wire__Progress *progress);
+/* Refused, and nothing has changed. */
+void open_refuse(const struct asker *asker, const struct refusal *refusal);
+
+/* ---- open_late.c: what is not open any more ---- */
+
+/* What is asked of it then. */
+struct late_request {
+    bool end; /* wants the outcome; else to take part */
+    Wire__Wait wait;
+    const Wire__HandOver *hand_over; /* or NULL */
+};
+/* Tells what became of it, or waits for that. */
+void open_answer_late(struct server *server, const struct asker *asker, const struct gid *id,
+                      const struct late_request *late);
+/* A client that holds it wants it aborted: that is done if it still votes. */
+void open_abort_late(struct server *server, const char *gtrid);
 
 #endif

@@ -12,7 +12,7 @@
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
-static void send_progress(struct peer *peer, Wire__Progress *progress)
+void open_send_progress(struct peer *peer, Wire__Progress *progress)
 {
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_PROGRESS;
@@ -20,13 +20,12 @@ static void send_progress(struct peer *peer, Wire__Progress *progress)
     CHECK(peer_send(peer, &message, true));
 }
 
-/* Refused, and nothing has changed. */
-static void refuse(const struct asker *asker, const struct refusal *r)
+void open_refuse(const struct asker *asker, const struct refusal *r)
 {
     Wire__Progress progress = WIRE__PROGRESS__INIT;
     progress.request = asker->request;
     progress.problem = (Wire__Problem *)&r->problem;
-    send_progress(asker->guest->peer, &progress);
+    open_send_progress(asker->guest->peer, &progress);
 }
 
 static void refuse_request(const struct asker *asker, const char *message, const char *hint)
@@ -35,7 +34,7 @@ static void refuse_request(const struct asker *asker, const char *message, const
     SAY(r.message, "%s", message);
     SAY(r.hint, "%s", hint);
     refusal_set(&r, "bad_request", "", "");
-    refuse(asker, &r);
+    open_refuse(asker, &r);
 }
 
 /* What every Progress has. */
@@ -51,158 +50,6 @@ static void begin_progress(const struct server *server, const struct open *open,
     progress->timeout_ms = left_ms > UINT32_MAX ? UINT32_MAX : left_ms > 0 ? (uint32_t)left_ms : 1;
 }
 
-static void reject_as_over(const struct asker *asker)
-{
-    struct refusal r = {0};
-    SAY(r.message, "the transaction is over for its participants: its commit was asked for");
-    SAY(r.hint, "what belongs to it has to be done before its commit");
-    refusal_set(&r, "over", "", "");
-    server_reject(asker->guest, asker->request, &r.problem);
-}
-
-/* An outcome of which nothing more is known. */
-static void answer_bare(const struct server *server, const struct asker *asker,
-                        const struct gid *id, Wire__Result result)
-{
-    Wire__Outcome outcome = WIRE__OUTCOME__INIT;
-    Wire__Problem problem = WIRE__PROBLEM__INIT;
-    gtrid_text gtrid;
-    gtrid_format(gtrid, id->cluster, id->coordinator, id->tx);
-    outcome.request = asker->request;
-    outcome.gtrid = gtrid;
-    outcome.result = result;
-    outcome.applied = result == WIRE__RESULT__COMMITTED;
-    problem.code = (char *)"unknown";
-    if (result == WIRE__RESULT__ABORTED) {
-        problem.message = (char *)"the coordinator does not know the transaction, so it is aborted";
-        problem.detail = (char *)"an open one ends with the session that began it, and with the "
-                                 "coordinator's process";
-    } else if (server_is_ours(server, id)) {
-        problem.message = (char *)"the transaction is beyond what the coordinator's journal knows";
-        problem.hint = (char *)"see `troth tx explain`: the databases may tell";
-    } else {
-        problem.message = (char *)"the transaction belongs to another coordinator";
-        problem.hint = (char *)"its id begins with the names of its cluster and its coordinator: "
-                               "ask that one";
-    }
-    if (result != WIRE__RESULT__COMMITTED)
-        outcome.problem = &problem;
-    server_send_outcome(asker->guest->peer, &outcome);
-}
-
-/* ---- what is not open any more ------------------------------------------------------------- */
-
-/* What is asked of it then. */
-struct late_request {
-    bool end; /* wants the outcome; else to take part */
-    Wire__Wait wait;
-    const Wire__HandOver *hand_over; /* or NULL */
-};
-
-/* It was handed over before, and who did it has not heard: it must not roll back what may be
- * committed. */
-static bool was_handed_over(const struct tx *tx, const struct late_request *late)
-{
-    if (!late->hand_over || late->hand_over->xid == 0 || late->hand_over->problem)
-        return false;
-    int index = tx_branch_index(tx, late->hand_over->branch);
-    const struct tx_branch *branch = index >= 0 ? &tx->branches[index] : NULL;
-    uint64_t xid = late->hand_over->xid;
-    return branch && (branch->claimed_xid == xid || branch->xid == xid);
-}
-
-static void wait_for_outcome(struct server *server, struct tx *tx, const struct asker *asker,
-                             Wire__Wait wait)
-{
-    struct transaction_event event = {.type = EVENT_JOINED};
-    Wire__Submit how = WIRE__SUBMIT__INIT;
-    struct refusal r = {0};
-    if (tx->waiter_count >= LIMIT_WAITERS) {
-        SAY(r.message, "too many clients wait for the outcome of this transaction");
-        SAY(r.detail, "%d do, which is the limit; it goes on all the same", LIMIT_WAITERS);
-        SAY(r.hint, "ask again a little later");
-        refusal_set(&r, "busy", "", "");
-        refuse(asker, &r);
-        return;
-    }
-    how.wait = wait;
-    server_wait(server, tx, asker, &how, false);
-    /* One phase answers all who wait, and knows no others. */
-    if (!tx->machine.alone)
-        CHECK(server_step(server, tx, &event));
-}
-
-/* Who has heard of it wants it aborted, and it is not proposed yet. */
-static void withdraw(struct server *server, struct tx *tx)
-{
-    struct transaction_event event = {.type = EVENT_DEADLINE_PASSED};
-    Wire__Problem problem = WIRE__PROBLEM__INIT;
-    problem.code = (char *)"aborted";
-    problem.message = (char *)"a client aborted it";
-    tx_problem(tx, NULL, &problem);
-    CHECK(server_step(server, tx, &event));
-}
-
-static void answer_handed_over(struct server *server, const struct asker *asker,
-                               const struct tx *tx, const Wire__HandOver *hand_over)
-{
-    Wire__Progress progress = WIRE__PROGRESS__INIT;
-    gtrid_text gtrid;
-    gtrid_format(gtrid, server->cluster, server->coordinator, tx->id);
-    progress.request = asker->request;
-    progress.gtrid = gtrid;
-    progress.branch = hand_over->branch;
-    send_progress(asker->guest->peer, &progress);
-}
-
-static void answer_known(struct server *server, const struct asker *asker, struct tx *tx,
-                         const struct late_request *late)
-{
-    bool over = tx->machine.state == TRANSACTION_DONE;
-    bool aborted = over ? strcmp(tx_state_word(tx), "aborted") == 0
-                        : transaction_phase(&tx->machine) == PHASE_ABORTED;
-    if (aborted)
-        server_answer_one(server, tx, asker, ANSWER_ABORTED);
-    else if (was_handed_over(tx, late))
-        answer_handed_over(server, asker, tx, late->hand_over);
-    else if (!late->end)
-        reject_as_over(asker);
-    else if (tx->machine.in[BRANCH_HAZARD] > 0)
-        server_answer_one(server, tx, asker, ANSWER_HAZARD);
-    else if (over)
-        server_answer_one(server, tx, asker, ANSWER_APPLIED);
-    else
-        wait_for_outcome(server, tx, asker, late->wait);
-}
-
-static void answer_unknown(struct server *server, const struct asker *asker, const struct gid *id,
-                           const struct late_request *late)
-{
-    enum verdict verdict = VERDICT_IS_HOLD;
-    if (server_is_ours(server, id))
-        verdict = recovery_judge(&server->recovery, id->tx, PRESENCE_NONE);
-    /* Which branches it had is not known any more, so none is told to be rolled back. */
-    if (verdict == VERDICT_IS_COMMIT && !late->end && !late->hand_over)
-        reject_as_over(asker);
-    else
-        answer_bare(server, asker, id,
-                    verdict == VERDICT_IS_COMMIT  ? WIRE__RESULT__COMMITTED
-                    : verdict == VERDICT_IS_ABORT ? WIRE__RESULT__ABORTED
-                                                  : WIRE__RESULT__UNKNOWN);
-}
-
-static void answer_late(struct server *server, const struct asker *asker, const struct gid *id,
-                        const struct late_request *late)
-{
-    struct tx *tx = server_is_ours(server, id) ? server_remember(server, id->tx) : NULL;
-    if (tx && !tx->hazard_only)
-        answer_known(server, asker, tx, late);
-    else if (tx && late->end)
-        server_answer_one(server, tx, asker, ANSWER_HAZARD);
-    else
-        answer_unknown(server, asker, id, late);
-}
-
 /* Parses, and finds it. NULL: who asks was answered. */
 static struct open *find(struct server *server, const struct asker *asker, const char *gtrid,
                          const struct late_request *late)
@@ -216,7 +63,7 @@ static struct open *find(struct server *server, const struct asker *asker, const
     struct open *open = server_is_ours(server, &id) ? open_find(server, id.tx) : NULL;
     if (open && !open_expire(server, open))
         return open;
-    answer_late(server, asker, &id, late);
+    open_answer_late(server, asker, &id, late);
     return NULL;
 }
 
@@ -268,7 +115,7 @@ static bool begin_or_join(struct server *server, const struct asker *asker,
     /* A crash here, and until its End: it is forgotten, and that is an abort. */
     CRASH_POINT("coordinator.opened");
     begin_progress(server, open, asker->request, gtrid, &progress);
-    send_progress(asker->guest->peer, &progress);
+    open_send_progress(asker->guest->peer, &progress);
     return true;
 }
 
@@ -396,7 +243,7 @@ void server_perform(struct server *server, struct guest *guest, const Wire__Perf
     struct refusal r = {0};
     struct open *open = find(server, &asker, request->gtrid, &late);
     if (open && !try_perform(server, open, &asker, request->call, &r))
-        refuse(&asker, &r);
+        open_refuse(&asker, &r);
 }
 
 static void stray(const struct server *server, const struct guest *guest,
@@ -425,7 +272,7 @@ static void answer_performed(struct server *server, struct open *open, const cha
     progress.result = (char *)result;
     open_performed(open);
     if (guest)
-        send_progress(guest->peer, &progress);
+        open_send_progress(guest->peer, &progress);
 }
 
 static void too_large(struct server *server, struct open *open, struct guest *guest)
@@ -498,7 +345,7 @@ static bool try_join(struct server *server, struct open *open, const struct aske
     progress.branch = (uint32_t)branch;
     progress.gid = gid;
     progress.database = participant->report.database;
-    send_progress(asker->guest->peer, &progress);
+    open_send_progress(asker->guest->peer, &progress);
     return true;
 }
 
@@ -509,7 +356,7 @@ void server_join_branch(struct server *server, struct guest *guest, const Wire__
     struct refusal r = {0};
     struct open *open = find(server, &asker, join->gtrid, &late);
     if (open && !try_join(server, open, &asker, join->participant, &r))
-        refuse(&asker, &r);
+        open_refuse(&asker, &r);
 }
 
 static bool may_hand_over(const struct open *open, const Wire__HandOver *hand_over,
@@ -545,7 +392,7 @@ static void hand_over(struct server *server, struct open *open, const struct ask
     CRASH_POINT("coordinator.handed-over");
     begin_progress(server, open, asker->request, gtrid, &progress);
     progress.branch = request->branch;
-    send_progress(asker->guest->peer, &progress);
+    open_send_progress(asker->guest->peer, &progress);
 }
 
 void server_hand_over(struct server *server, struct guest *guest, const Wire__HandOver *request)
@@ -559,7 +406,7 @@ void server_hand_over(struct server *server, struct guest *guest, const Wire__Ha
     if (may_hand_over(open, request, &r))
         hand_over(server, open, &asker, request);
     else
-        refuse(&asker, &r);
+        open_refuse(&asker, &r);
 }
 
 /* ---- End ----------------------------------------------------------------------------------- */
@@ -592,23 +439,13 @@ static void abort_open(struct server *server, struct open *open, const struct as
     open_abort(server, open, NULL, &problem, asker);
 }
 
-/* Its commit is under way, and one of those who hold it wants it aborted. */
-static void abort_voting(struct server *server, const Wire__End *end)
-{
-    struct gid id;
-    struct tx *tx = gtrid_parse(end->gtrid, &id) && server_is_ours(server, &id)
-                        ? server_find(server, id.tx)
-                        : NULL;
-    if (tx && tx->stepwise && !end->commit && tx->machine.state == TRANSACTION_VOTING)
-        withdraw(server, tx);
-}
-
 void server_end(struct server *server, struct guest *guest, const Wire__End *end)
 {
     struct asker asker = {.guest = guest, .request = end->request};
     struct late_request late = {.end = true, .wait = end->wait};
     struct refusal r = {0};
-    abort_voting(server, end);
+    if (!end->commit)
+        open_abort_late(server, end->gtrid);
     struct open *open = find(server, &asker, end->gtrid, &late);
     if (!open)
         return;
@@ -617,5 +454,5 @@ void server_end(struct server *server, struct guest *guest, const Wire__End *end
     else if (may_commit(open, guest, &r))
         open_commit(server, open, &asker, end->wait);
     else
-        refuse(&asker, &r);
+        open_refuse(&asker, &r);
 }
