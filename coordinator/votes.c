@@ -296,11 +296,14 @@ static void judge(struct server *server, const Wire__Branch *branch, uint64_t xi
     if (tx && verdict == VERDICT_IS_COMMIT && !tx->hazard_only) {
         /* A branch that was not part of the decision can't be prepared under its id. */
         int index = tx_branch_index(tx, branch->branch);
-        if (index < 0 || tx->machine.branches[index].state == BRANCH_READ_ONLY)
+        bool dropped_out = index >= 0 && tx->machine.branches[index].state == BRANCH_READ_ONLY;
+        if (index < 0 || (dropped_out && !tx->branches[index].joined))
             verdict = VERDICT_IS_HOLD;
+        else if (dropped_out)
+            out->xid = xid; /* its client denied it: it ends as it will when only the id is known */
         else if (tx->branches[index].xid == 0)
             tx->branches[index].xid = xid;
-        if (verdict == VERDICT_IS_COMMIT)
+        if (verdict == VERDICT_IS_COMMIT && !dropped_out)
             out->xid = tx->branches[index].xid;
     }
     out->branch = (Wire__Branch *)branch;

@@ -8,6 +8,7 @@
 #include "participant/agent.h"
 #include "tests/sim/backend_private.h"
 #include "tests/sim/order_book.h"
+#include "tests/sim/own_connection.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/workload.h"
 
@@ -99,6 +100,11 @@ void backend_worked(struct local *local, enum db_outcome outcome, const char *sq
     /* Only of an end it is not known whether it was carried out. */
     if (outcome == DB_LOST && (local->mode == DB_STEP || local->mode == DB_ROLLBACK))
         worked.outcome = DB_FAILED;
+    if (local->backend->own) {
+        own_connection_worked(local, worked.outcome, reason);
+        local->tag = NULL;
+        return;
+    }
     if (outcome == DB_PREPARED && local->failed >= 0)
         reason = local->effects[local->failed].otherwise;
     snprintf(worked.sqlstate, sizeof(worked.sqlstate), "%s", sqlstate);
@@ -112,7 +118,9 @@ static void up_arrives(struct world *world, void *subject, uint64_t number, void
 {
     (void)world, (void)number, (void)data;
     const struct db_events *events = backend_events(subject);
-    events->up(events->self, "1/1");
+    char database[24];
+    snprintf(database, sizeof(database), "7/%d", ((struct node *)subject)->index);
+    events->up(events->self, database);
 }
 
 static void down_arrives(struct world *world, void *subject, uint64_t number, void *data)

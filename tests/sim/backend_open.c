@@ -58,7 +58,7 @@ static struct local *find_open(struct backend *backend, const void *tag)
 
 void backend_open_lost(struct local *local)
 {
-    if (local->owner && !local->tag) {
+    if (local->owner && !local->tag && !local->backend->own) {
         struct gone *gone = xcalloc(1, sizeof(*gone));
         *gone = (struct gone){.backend = local->backend, .boot = local->boot, .tag = local->owner};
         list_append(&local->backend->database->gone, &gone->node);

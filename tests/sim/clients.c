@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/map.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/errands.h"
 #include "tests/sim/network.h"
 #include "tests/sim/order_book.h"
 #include "tests/sim/saga_clients.h"
@@ -42,6 +43,7 @@ static void lose(struct node *node)
             }
         }
     saga_clients_lose(node);
+    errands_lose(node);
 }
 
 static void on_up(void *self)
@@ -49,6 +51,7 @@ static void on_up(void *self)
     struct process *process = self;
     process->session++;
     world_note(process->node->world, process->session, "%s is connected", process->node->name);
+    errands_up(process->node);
 }
 
 static void on_down(void *self, const char *reason)
@@ -71,6 +74,10 @@ static void on_outcome(void *self, const Wire__Outcome *outcome)
     struct node *node = process->node;
     struct workload *workload = workload_of(node);
     uint64_t number = outcome->request / TRANSFER_ATTEMPTS;
+    if (outcome->request >= ERRAND_REQUESTS) {
+        errands_outcome(node, outcome);
+        return;
+    }
     CHECK(number >= 1 && number <= (uint64_t)workload->transfer_count);
     struct transfer *transfer = &workload->transfers[number - 1];
     struct attempt *attempt = &transfer->attempts[outcome->request % TRANSFER_ATTEMPTS];
@@ -156,6 +163,12 @@ static void on_saga_outcome(void *self, const Wire__SagaOutcome *outcome)
     saga_clients_outcome(process->node, outcome);
 }
 
+static void on_progress(void *self, const Wire__Progress *progress)
+{
+    const struct process *process = self;
+    errands_progress(process->node, progress);
+}
+
 static void client_start(struct node *node)
 {
     struct world *world = node->world;
@@ -168,6 +181,7 @@ static void client_start(struct node *node)
                                    .outcome = on_outcome,
                                    .answer = on_answer,
                                    .saga_outcome = on_saga_outcome,
+                                   .progress = on_progress,
                                    .refused = on_refused};
     int coordinator = coordinator_of(node);
     struct link_port link =
@@ -193,6 +207,7 @@ static uint64_t client_settled(struct node *node)
 static void client_gone(struct node *node)
 {
     network_gone(node->world->network, node);
+    errands_gone(node);
 }
 
 const struct node_class client_class = {
@@ -280,8 +295,9 @@ static struct transfer *choose_again(struct node *node)
     for (int i = 0; i < 8; i++) {
         struct transfer *transfer =
             &workload->transfers[world_between(world, 0, (uint64_t)workload->transfer_count - 1)];
-        bool may = transfer->key[0] && transfer->coordinator == coordinator_of(node) &&
-                   transfer->attempt_count > 0 && transfer->attempt_count < TRANSFER_ATTEMPTS;
+        bool may = transfer->key[0] && !transfer->stepwise &&
+                   transfer->coordinator == coordinator_of(node) && transfer->attempt_count > 0 &&
+                   transfer->attempt_count < TRANSFER_ATTEMPTS;
         if (may && (!transfer->committed[0] || world_chance(world, PPM / 4)))
             return transfer;
     }
@@ -307,7 +323,7 @@ static void act(struct world *world, void *subject, uint64_t number, void *data)
     /* Many at a time are left unfinished by one crash. */
     uint64_t burst = world->workload->besieged ? world_between(world, 1, 6) : 1;
     for (; burst > 0 && client_connected(process->client); burst--)
-        if (!saga_clients_act(node))
+        if (!saga_clients_act(node) && !errands_act(node))
             submit_something(node);
 }
 
@@ -343,6 +359,7 @@ static void probe(struct world *world, void *subject, uint64_t number, void *dat
 void workload_probe(struct workload *workload)
 {
     struct world *world = workload->world;
+    errands_probe(world);
     for (int i = 0; i < world->client_count; i++)
         if (!clients_abandoned(world->clients[i]))
             world_deliver(world, 1, world->clients[i], 0, probe, world->clients[i], 0, NULL);
@@ -367,12 +384,13 @@ static bool was_unknown(const struct transfer *transfer)
 void workload_ask_again(struct workload *workload)
 {
     struct world *world = workload->world;
+    errands_ask_again(world);
     if (cluster_cleans())
         return; /* there it may be unknown for ever */
     workload->asked_again = true;
     for (int i = 0; i < workload->transfer_count; i++) {
         const struct transfer *transfer = &workload->transfers[i];
-        if (cluster_gone(world, transfer->coordinator) || !transfer->key[0] ||
+        if (cluster_gone(world, transfer->coordinator) || !transfer->key[0] || transfer->stepwise ||
             !was_unknown(transfer))
             continue;
         for (int k = 0; k < world->client_count; k++)
@@ -416,5 +434,6 @@ bool workload_answered(const struct workload *workload)
         for (int k = 0; k < workload->transfers[i].attempt_count; k++)
             if (workload->transfers[i].attempts[k].open)
                 return false;
-    return workload->inspections == 0 && saga_clients_answered(workload->world);
+    return workload->inspections == 0 && errands_answered(workload->world) &&
+           saga_clients_answered(workload->world);
 }

@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "tests/sim/database_private.h"
 #include "tests/sim/order_book.h"
+#include "tests/sim/own_connection.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/saga_book.h"
 #include "tests/sim/workload.h"
@@ -56,6 +57,7 @@ void database_free(struct database *database)
     free_all(&database->tail);
     backend_stores_free(database);
     backend_gone_free(database);
+    own_connections_free(database);
     backend_heuristics_free(database);
     heuristic_table_fini(&database->heuristics);
     register_table_fini(&database->registers);

@@ -29,12 +29,14 @@ enum stage {
 };
 
 struct database;
+struct own_connection;
 
 /* The sessions of one agent process. */
 struct backend {
     struct database *database;
     struct node *node;
-    uint64_t connected_boot; /* the process that has working connections; 0: none */
+    uint64_t connected_boot;    /* the process that has working connections; 0: none */
+    struct own_connection *own; /* it is no agent's, but that of a service (own_connection.h) */
 };
 
 /* The agent, and now and then a second process that took over its participant's name. */
@@ -96,6 +98,7 @@ struct database {
     struct barrier_table barriers;
     struct register_table registers;
     struct heuristic_table heuristics;
+    struct own_connection *own_connections;
     struct list gone;             /* struct gone (backend_open.c) */
     struct list stores;           /* changes of registers that are on their way to the disk */
     struct list heuristic_stores; /* likewise of heuristics */

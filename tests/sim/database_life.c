@@ -8,6 +8,8 @@ static void end_orphans(struct database *database)
 {
     for (struct list *i = database->working.next, *next; i != &database->working; i = next) {
         next = i->next;
+        if (LOCAL(i)->backend->own)
+            continue; /* not of this participant's processes */
         /* A backend that is being ended may finish its PREPARE all the same, after a scan. */
         bool late = LOCAL(i)->mode == DB_PREPARE &&
                     world_chance(database->world, database->world->weather.late_effect);

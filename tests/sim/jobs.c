@@ -69,6 +69,12 @@ static void add_verdict(struct jobs_report *report, const struct verdict *verdic
     report->orders.lost += (uint64_t)verdict->orders.lost;
     report->orders.branches += (uint64_t)verdict->orders.branches;
     report->orders.torn += (uint64_t)verdict->orders.torn;
+    report->errands.begun += (uint64_t)verdict->errands.begun;
+    report->errands.joined += (uint64_t)verdict->errands.joined;
+    report->errands.lies += (uint64_t)verdict->errands.lies;
+    report->errands.ends += (uint64_t)verdict->errands.ends;
+    report->errands.strays += (uint64_t)verdict->errands.strays;
+    report->errands.lost += (uint64_t)verdict->errands.lost;
 }
 
 static _Noreturn void work(const struct jobs_plan *plan, struct slot *slot)
@@ -195,6 +201,12 @@ static void gather(struct jobs_report *report, const struct jobs_report *part)
     report->orders.lost += part->orders.lost;
     report->orders.branches += part->orders.branches;
     report->orders.torn += part->orders.torn;
+    report->errands.begun += part->errands.begun;
+    report->errands.joined += part->errands.joined;
+    report->errands.lies += part->errands.lies;
+    report->errands.ends += part->errands.ends;
+    report->errands.strays += part->errands.strays;
+    report->errands.lost += part->errands.lost;
 }
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report)
@@ -230,7 +242,8 @@ const char *const jobs_protocols[] = {[PROTOCOLS_ANY] = NULL,
 const char *const jobs_workloads[] = {[WORKLOADS_ANY] = NULL,
                                       [WORKLOADS_TRANSFERS] = "transfers",
                                       [WORKLOADS_SAGAS] = "sagas",
-                                      [WORKLOADS_MIXED] = "mixed"};
+                                      [WORKLOADS_MIXED] = "mixed",
+                                      [WORKLOADS_STEPS] = "steps"};
 
 const char *jobs_options(const struct run_options *run, char *out, size_t room)
 {
@@ -255,7 +268,7 @@ static struct past_seed read_past_seed(const char *line)
         strcpy(first, "transfers");
     else
         sscanf(line, "%" SCNu64 " %15s %15s", &past.seed, first, second);
-    for (int i = 1; i <= WORKLOADS_MIXED; i++)
+    for (int i = 1; i <= WORKLOADS_STEPS; i++)
         if (strcmp(first, jobs_workloads[i]) == 0)
             past.workloads = (enum workloads)i;
     for (int i = 1; i < PROTOCOLS_BOTH && past.workloads; i++)

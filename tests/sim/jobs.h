@@ -37,6 +37,9 @@ struct jobs_report {
         uint64_t given, dry, refused, aborted, waited, forced, forgotten, nothing, lost, branches,
             torn;
     } orders; /* as in order_book.h */
+    struct {
+        uint64_t begun, joined, lies, ends, strays, lost;
+    } errands; /* as in errands.h */
 };
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report);

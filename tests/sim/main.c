@@ -28,7 +28,8 @@ static const char help[] =
     "  --protocol P      the transactions of every world: 2pc, 3pc, or both mixed; without it "
     "each\n"
     "                    seed draws one of these\n"
-    "  --workload W      transfers, sagas, or both mixed; without it each seed draws one of these\n"
+    "  --workload W      transfers, sagas, or both mixed; steps: most transfers are built step by\n"
+    "                    step; without it each seed draws one of these\n"
     "  --operators N     so many people give orders, in worlds of transfers; 0: nobody; without "
     "it\n"
     "                    each seed without sagas says\n"
@@ -54,12 +55,12 @@ static bool planted_by_name(const char *name, enum planted_bug *bug)
 
 static bool workloads_by_name(const char *name, enum workloads *workloads)
 {
-    for (int i = WORKLOADS_TRANSFERS; i <= WORKLOADS_MIXED; i++)
+    for (int i = WORKLOADS_TRANSFERS; i <= WORKLOADS_STEPS; i++)
         if (strcmp(name, jobs_workloads[i]) == 0) {
             *workloads = (enum workloads)i;
             return true;
         }
-    fprintf(stderr, "sim: %s is no workload\n  hint: transfers, sagas or mixed\n", name);
+    fprintf(stderr, "sim: %s is no workload\n  hint: transfers, sagas, mixed or steps\n", name);
     return false;
 }
 
@@ -192,6 +193,12 @@ static int run_one(const struct options *options)
                orders->given, orders->refused, orders->dry, orders->aborted, orders->waited,
                orders->forced, orders->forgotten, orders->nothing, orders->lost, orders->branches,
                orders->torn);
+    const struct errand_count *errands = &verdict.errands;
+    if (errands->begun)
+        printf("%d transactions step by step: %d branches joined, %d lies, %d ends, %d strays, %d "
+               "requests without an answer\n",
+               errands->begun, errands->joined, errands->lies, errands->ends, errands->strays,
+               errands->lost);
     return verdict.broken;
 }
 
@@ -242,6 +249,10 @@ static int run_many(const struct options *options, const char *program)
            report.orders.given, report.orders.refused, report.orders.dry, report.orders.aborted,
            report.orders.waited, report.orders.forced, report.orders.forgotten,
            report.orders.nothing, report.orders.lost, report.orders.branches, report.orders.torn);
+    printf("%" PRIu64 " transactions step by step: %" PRIu64 " branches joined, %" PRIu64
+           " lies, %" PRIu64 " ends, %" PRIu64 " strays, %" PRIu64 " requests without an answer\n",
+           report.errands.begun, report.errands.joined, report.errands.lies, report.errands.ends,
+           report.errands.strays, report.errands.lost);
     return report.failures > 0;
 }
 

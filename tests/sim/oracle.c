@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "core/map.h"
 #include "tests/sim/database.h"
+#include "tests/sim/errands.h"
 #include "tests/sim/order_book.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/saga_book.h"
@@ -18,6 +19,8 @@ void workload_free(struct workload *workload)
 
 bool transfer_one_phase(const struct transfer *transfer)
 {
+    if (transfer->stepwise)
+        return false;
     for (int i = 1; i < transfer->call_count; i++)
         if (transfer->calls[i].participant != transfer->calls[0].participant)
             return false;
@@ -129,6 +132,8 @@ uint32_t workload_participants(struct world *world, uint64_t token)
     struct call *call;
     const struct transfer *transfer = transfer_of(world->workload, token, &call);
     uint32_t participants = 0;
+    if (transfer->stepwise)
+        return 0; /* who takes part turns out while it is built */
     for (int i = 0; i < transfer->call_count; i++)
         if (transfer->calls[i].participant >= 0)
             participants |= 1u << transfer->calls[i].participant;
@@ -323,8 +328,9 @@ bool workload_verdict(const struct workload *workload, const char *gtrid)
  */
 static void check_noticed(struct workload *workload, const struct transfer *transfer)
 {
-    const struct call *call =
-        transfer->committed[0] ? missing(transfer, transfer->committed) : NULL;
+    const struct call *call = transfer->committed[0] && !transfer->stepwise
+                                  ? missing(transfer, transfer->committed)
+                                  : NULL;
     if (call && !call->taken_back && !workload->forgetful &&
         !order_book_forgotten(workload->world, transfer->committed) &&
         workload->hazards_shown[transfer->coordinator] == 0)
@@ -353,10 +359,12 @@ static void check_transfer(struct workload *workload, const struct transfer *tra
         check_noticed(workload, transfer);
     if (transfer_excused(transfer))
         return;
-    if (applied != 0 && applied != writes)
+    if (transfer->stepwise)
+        errands_check(world, transfer);
+    else if (applied != 0 && applied != writes)
         world_violation(world, "transfer %llu: half a transaction: %d of %d calls of %s", number,
                         applied, writes, gtrid);
-    if (transfer->committed[0] && missing(transfer, transfer->committed))
+    if (!transfer->stepwise && transfer->committed[0] && missing(transfer, transfer->committed))
         world_violation(world, "transfer %llu: %s was told committed and is not there", number,
                         transfer->committed);
     if (transfer->must_commit && !transfer->committed[0])
@@ -393,6 +401,9 @@ static void check_money(struct workload *workload)
         const struct transfer *transfer = &workload->transfers[i];
         meddled |= transfer->meddled;
         torn |= transfer->forced;
+        for (int k = 0; k < transfer->call_count; k++)
+            if (transfer->stepwise) /* its client may have left out the rest */
+                opening += transfer->calls[k].change * transfer->calls[k].applied;
         for (int k = 0; k < transfer->call_count; k++)
             if (transfer->calls[k].applied)
                 expected[transfer->calls[k].participant] +=

@@ -252,7 +252,7 @@ void order_book_finishing(struct world *world, int participant, const char *gid,
     if (!affair || affair->meddled ||
         order_book_forced_at(world, participant, affair->gtrid, commit))
         return;
-    if (affair->committed != commit)
+    if ((affair_decision(world->orders, affair) == REGISTER_COMMIT) != commit)
         world_violation(world, "p%d %s %s, which is %s", participant,
                         commit ? "commits" : "rolls back", gid,
                         commit ? "not decided" : "decided: commit");

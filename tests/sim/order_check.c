@@ -48,12 +48,23 @@ static void was_aborted(struct order_book *book, const struct order *order, stru
     affair->aborted = true;
 }
 
+static bool has_written(const struct affair *affair)
+{
+    for (int i = 0; i < MAX_PARTICIPANTS; i++)
+        if (affair->at[i].writes)
+            return true;
+    return false;
+}
+
 static void is_decided(struct order_book *book, const struct order *order, struct affair *affair)
 {
     enum register_value wanted = order->commit ? REGISTER_COMMIT : REGISTER_ABORT;
     enum register_value decision = affair ? affair_decision(book, affair) : REGISTER_EMPTY;
     if (affair)
         affair->waited[order->commit] = true;
+    /* What nobody wrote in, nobody decided. */
+    if (order->commit && decision == REGISTER_EMPTY && affair && !has_written(affair))
+        return;
     if (decision != wanted && (decision != REGISTER_EMPTY || order->commit))
         world_violation(book->world, "order %d is told that %s is decided: %s, and it is not",
                         order->number, order->gtrid, word_of(order->commit));

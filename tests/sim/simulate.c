@@ -5,6 +5,7 @@
 #include "core/planted.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/database.h"
+#include "tests/sim/errands.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/node.h"
 #include "tests/sim/operators.h"
@@ -133,6 +134,7 @@ static void count(const struct world *world, struct verdict *verdict)
     verdict->three_phase = registers_count(world->registers);
     verdict->sagas = saga_clients_count(world);
     verdict->orders = order_book_count(world);
+    verdict->errands = errands_count(world);
     for (int i = 0; i < world->coordinator_count; i++) {
         verdict->restarts += (int)world->coordinators[i]->boot - 1;
         verdict->gone += cluster_gone(world, i);
@@ -195,7 +197,9 @@ void simulate(uint64_t seed, const struct run_options *options, struct verdict *
     world_init(&world, seed, options->tracing);
     world.safety_only = options->safety_only;
     world.protocols = options->protocols;
-    world.workloads = options->operators > 0 ? WORKLOADS_TRANSFERS : options->workloads;
+    world.workloads = options->workloads;
+    if (options->operators > 0 && options->workloads != WORKLOADS_STEPS)
+        world.workloads = WORKLOADS_TRANSFERS;
     world.operator_count = options->operators;
     cluster_init(&world);
     run(&world);

@@ -37,6 +37,7 @@ struct workload;
 struct registers;
 struct saga_book;
 struct saga_clients;
+struct errands;
 struct order_book;
 struct desk;
 struct event;
@@ -45,7 +46,13 @@ struct event;
 enum protocols { PROTOCOLS_ANY, PROTOCOLS_TWO_PHASE, PROTOCOLS_THREE_PHASE, PROTOCOLS_BOTH };
 
 /* What the clients of a world ask for. */
-enum workloads { WORKLOADS_ANY, WORKLOADS_TRANSFERS, WORKLOADS_SAGAS, WORKLOADS_MIXED };
+enum workloads {
+    WORKLOADS_ANY,
+    WORKLOADS_TRANSFERS,
+    WORKLOADS_SAGAS,
+    WORKLOADS_MIXED, /* transfers and sagas */
+    WORKLOADS_STEPS, /* transfers, most of them built step by step */
+};
 
 struct world {
     uint64_t seed;
@@ -77,6 +84,7 @@ struct world {
     struct registers *registers;
     struct saga_book *book;
     struct saga_clients *saga_clients;
+    struct errands *errands;
     struct order_book *orders;
     struct desk *desk; /* what operators have to do */
 
