@@ -195,7 +195,7 @@ static void told_unknown(struct errand *errand, const struct ask *ask)
         return;
     errand->world->workload->unknown++;
     bool may = workload->forgetful || (transfer->three_phase && !workload->asked_again);
-    if (!may || workload->calm || transfer->must_commit)
+    if (!may || transfer->must_commit)
         world_complaint(errand->world, "transfer %llu: told unknown without a reason",
                         number_of(errand));
 }

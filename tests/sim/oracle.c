@@ -86,7 +86,8 @@ void workload_applied(struct world *world, int participant, uint64_t token, cons
     if (change < 0)
         return;
     strncpy(call->by, gtrid, sizeof(call->by) - 1);
-    if (call->participant != participant)
+    call->applied_at = participant;
+    if (call->participant != participant && !transfer_excused(transfer))
         world_violation(world, "transfer %llu: carried out at the wrong participant", number);
     if (transfer_excused(transfer)) {
         world->workload->windfall |= transfer->too_much;
@@ -406,7 +407,7 @@ static void check_money(struct workload *workload)
                 opening += transfer->calls[k].change * transfer->calls[k].applied;
         for (int k = 0; k < transfer->call_count; k++)
             if (transfer->calls[k].applied)
-                expected[transfer->calls[k].participant] +=
+                expected[transfer->calls[k].applied_at] +=
                     transfer->calls[k].change * transfer->calls[k].applied;
     }
     for (int i = 0; i < world->participant_count; i++) {

@@ -365,7 +365,7 @@ void registers_settling(struct registers *registers, const char *gtrid)
     /* A failover may have made it prepared again. */
     for (int i = 0; i < world->participant_count; i++)
         if (database_has_prepared(world->databases[i], gtrid) &&
-            !(transaction->committed & 2u << i))
+            transaction->prepared & ~transaction->committed & 2u << i)
             world_violation(registers->world, "%s is settled, and prepared at p%d", gtrid, i);
 }
 

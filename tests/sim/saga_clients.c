@@ -94,8 +94,7 @@ static void draw_workload(struct saga_clients *clients)
     enum workloads workloads = drawn[between(clients, 0, 2)];
     if (world->workloads == WORKLOADS_ANY)
         world->workloads = workloads;
-    clients->active &=
-        world->workloads == WORKLOADS_SAGAS || world->workloads == WORKLOADS_MIXED;
+    clients->active &= world->workloads == WORKLOADS_SAGAS || world->workloads == WORKLOADS_MIXED;
     clients->sagas_ppm = world->workloads == WORKLOADS_SAGAS ? PPM * 17 / 20 : PPM * 7 / 20;
 }
 

@@ -20,6 +20,7 @@ struct call {
     uint64_t token;  /* 0: it writes nothing that could be seen */
     int64_t change;  /* of the money in that database */
     int applied;     /* how often it is visible now: 0 or 1 */
+    int applied_at;  /* the participant where it is */
     bool taken_back; /* by a failover; its decision makes it visible again */
     gtrid_text by;
 };
