@@ -200,6 +200,15 @@ static void told_unknown(struct errand *errand, const struct ask *ask)
                         number_of(errand));
 }
 
+static void told_hazard(struct errand *errand, const Wire__Outcome *outcome)
+{
+    struct world *world = errand->world;
+    const struct errand *of = find(world, outcome->gtrid); /* or another one's, of the same key */
+    world->workload->hazards++;
+    if (!of || !transfer_excused(of->transfer))
+        world_complaint(world, "transfer %llu: told hazard without a reason", number_of(errand));
+}
+
 static void check_calm(const struct errand *errand, const struct ask *ask,
                        const Wire__Outcome *outcome)
 {
@@ -237,10 +246,7 @@ void errand_told(struct errand *errand, const struct ask *ask, const Wire__Outco
         told_unknown(errand, ask);
         break;
     case WIRE__RESULT__HAZARD:
-        world->workload->hazards++;
-        if (!transfer_excused(errand->transfer))
-            world_complaint(world, "transfer %llu: told hazard without a reason",
-                            number_of(errand));
+        told_hazard(errand, outcome);
         break;
     default:
         world_violation(world, "transfer %llu: an outcome of no known kind", number_of(errand));

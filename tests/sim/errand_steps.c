@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "tests/sim/errand_private.h"
+#include "tests/sim/order_book.h"
 
 enum { GRACE_US = 1000 * 1000 }; /* after the deadline the server gives up an idle session */
 
@@ -224,6 +225,12 @@ static void worked(struct step *step)
     }
 }
 
+static void deny(struct step *step)
+{
+    order_book_denied(step->errand->world, step->own->gid);
+    hand_over(step, 0, NULL);
+}
+
 static void prepared(struct step *step)
 {
     step->prepared = true;
@@ -231,7 +238,7 @@ static void prepared(struct step *step)
     if (step->undoes)
         own_connection_undo(step->own);
     else if (step->manner == DENIES)
-        hand_over(step, 0, NULL);
+        deny(step);
     else if (step->manner == WRONG_XID)
         hand_over(step, step->own->xid + 1, NULL);
     else if (step->manner != EARLY && step->manner != SILENT)

@@ -281,6 +281,13 @@ void order_book_committed_alone(struct world *world, int participant, const char
     order_book_ended(world, participant, gtrid, true);
 }
 
+void order_book_denied(struct world *world, const char *gid)
+{
+    struct affair *affair = of_gid(world->orders, gid);
+    if (affair)
+        affair->denied = true;
+}
+
 void order_book_meddled(struct world *world, const char *gid)
 {
     struct affair *affair = of_gid(world->orders, gid);

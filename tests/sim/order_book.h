@@ -79,6 +79,8 @@ void order_book_finishing(struct world *world, int participant, const char *gid,
 void order_book_ended(struct world *world, int participant, const char *gid, bool commit);
 /* Its own commit is the decision. */
 void order_book_committed_alone(struct world *world, int participant, const char *gtrid);
+/* Its client has prepared it, and says that there is nothing. */
+void order_book_denied(struct world *world, const char *gid);
 /* By a person, past everybody. */
 void order_book_meddled(struct world *world, const char *gid);
 void order_book_taken_back(struct world *world, int participant, const char *gid);

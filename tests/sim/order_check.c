@@ -63,7 +63,8 @@ static void is_decided(struct order_book *book, const struct order *order, struc
     if (affair)
         affair->waited[order->commit] = true;
     /* What nobody wrote in, nobody decided. */
-    if (order->commit && decision == REGISTER_EMPTY && affair && !has_written(affair))
+    if (order->commit && decision == REGISTER_EMPTY && affair &&
+        (affair->denied || !has_written(affair)))
         return;
     if (decision != wanted && (decision != REGISTER_EMPTY || order->commit))
         world_violation(book->world, "order %d is told that %s is decided: %s, and it is not",
