@@ -99,7 +99,7 @@ uint64_t joined_watch(struct troth *troth)
 }
 
 /* The caller may do with the connection what it likes. */
-static void joined_release(struct troth_tx *tx, struct joined *joined)
+static void joined_let_go(struct troth_tx *tx, struct joined *joined)
 {
     watch_end(tx, joined);
     joined->handed_over = true;
@@ -176,7 +176,7 @@ static enum troth_status give_up(struct troth_tx *tx, struct joined *joined,
     struct troth_result told = {0};
     result_begin(&told);
     fail_at(joined, result, TROTH_ABORTED);
-    joined_release(tx, joined);
+    joined_let_go(tx, joined);
     struct request *request = make_hand_over(tx, joined, 0, &result->problem);
     request_wait(request, &told);
     /* It was aborted before, and that is why; or this is the first that the coordinator hears. */
@@ -474,7 +474,7 @@ static enum troth_status tell_handed_over(struct troth_tx *tx, struct joined *jo
                                           struct troth_result *result)
 {
     struct request *request = make_hand_over(tx, joined, xid, NULL);
-    joined_release(tx, joined);
+    joined_let_go(tx, joined);
     request_wait(request, result);
     bool refused = result->status == TROTH_REFUSED && tx->open;
     if (result->status == TROTH_ABORTED || refused)
@@ -520,7 +520,7 @@ enum troth_status troth_hand_over(struct troth_tx *tx, PGconn *connection,
                     "the connection is not joined, or was handed over");
     } else if (!tx->open) {
         pg_make_idle(connection, due_of(tx));
-        joined_release(tx, joined);
+        joined_let_go(tx, joined);
         tx_ended_before(tx, &made);
     } else {
         hand_over(tx, joined, &made);
@@ -544,6 +544,6 @@ void joined_roll_back(struct troth_tx *tx, bool prepared)
             pg_make_idle(joined->connection, due_us);
         else if (prepared)
             roll_back_prepared(joined, due_us);
-        joined_release(tx, joined);
+        joined_let_go(tx, joined);
     }
 }
