@@ -2,10 +2,14 @@
  * found, and its settings left alone. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "client/library.h"
+#include "core/check.h"
 #include "io/pg_connection.h"
 
 /* The pause between two cancels of one statement. */
@@ -86,14 +90,75 @@ struct pg_reply pg_do(PGconn *connection, const char *sql, uint64_t due_us)
 
 /* ---- whatever was left under way ----------------------------------------------------------- */
 
-/* One that comes before the statement has begun does nothing: it is sent again. */
-static void cancel(PGconn *connection)
+/* libpq waits for a server without a limit when it cancels: so another thread does, and is left
+ * behind when the time is up. */
+struct canceller {
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    PGcancel *cancel;
+    bool over, left;
+};
+
+static void canceller_free(struct canceller *canceller)
 {
+    PQfreeCancel(canceller->cancel);
+    pthread_cond_destroy(&canceller->ended);
+    pthread_mutex_destroy(&canceller->lock);
+    free(canceller);
+}
+
+static void *canceller_run(void *self)
+{
+    struct canceller *canceller = self;
     char text[256];
-    PGcancel *cancel = PQgetCancel(connection);
-    if (cancel)
-        (void)!PQcancel(cancel, text, sizeof(text)); /* if it fails, the deadline ends it */
-    PQfreeCancel(cancel);
+    (void)!PQcancel(canceller->cancel, text, sizeof(text)); /* if it fails, the deadline ends it */
+    pthread_mutex_lock(&canceller->lock);
+    canceller->over = true;
+    bool left = canceller->left;
+    pthread_cond_signal(&canceller->ended);
+    pthread_mutex_unlock(&canceller->lock);
+    if (left)
+        canceller_free(canceller);
+    return NULL;
+}
+
+static bool canceller_start(struct canceller *canceller, pthread_t *thread)
+{
+    pthread_condattr_t attributes;
+    sigset_t all, before;
+    pthread_condattr_init(&attributes);
+    CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(&canceller->ended, &attributes) == 0);
+    pthread_condattr_destroy(&attributes);
+    CHECK(pthread_mutex_init(&canceller->lock, NULL) == 0);
+    sigfillset(&all);
+    CHECK(pthread_sigmask(SIG_BLOCK, &all, &before) == 0);
+    bool started = pthread_create(thread, NULL, canceller_run, canceller) == 0;
+    CHECK(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
+    return started;
+}
+
+/* One that comes before the statement has begun does nothing: it is sent again. False: the server
+ * has not taken it in time. */
+static bool cancel(PGconn *connection, uint64_t due_us)
+{
+    pthread_t thread;
+    struct canceller *canceller = xcalloc(1, sizeof(*canceller));
+    struct timespec until = {.tv_sec = (time_t)(due_us / 1000000),
+                             .tv_nsec = (long)(due_us % 1000000) * 1000};
+    canceller->cancel = PQgetCancel(connection);
+    bool over = !canceller_start(canceller, &thread);
+    bool started = !over;
+    pthread_mutex_lock(&canceller->lock);
+    for (int waited = 0; !over && waited == 0; over = canceller->over)
+        waited = pthread_cond_timedwait(&canceller->ended, &canceller->lock, &until);
+    canceller->left = !over;
+    pthread_mutex_unlock(&canceller->lock);
+    if (started)
+        CHECK((over ? pthread_join(thread, NULL) : pthread_detach(thread)) == 0);
+    if (over)
+        canceller_free(canceller);
+    return over;
 }
 
 /* All rows of a COPY that sends to us. */
@@ -130,7 +195,8 @@ static bool press_for_result(PGconn *connection, uint64_t due_us)
             return true;
         if (PQstatus(connection) != CONNECTION_OK || library_now_us() >= due_us)
             return false;
-        cancel(connection);
+        if (!cancel(connection, due_us))
+            return false;
     }
 }
 
@@ -166,9 +232,8 @@ bool pg_make_idle(PGconn *connection, uint64_t due_us)
 {
     if (PQstatus(connection) != CONNECTION_OK)
         return false;
-    if (PQtransactionStatus(connection) == PQTRANS_ACTIVE)
-        cancel(connection);
-    bool alive = leave_pipeline(connection, due_us) && drain(connection, due_us);
+    bool alive = PQtransactionStatus(connection) != PQTRANS_ACTIVE || cancel(connection, due_us);
+    alive = alive && leave_pipeline(connection, due_us) && drain(connection, due_us);
     /* A cancel of before may still hit the first one. */
     for (int i = 0; i < 2 && alive && PQtransactionStatus(connection) != PQTRANS_IDLE; i++) {
         struct pg_reply reply = pg_do(connection, "rollback", due_us);

@@ -470,6 +470,38 @@ static void a_role_whose_work_the_agent_may_not_end_is_told(struct shop *shop)
     desk_wait_no_locks(1000);
 }
 
+static pid_t stopped;
+
+static void let_go_on(int number)
+{
+    (void)number;
+    kill(stopped, SIGCONT);
+}
+
+/* As a host that does not answer: libpq's cancel would wait for it without an end. */
+static void a_server_that_takes_no_cancel_holds_up_nobody(struct shop *shop)
+{
+    struct desk desk = desk_open(shop);
+    desk_begin(&desk, TROTH_2PC, 1000);
+    desk_join_and_charge(&desk, "l-18", 10);
+    desk_do(desk.connection, "set local statement_timeout = 0");
+    assert_true(PQsendQuery(desk.connection, "select pg_sleep(30)"));
+    stopped = (pid_t)cluster_value(
+        "payments", "select split_part(pg_read_file('postmaster.pid'), e'\n', 1)::int");
+    signal(SIGALRM, let_go_on);
+    kill(stopped, SIGSTOP);
+    alarm(6);
+    uint64_t begun_ms = wait_now_ms();
+    troth_abort(desk.tx, &desk.result);
+    uint64_t took_ms = wait_now_ms() - begun_ms;
+    alarm(0);
+    let_go_on(SIGALRM);
+    assert_true(took_ms < 2500);
+    assert_int_equal(PQstatus(desk.connection), CONNECTION_BAD);
+    desk_close(&desk);
+    desk_wait_no_locks(3000);
+}
+
 static void what_was_handed_over_is_left_alone(struct shop *shop)
 {
     struct desk desk = desk_open(shop);
@@ -719,6 +751,7 @@ int main(int argc, char **argv)
         SHOP_TEST(whatever_became_of_the_connection_is_told),
         SHOP_TEST(a_serialization_failure_at_prepare_is_told),
         SHOP_TEST(a_role_whose_work_the_agent_may_not_end_is_told),
+        SHOP_TEST(a_server_that_takes_no_cancel_holds_up_nobody),
         SHOP_TEST(what_was_handed_over_is_left_alone),
         SHOP_TEST(another_service_takes_part),
         SHOP_TEST(what_a_service_has_not_handed_over_aborts_all),
