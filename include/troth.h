@@ -312,8 +312,9 @@ struct troth_request;
  * False: refused, and the whole transaction is aborted, or the step of the saga has failed; return
  * what troth_refuse or troth_sql_failed returns. It may be called by several threads at once, each
  * with a connection of its own, and again with the same arguments after it was rolled back: its
- * only effects must be those on the connection. After the transaction's deadline its statement is
- * cancelled. */
+ * only effects must be those on the connection, which it leaves as it was: nothing under way, the
+ * same role, the same application_name. After the transaction's deadline its statement is
+ * cancelled, and it is refused whatever it returns. */
 typedef bool troth_handler(struct troth_request *request, PGconn *connection, void *self);
 
 struct troth_operation {
@@ -333,11 +334,13 @@ TROTH_API enum troth_status troth_service_offer(struct troth_service *service,
                                                 const struct troth_operation *operation,
                                                 struct troth_result *result);
 /* Runs it on the calling thread until troth_service_stop, and then lets what is running end (OK).
+ * It waits for every handler, so one that never returns keeps it.
  * REFUSED: it could not start, or another process has taken over its name. Logs to stderr. */
 TROTH_API enum troth_status troth_service_run(struct troth_service *service,
                                               struct troth_result *result);
 /* From any thread, and from a signal's handler. */
 TROTH_API void troth_service_stop(struct troth_service *service);
+/* After troth_service_run has returned. NULL is harmless. */
 TROTH_API void troth_service_close(struct troth_service *service);
 
 /* All arguments, a JSON object; or one of them as troth_get gives a column. They are checked

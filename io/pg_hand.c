@@ -112,6 +112,7 @@ static void misuse(struct pg_hand *hand, struct pg_job *job, int call, const cha
 
 #define LEFT_TRANSACTION "handler_left_transaction"
 #define LEFT_SESSION     "handler_left_session"
+#define WROTE            "handler_wrote"
 
 static void left_transaction(struct pg_hand *hand, struct pg_job *job, int call)
 {
@@ -200,13 +201,16 @@ static bool calls(struct pg_hand *hand, struct pg_job *job)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* Fails, with one of the two words in its text, unless the session is in the transaction that was
+/* Fails, with one of these words in its text, unless the session is in the transaction that was
  * begun and has the role that it had: a gid of another one may be out of the finishers' reach. It
  * depends on the session, so it is not computed beforehand. */
-#define GUARD                                                                                      \
+#define GUARD_WITH(more)                                                                           \
     "(case when current_setting('troth.transaction', true) is distinct from '%s'"                  \
-    " then '" LEFT_TRANSACTION "' when current_user <> %s then '" LEFT_SESSION "' else '0' end)"   \
-    "::int"
+    " then '" LEFT_TRANSACTION "' when current_user <> %s then '" LEFT_SESSION "'" more            \
+    " else '0' end)::int"
+#define GUARD GUARD_WITH("")
+#define READ_ONLY_GUARD                                                                            \
+    GUARD_WITH(" when pg_current_xact_id_if_assigned() is not null then '" WROTE "'")
 
 /* COMMIT is told as done, so it must be on the disk whatever the handler has set. */
 #define DURABLY                                                                                    \
@@ -249,6 +253,11 @@ static void end_failed(struct pg_hand *hand, struct pg_job *job, const struct pg
     }
     if (reply->done == 0 && message && strstr(message, LEFT_SESSION)) {
         misuse(hand, job, last, LEFT_SESSION, "its handler left the session with another role");
+        return;
+    }
+    if (reply->done == 0 && message && strstr(message, WROTE)) {
+        pg_hand_refuse(job, last, WROTE,
+                       "it is read-only, and its handler made the transaction one that writes");
         return;
     }
     job->duplicate = job->work->mode == DB_ONE_PHASE && pg_joined_is_duplicate(reply->failed);
@@ -299,46 +308,39 @@ static void prepare(struct pg_hand *hand, struct pg_job *job)
     free(sql);
 }
 
-/* The xid that the transaction has by now; 0: none. Nothing was written then. */
-static bool xid_get(struct pg_hand *hand, struct pg_job *job, uint64_t *xid)
+/* It stays open: with the xid that it has by now; 0: none, and nothing was written then. */
+static void leave_open(struct pg_hand *hand, struct pg_job *job)
 {
     struct pg_hand_reply reply;
     char *sql = xasprintf("select " GUARD ", pg_current_xact_id_if_assigned()::text", hand->token,
                           hand->user);
     bool good = pg_hand_ask(hand, sql, &reply);
     free(sql);
-    *xid = 0;
-    if (reply.lost)
+    if (reply.lost) {
         pg_hand_lost(hand, job, reply.failed);
-    else if (!good)
+    } else if (!good) {
         end_failed(hand, job, &reply);
-    else if (!PQgetisnull(reply.first, 0, 1))
-        *xid = strtoull(PQgetvalue(reply.first, 0, 1), NULL, 10);
+    } else {
+        job->outcome = DB_OPENED;
+        job->open_xid = strtoull(PQgetvalue(reply.first, 0, 1), NULL, 10); /* null is "" */
+        hand->open_xid = job->open_xid;
+    }
     pg_hand_reply_fini(&reply);
-    return good;
 }
 
 static void finish(struct pg_hand *hand, struct pg_job *job)
 {
     const struct db_work *work = job->work;
-    uint64_t xid;
-    if (work->mode == DB_STEP) {
-        if (xid_get(hand, job, &job->open_xid))
-            job->outcome = DB_OPENED;
-        hand->open_xid = job->open_xid;
-    } else if (work->mode == DB_PREPARE && work->open && hand->open_xid == 0) {
+    if (work->mode == DB_STEP)
+        leave_open(hand, job);
+    else if (work->mode == DB_PREPARE && work->open && hand->open_xid == 0)
         commit(hand, job, xstrdup("commit"));
-    } else if (work->mode == DB_PREPARE) {
+    else if (work->mode == DB_PREPARE)
         prepare(hand, job);
-    } else if (work->mode == DB_ONE_PHASE) {
+    else if (work->mode == DB_ONE_PHASE)
         commit(hand, job, one_phase_sql(hand, job));
-    } else if (xid_get(hand, job, &xid)) {
-        if (xid == 0)
-            commit(hand, job, xstrdup("commit"));
-        else
-            pg_hand_refuse(job, work->call_count - 1, "handler_wrote",
-                           "it is read-only, and its handler made the transaction one that writes");
-    }
+    else
+        commit(hand, job, xasprintf("select " READ_ONLY_GUARD "; commit", hand->token, hand->user));
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------ */

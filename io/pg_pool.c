@@ -99,6 +99,7 @@ static void hand_give(struct pg_hand *hand, struct pg_job *job)
     struct pg_pool *pool = hand->pool;
     list_remove(&hand->idle);
     hand->job = job;
+    job->hand = hand;
     hand->cancel = hand->told = false;
     job->continues = hand->open != NULL;
     pthread_mutex_lock(&pool->mutex);
@@ -162,18 +163,14 @@ static void dispatch(struct pg_pool *pool)
     }
 }
 
-static void hand_done(struct pg_pool *pool, struct pg_job *job)
+static void hand_done(struct pg_pool *pool, const struct pg_job *job)
 {
-    for (int i = 0; i < pool->hand_count; i++) {
-        struct pg_hand *hand = pool->hands[i];
-        if (hand->job != job)
-            continue;
-        hand->job = NULL;
-        hand->cancel = false;
-        hand->open = job->outcome == DB_OPENED ? job->tag : NULL;
-        hand->xid = job->open_xid;
-        hand_idle(pool, hand);
-    }
+    struct pg_hand *hand = job->hand;
+    hand->job = NULL;
+    hand->cancel = false;
+    hand->open = job->outcome == DB_OPENED ? job->tag : NULL;
+    hand->xid = job->open_xid;
+    hand_idle(pool, hand);
 }
 
 /* What is answered may come with new work, which finds the hand idle. */
@@ -192,7 +189,8 @@ static void on_async(uv_async_t *async)
             return;
         if (job->ghost)
             pg_control_ghost(pool->pg, job->ghost);
-        hand_done(pool, job);
+        if (job->hand)
+            hand_done(pool, job);
         job_answer(pool, job);
         dispatch(pool);
     }

@@ -21,6 +21,7 @@ struct pg_job {
     struct list link; /* of what waits for a hand, or of what is done */
     const struct db_work *work;
     void *tag;
+    struct pg_hand *hand; /* that does it; NULL: none does */
     bool continues;       /* the tag has a transaction open on this hand */
     uint64_t deadline_us; /* uv_hrtime's clock */
     enum db_outcome outcome;
