@@ -14,6 +14,14 @@ static void problem_set(struct problem *problem, bool passing, const char *code,
              message);
 }
 
+static void problem_of_words(struct problem *problem, const char *words)
+{
+    size_t size = strcspn(words, ":");
+    snprintf(problem->code, sizeof(problem->code), "%.*s", (int)size, words);
+    snprintf(problem->message, sizeof(problem->message), "%s", words + size + 2);
+    problem->passing = false;
+}
+
 /* Bad data (22) and what the schema forbids (23) are the caller's mistakes, for ever. A lock, a
  * deadlock or a server that shuts down is not. */
 static void problem_of_sql(struct problem *problem, PGresult *said, PGconn *connection)
@@ -92,6 +100,6 @@ bool change_one_row(PGconn *connection, const char *statement, const char *const
     else
         PQclear(result);
     if (!one)
-        problem_set(problem, false, otherwise, otherwise);
+        problem_of_words(problem, otherwise);
     return one;
 }

@@ -31,9 +31,9 @@ struct database {
 PGconn *database_connection(struct database *database, struct problem *problem);
 void database_close(struct database *database);
 
-/* One statement, which must change or find exactly one row: else the problem is `otherwise`, or
- * what PostgreSQL says. values: NULL after the last one. *row, unless NULL, is the row it returns,
- * to be freed with PQclear. */
+/* One statement, which must change or find exactly one row: else the problem is `otherwise`, "code:
+ * message", or what PostgreSQL says. values: NULL after the last one. *row, unless NULL, is the row
+ * it returns, to be freed with PQclear. */
 bool change_one_row(PGconn *connection, const char *statement, const char *const values[],
                     const char *otherwise, PGresult **row, struct problem *problem);
 

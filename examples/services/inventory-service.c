@@ -16,10 +16,10 @@ static bool reserve(PGconn *connection, const char *order_id, const char *sku, c
                           "update stock set available = available - $2::integer,"
                           " reserved = reserved + $2::integer"
                           " where sku = $1 and available >= $2::integer",
-                          goods, "out_of_stock", NULL, problem) &&
-           change_one_row(connection,
-                          "insert into reservation (order_id, sku, quantity) values ($1, $2, $3)",
-                          reserved, "not_reserved", NULL, problem);
+                          goods, "out_of_stock: there is less than that", NULL, problem) &&
+           change_one_row(
+               connection, "insert into reservation (order_id, sku, quantity) values ($1, $2, $3)",
+               reserved, "not_reserved: nothing is reserved for the order", NULL, problem);
 }
 
 static bool release(PGconn *connection, const char *order_id, struct problem *problem)
@@ -29,9 +29,10 @@ static bool release(PGconn *connection, const char *order_id, struct problem *pr
                           "update stock set available = available + r.quantity,"
                           " reserved = reserved - r.quantity"
                           " from reservation r where r.order_id = $1 and stock.sku = r.sku",
-                          values, "not_reserved", NULL, problem) &&
+                          values, "not_reserved: nothing is reserved for the order", NULL,
+                          problem) &&
            change_one_row(connection, "delete from reservation where order_id = $1", values,
-                          "not_reserved", NULL, problem);
+                          "not_reserved: nothing is reserved for the order", NULL, problem);
 }
 
 static bool ship(PGconn *connection, const char *order_id, struct problem *problem)
@@ -40,12 +41,13 @@ static bool ship(PGconn *connection, const char *order_id, struct problem *probl
     return change_one_row(connection,
                           "update reservation set shipped_at = now()"
                           " where order_id = $1 and shipped_at is null",
-                          values, "not_reserved", NULL, problem) &&
+                          values, "not_reserved: nothing is reserved for the order", NULL,
+                          problem) &&
            change_one_row(connection,
                           "update stock set reserved = reserved - r.quantity,"
                           " shipped = shipped + r.quantity"
                           " from reservation r where r.order_id = $1 and stock.sku = r.sku",
-                          values, "not_reserved", NULL, problem);
+                          values, "not_reserved: nothing is reserved for the order", NULL, problem);
 }
 
 /* ---- operations ---------------------------------------------------------------------------- */

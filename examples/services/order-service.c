@@ -70,7 +70,7 @@ static bool insert_order(PGconn *connection, const struct order *order, struct p
     bool done = change_one_row(connection,
                                "insert into purchase (order_id, customer, sku, quantity, amount)"
                                " values ($1, $2, $3, $4, $5) on conflict do nothing",
-                               values, "id_taken", NULL, problem);
+                               values, "id_taken: there is an order with this id", NULL, problem);
     /* By an earlier request with this id, most likely, that has just been committed. Who asks once
      * more hears of it. */
     if (strcmp(problem->code, "id_taken") == 0)
@@ -132,10 +132,12 @@ static char *answer_again(struct worker *worker, const struct order *order,
     PGconn *connection = database_connection(&worker->database, &problem);
     const char *const values[] = {order->id,       order->customer, order->sku,
                                   order->quantity, order->amount,   NULL};
-    if (connection && change_one_row(connection,
-                                     "select from purchase where order_id = $1 and customer = $2"
-                                     " and sku = $3 and quantity = $4 and amount = $5",
-                                     values, "another_order", NULL, &problem))
+    if (connection &&
+        change_one_row(connection,
+                       "select from purchase where order_id = $1 and customer = $2"
+                       " and sku = $3 and quantity = $4 and amount = $5",
+                       values, "another_order: this id was used for an order that was another one",
+                       NULL, &problem))
         return answer_with("placed", result);
     return problem_answer(&problem);
 }

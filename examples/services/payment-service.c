@@ -19,10 +19,11 @@ static bool charge(PGconn *connection, const char *order_id, const char *custome
     return change_one_row(connection,
                           "update account set balance = balance - $2::numeric"
                           " where customer = $1 and balance >= $2::numeric",
-                          payment, "insufficient_funds", NULL, problem) &&
-           change_one_row(connection,
-                          "insert into charge (order_id, customer, amount) values ($1, $2, $3)",
-                          charged, "not_charged", NULL, problem);
+                          payment, "insufficient_funds: the account has less than that", NULL,
+                          problem) &&
+           change_one_row(
+               connection, "insert into charge (order_id, customer, amount) values ($1, $2, $3)",
+               charged, "not_charged: that much was not charged for the order", NULL, problem);
 }
 
 static bool refund(PGconn *connection, const char *order_id, const char *amount,
@@ -32,11 +33,12 @@ static bool refund(PGconn *connection, const char *order_id, const char *amount,
     return change_one_row(connection,
                           "update charge set refunded = refunded + $2::numeric"
                           " where order_id = $1 and refunded + $2::numeric <= amount",
-                          values, "not_charged", NULL, problem) &&
+                          values, "not_charged: that much was not charged for the order", NULL,
+                          problem) &&
            change_one_row(connection,
                           "update account set balance = balance + $2::numeric"
                           " where customer = (select customer from charge where order_id = $1)",
-                          values, "no_such_account", NULL, problem);
+                          values, "no_such_account: there is no such customer", NULL, problem);
 }
 
 /* ---- operations ---------------------------------------------------------------------------- */
@@ -70,7 +72,7 @@ static bool quote_operation(struct troth_request *request, PGconn *connection, v
                                   troth_argument(request, "amount"), NULL};
     if (!change_one_row(connection,
                         "select round($2::numeric * 0.02, 2) from account where customer = $1",
-                        values, "no_such_account", &row, &problem))
+                        values, "no_such_account: there is no such customer", &row, &problem))
         return service_refuse(request, &problem);
     char *result = troth_json("{\"fee\": %j}", PQgetvalue(row, 0, 0));
     PQclear(row);

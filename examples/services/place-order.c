@@ -15,8 +15,9 @@
 
 #include "exchange.h"
 
-/* order-service answers within this, whatever happens. Then there is a pause. */
-enum { ANSWER_MS = 13000, PAUSE_MS = 200 };
+/* order-service answers within ANSWER_MS, whatever happens. Between two tries there is a pause; the
+ * last one has at least TRY_MS. */
+enum { ANSWER_MS = 13000, PAUSE_MS = 200, TRY_MS = 1000 };
 
 struct words {
     const char *at, *by, *id;
@@ -71,6 +72,15 @@ static bool read_words(int argc, char **argv, struct words *words)
     return false;
 }
 
+/* Waits a little. False: there is no time for another try. */
+static bool pause_before(int64_t end_ms)
+{
+    if (now_ms() + PAUSE_MS + TRY_MS > end_ms)
+        return false;
+    nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+    return true;
+}
+
 /* What the answer comes to, as exit code. */
 static int judge(const char *answer)
 {
@@ -92,26 +102,26 @@ static int place(const struct words *words, const char *request)
 {
     struct exchange_line line = {words->at, -1};
     int64_t end = now_ms() + words->timeout_s * 1000;
+    char *answer = NULL;
     bool lost = false; /* an answer: a later try that failed does not tell what became of it */
-    for (;;) {
+    int code;
+    do {
         int64_t left = end - now_ms();
-        char *answer = exchange_ask(&line, request, left < ANSWER_MS ? (int)left : ANSWER_MS);
-        int code = answer ? judge(answer) : 5;
+        char *newer = exchange_ask(&line, request, left < ANSWER_MS ? (int)left : ANSWER_MS);
+        if (!newer)
+            fprintf(stderr, "place-order: no answer from %s: %s\n", words->at, strerror(errno));
+        code = newer ? judge(newer) : 5;
         lost = lost || code == 5;
-        if (code == 3 && lost)
-            code = 5;
-        bool over = code < 3 || now_ms() + PAUSE_MS >= end;
-        if (answer && over)
-            printf("%s\n", answer);
-        else if (over)
-            fprintf(stderr, "place-order: nobody answers at %s: %s\n", words->at, strerror(errno));
-        free(answer);
-        if (over) {
-            exchange_hang_up(&line);
-            return code;
+        if (newer) {
+            free(answer);
+            answer = newer;
         }
-        nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
-    }
+    } while (code >= 3 && pause_before(end));
+    exchange_hang_up(&line);
+    if (answer)
+        printf("%s\n", answer);
+    free(answer);
+    return code == 3 && lost ? 5 : code;
 }
 
 int main(int argc, char **argv)

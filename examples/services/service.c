@@ -106,9 +106,9 @@ int service_main(const struct service *service, int argc, char **argv)
     struct troth *troth = NULL;
     bool ended = open_participant(service, words.config, &result) &&
                  (troth = troth_open(NULL, &result)) && run(service, &words, troth, &result);
-    if (result.problem.message && result.problem.message[0])
-        fprintf(stderr, "%s: %s\n  %s\n", service->name, result.problem.message,
-                result.problem.hint);
+    if (result.status != TROTH_OK)
+        fprintf(stderr, "%s: %s%s%s\n", service->name, result.problem.message,
+                result.problem.hint[0] ? "\n  " : "", result.problem.hint);
     troth_close(troth);
     troth_service_close(participant);
     troth_result_clear(&result);
