@@ -220,6 +220,22 @@ static void in_three_phases_a_participant_has_one_branch_and_is_reachable(void *
     world_free(shop.world);
 }
 
+static void a_site_that_nobody_reaches_any_more_can_not_vote(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    gtrid_text gtrid;
+    begin(&shop, &(struct submission){.protocol = WIRE__PROTOCOL__THREE_PHASE}, gtrid);
+    perform(&shop, gtrid, shop.orders, "orders.create");
+    join(&shop, shop.service, gtrid, "payments", 4711);
+    report(shop.payments, "71/16385", "");
+    say_end(shop.client, 9, gtrid, true);
+    assert_string_equal(aborted(shop.client, 9, "no_listen")->participant, "payments");
+    told(shop.orders, false);
+    told(shop.payments, false);
+    world_free(shop.world);
+}
+
 /* ---- what aborts it ---- */
 
 static void an_operation_that_fails_aborts_all_of_it(void **unused)
@@ -523,7 +539,10 @@ static void a_drain_lets_them_end_for_a_while(void **unused)
     sync_journal(shop.world);
     applied(shop.orders);
     outcome(shop.client, 4, WIRE__RESULT__COMMITTED);
-    perform(&shop, slow, shop.orders, "orders.create");
+    say_perform(shop.client, 4, slow, "orders.create");
+    struct work work = worked_at(shop.orders, "create");
+    say_worked(shop.orders, &work, "", NULL);
+    assert_in_range(progress(shop.client, 4)->timeout_ms, 14000, 15000);
     pass(shop.world, 14 * SECOND_US);
     hear_nothing(shop.orders);
     sync_journal(shop.world);
@@ -535,6 +554,31 @@ static void a_drain_lets_them_end_for_a_while(void **unused)
     sync_journal(shop.world);
     pass(shop.world, SECOND_US);
     assert_true(server_drained(shop.world->server));
+    world_free(shop.world);
+}
+
+/* Before the clock is looked at again: a commit that comes too late is none. */
+static void what_comes_after_the_deadline_is_too_late(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    gtrid_text gtrid;
+    Wire__End end = WIRE__END__INIT;
+    Wire__Message message = WIRE__MESSAGE__INIT;
+    begin(&shop, &(struct submission){.timeout_ms = 1000}, gtrid);
+    perform(&shop, gtrid, shop.orders, "orders.create");
+    end.request = 6;
+    end.gtrid = gtrid;
+    end.commit = true;
+    message.body_case = WIRE__MESSAGE__BODY_END;
+    message.end = &end;
+    shop.world->now_us += 1000 * 1000;
+    assert_true(peer_send(transport_peer(shop.client->transport), &message, true));
+    transport_settle(shop.client->transport); /* it goes out, and in */
+    run(shop.world);
+    aborted(shop.client, 6, "deadline");
+    told(shop.orders, false);
+    hear_nothing(shop.orders);
     world_free(shop.world);
 }
 
@@ -605,6 +649,7 @@ int main(void)
         cmocka_unit_test(in_two_phases_each_join_is_a_branch_and_all_operations_of_one_are_one),
         cmocka_unit_test(in_three_phases_both_kinds_of_branches_are_sites),
         cmocka_unit_test(in_three_phases_a_participant_has_one_branch_and_is_reachable),
+        cmocka_unit_test(a_site_that_nobody_reaches_any_more_can_not_vote),
         cmocka_unit_test(an_operation_that_fails_aborts_all_of_it),
         cmocka_unit_test(what_postgresql_said_at_prepare_reaches_everybody),
         cmocka_unit_test(an_xid_that_only_a_client_has_told_is_told_to_nobody_but_who_adopts),
@@ -618,6 +663,7 @@ int main(void)
         cmocka_unit_test(a_commit_without_what_was_joined_aborts),
         cmocka_unit_test(the_deadline_aborts_it_idle_or_at_work),
         cmocka_unit_test(what_is_left_of_the_deadline_is_all_that_the_vote_has),
+        cmocka_unit_test(what_comes_after_the_deadline_is_too_late),
         cmocka_unit_test(a_drain_lets_them_end_for_a_while),
         cmocka_unit_test(its_branches_wait_while_it_is_open_and_abort_after_a_crash),
         cmocka_unit_test(one_that_was_committed_is_known_after_a_crash),

@@ -474,6 +474,21 @@ static void so_many_are_open_at_once_and_no_more(void **unused)
     world_free(shop.world);
 }
 
+static void what_is_open_and_what_is_undecided_share_the_room(void **unused)
+{
+    (void)unused;
+    struct shop shop = shop_new();
+    gtrid_text gtrid;
+    shop.world->server->undecided += LIMIT_IN_FLIGHT - 1;
+    begin(&shop, NULL, gtrid);
+    say_begin(shop.client, 2, NULL);
+    rejected(shop.client, 2, "busy");
+    perform(&shop, gtrid, shop.orders, "orders.create");
+    say_end(shop.client, 3, gtrid, true); /* is never refused for lack of room */
+    asked(shop.orders, WIRE__MODE__CONTINUE);
+    world_free(shop.world);
+}
+
 static void a_result_that_fits_no_answer_aborts(void **unused)
 {
     (void)unused;
@@ -749,6 +764,7 @@ int main(void)
         cmocka_unit_test(a_key_without_any_writing_is_kept_and_one_without_anything_refused),
         cmocka_unit_test(operations_and_branches_have_limits),
         cmocka_unit_test(so_many_are_open_at_once_and_no_more),
+        cmocka_unit_test(what_is_open_and_what_is_undecided_share_the_room),
         cmocka_unit_test(a_result_that_fits_no_answer_aborts),
         cmocka_unit_test(an_answer_that_was_not_asked_for_changes_nothing),
         cmocka_unit_test(what_says_that_nothing_is_left_of_a_branch_aborts),
