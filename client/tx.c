@@ -22,6 +22,7 @@ static struct troth_tx *tx_new(struct troth *troth)
     tx->troth = troth;
     list_init(&tx->joined);
     result_begin(&tx->ended);
+    result_fail(&tx->ended, TROTH_REFUSED, "not_begun", "the transaction has not begun yet");
     return tx;
 }
 
@@ -422,6 +423,8 @@ static bool abort_is_decided(struct troth_tx *tx, struct troth_result *result)
         return false;
     if (tx->ended.status == TROTH_OK)
         result_fail(result, TROTH_REFUSED, "decided", "it is committed already");
+    else if (tx->ended.status == TROTH_REFUSED)
+        tx_ended_before(tx, result);
     return true;
 }
 

@@ -436,6 +436,19 @@ static void steps_follow_each_other_in_a_loop(void **state)
     assert_int_equal(poll(&file, 1, 0), 0);
 }
 
+static void before_it_is_begun_it_is_no_use(void **state)
+{
+    struct rig *rig = *state;
+    struct chain chain = {.rig = rig};
+    rig->tx = troth_begin_async(rig->troth, NULL, on_committed, &chain);
+    expect(rig, troth_execute(rig->tx, "orders.echo", NULL, &rig->result), TROTH_REFUSED,
+           "not_begun");
+    expect(rig, troth_commit(rig->tx, &rig->result), TROTH_REFUSED, "not_begun");
+    expect(rig, troth_abort(rig->tx, &rig->result), TROTH_REFUSED, "not_begun");
+    dispatch_until(rig, &chain.done, 1);
+    expect(rig, troth_commit(rig->tx, &rig->result), TROTH_OK, "");
+}
+
 static void what_is_refused_is_told_by_dispatch_too(void **state)
 {
     struct rig *rig = *state;
@@ -509,6 +522,7 @@ int main(void)
         RIG(a_context_is_checked),
         RIG(a_saga_with_a_key_begins_once),
         RIG(steps_follow_each_other_in_a_loop),
+        RIG(before_it_is_begun_it_is_no_use),
         RIG(what_is_refused_is_told_by_dispatch_too),
         RIG(closing_calls_done_of_the_rest),
         cmocka_unit_test(addresses_are_checked),
