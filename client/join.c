@@ -14,6 +14,7 @@
 #define GRACE_US (900 * 1000)
 /* Beyond that again: who waits on the connection is told first. */
 #define WATCH_US (1000 * 1000)
+enum { TOLD_BYTES = 2048 };
 /* How often a server looks, while a statement runs, whether its client is there. */
 enum { PRESENCE_MS = 1000, PRESENCE_VERSION = 140000 };
 
@@ -143,6 +144,17 @@ static void conclude_handed(struct request *request, struct troth_result *result
         tx_end(request->tx, result);
 }
 
+/* PostgreSQL's texts have no limit; what is told has one, and must arrive. */
+static char *cut(char room[TOLD_BYTES], const char *text)
+{
+    size_t size = strnlen(text, TOLD_BYTES - 1);
+    while (text[size] && size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--; /* not in the middle of a character */
+    memcpy(room, text, size);
+    room[size] = '\0';
+    return room;
+}
+
 /* xid 0 with a problem: nothing remains of the branch; without one: it wrote nothing. */
 static struct request *make_hand_over(struct troth_tx *tx, const struct joined *joined,
                                       uint64_t xid, const struct troth_problem *problem)
@@ -150,15 +162,16 @@ static struct request *make_hand_over(struct troth_tx *tx, const struct joined *
     Wire__Message message = WIRE__MESSAGE__INIT;
     Wire__HandOver hand_over = WIRE__HAND_OVER__INIT;
     Wire__Problem told = WIRE__PROBLEM__INIT;
+    char message_room[TOLD_BYTES], detail_room[TOLD_BYTES], hint_room[TOLD_BYTES];
     hand_over.gtrid = tx->id;
     hand_over.branch = joined->branch;
     hand_over.xid = xid;
     if (problem) {
         told.participant = joined->participant;
         told.code = (char *)problem->code;
-        told.message = (char *)problem->message;
-        told.detail = (char *)problem->detail;
-        told.hint = (char *)problem->hint;
+        told.message = cut(message_room, problem->message);
+        told.detail = cut(detail_room, problem->detail);
+        told.hint = cut(hint_room, problem->hint);
         hand_over.problem = &told;
     }
     message.body_case = WIRE__MESSAGE__BODY_HAND_OVER;
@@ -299,17 +312,20 @@ static uint64_t lower(uint64_t own_ms, uint64_t left_ms)
     return own_ms > 0 && own_ms < left_ms ? own_ms : left_ms;
 }
 
-/* PostgreSQL is told how long it may last, for this transaction alone. */
-static bool begin_there(struct troth_tx *tx, PGconn *connection, const struct facts *facts,
+/* PostgreSQL is told how long it may last, for this transaction alone; and it has a mark, by which
+ * one that the caller has begun after it is told from it. */
+static bool begin_there(struct troth_tx *tx, const struct joined *joined, const struct facts *facts,
                         struct troth_result *result)
 {
-    char sql[300];
+    char sql[300 + LIMIT_GID_BYTES];
+    PGconn *connection = joined->connection;
     uint64_t left_ms = tx_left_ms(tx);
     left_ms = left_ms > INT32_MAX ? INT32_MAX : left_ms;
-    int size = snprintf(sql, sizeof(sql),
-                        "begin; set local idle_in_transaction_session_timeout = %" PRIu64
-                        "; set local statement_timeout = %" PRIu64,
-                        lower(facts->idle_ms, left_ms), lower(facts->statement_ms, left_ms));
+    int size =
+        snprintf(sql, sizeof(sql),
+                 "begin; set local idle_in_transaction_session_timeout = %" PRIu64
+                 "; set local statement_timeout = %" PRIu64 "; set local troth.branch = '%s'",
+                 lower(facts->idle_ms, left_ms), lower(facts->statement_ms, left_ms), joined->gid);
     if (PQserverVersion(connection) >= PRESENCE_VERSION)
         snprintf(sql + size, sizeof(sql) - (size_t)size,
                  "; set local client_connection_check_interval = %d", PRESENCE_MS);
@@ -334,7 +350,7 @@ static enum troth_status work_there(struct troth_tx *tx, struct joined *joined,
                       facts->database);
         return give_up(tx, joined, result);
     }
-    if (!begin_there(tx, joined->connection, facts, result))
+    if (!begin_there(tx, joined, facts, result))
         return give_up(tx, joined, result);
     watch_begin(tx, joined);
     return TROTH_OK;
@@ -380,15 +396,20 @@ enum troth_status troth_join(struct troth_tx *tx, PGconn *connection, const char
 
 /* ---- hand over ----------------------------------------------------------------------------- */
 
+static void say_ended(struct troth_result *result)
+{
+    result_message(result, "the transaction on the connection was ended by the caller");
+    result_detail(result, "what it committed there is no part of this transaction");
+    result_hint(result, "no COMMIT, ROLLBACK, PREPARE TRANSACTION or RESET ALL between join and "
+                        "hand over");
+    result_code(result, "transaction_ended");
+}
+
 static void say_state(PGconn *connection, struct troth_result *result)
 {
     switch (PQtransactionStatus(connection)) {
     case PQTRANS_IDLE:
-        result_message(result, "the transaction on the connection was ended by the caller");
-        result_detail(result, "what it committed there is no part of this transaction");
-        result_hint(result,
-                    "no COMMIT, ROLLBACK or PREPARE TRANSACTION between join and hand over");
-        result_code(result, "transaction_ended");
+        say_ended(result);
         return;
     case PQTRANS_INERROR:
         result_message(result, "a statement has failed on the connection");
@@ -422,15 +443,22 @@ static bool is_in_transaction(PGconn *connection, struct troth_result *result)
 }
 
 /* *xid 0: it has written nothing. */
-static bool ask_xid(PGconn *connection, uint64_t due_us, uint64_t *xid, struct troth_result *result)
+static bool ask_xid(const struct joined *joined, uint64_t due_us, uint64_t *xid,
+                    struct troth_result *result)
 {
-    struct pg_reply reply =
-        pg_do(connection, "select pg_catalog.pg_current_xact_id_if_assigned()", due_us);
+    struct pg_reply reply = pg_do(joined->connection,
+                                  "select pg_catalog.pg_current_xact_id_if_assigned(),"
+                                  " pg_catalog.current_setting('troth.branch', true)",
+                                  due_us);
     bool good = reply.done && PQntuples(reply.result) == 1;
-    if (good)
+    if (!good) {
+        pg_problem(result, &reply, joined->connection);
+    } else if (strcmp(PQgetvalue(reply.result, 0, 1), joined->gid) != 0) {
+        say_ended(result);
+        good = false;
+    } else {
         *xid = strtoull(PQgetvalue(reply.result, 0, 0), NULL, 10);
-    else
-        pg_problem(result, &reply, connection);
+    }
     PQclear(reply.result);
     return good;
 }
@@ -487,7 +515,7 @@ static enum troth_status hand_over(struct troth_tx *tx, struct joined *joined,
 {
     uint64_t due_us = due_of(tx), xid = 0;
     PGconn *connection = joined->connection;
-    if (!is_in_transaction(connection, result) || !ask_xid(connection, due_us, &xid, result) ||
+    if (!is_in_transaction(connection, result) || !ask_xid(joined, due_us, &xid, result) ||
         !prepare(joined, xid, due_us, result)) {
         pg_make_idle(connection, due_of(tx));
         roll_back_prepared(joined, due_of(tx));

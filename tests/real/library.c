@@ -342,6 +342,12 @@ static void rolled_back(PGconn *connection)
     desk_do(connection, "rollback");
 }
 
+static void ended_and_begun_again(PGconn *connection)
+{
+    desk_do(connection, "rollback and chain");
+    desk_do(connection, "insert into charge values ('l-9', 1)");
+}
+
 static void with_a_temporary_table(PGconn *connection)
 {
     desk_do(connection, "create temporary table t (a int)");
@@ -388,6 +394,7 @@ static const struct {
 } handed[] = {
     {with_a_failed_statement, "25P02", false},
     {rolled_back, "transaction_ended", false},
+    {ended_and_begun_again, "transaction_ended", false},
     {with_a_temporary_table, "0A000", false},
     {with_a_notification, "0A000", false},
     {with_a_deferred_constraint, "23505", false},
@@ -468,6 +475,27 @@ static void a_role_whose_work_the_agent_may_not_end_is_told(struct shop *shop)
     assert_int_equal(desk_charges("l-11"), 0);
     desk_close(&desk);
     desk_wait_no_locks(1000);
+}
+
+/* PostgreSQL's texts may be larger than a message; who is to hear of them must hear all the same.
+ */
+static void a_long_complaint_is_told_at_once(struct shop *shop)
+{
+    struct desk desk = desk_open(shop);
+    cluster_do("payments",
+               "create or replace function complain() returns trigger language plpgsql as $$ begin"
+               " raise exception '%', repeat('x', 70000); end $$;"
+               "create table long (a int); create constraint trigger complain after insert on long"
+               " deferrable initially deferred for each row execute function complain()");
+    desk_begin(&desk, TROTH_2PC, 20000);
+    DESK_OK(&desk,
+            troth_execute(desk.tx, "orders.create", "{\"order_id\": \"l-19\"}", &desk.result));
+    DESK_OK(&desk, troth_join(desk.tx, desk.connection, "payments", &desk.result));
+    desk_do(desk.connection, "insert into long values (1)");
+    DESK_FAILS(&desk, troth_commit(desk.tx, &desk.result), TROTH_ABORTED, "P0001");
+    desk_wait_no_locks(1500);
+    cluster_do("payments", "drop table long; drop function complain()");
+    desk_close(&desk);
 }
 
 static pid_t stopped;
@@ -751,6 +779,7 @@ int main(int argc, char **argv)
         SHOP_TEST(whatever_became_of_the_connection_is_told),
         SHOP_TEST(a_serialization_failure_at_prepare_is_told),
         SHOP_TEST(a_role_whose_work_the_agent_may_not_end_is_told),
+        SHOP_TEST(a_long_complaint_is_told_at_once),
         SHOP_TEST(a_server_that_takes_no_cancel_holds_up_nobody),
         SHOP_TEST(what_was_handed_over_is_left_alone),
         SHOP_TEST(another_service_takes_part),
