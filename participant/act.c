@@ -502,6 +502,8 @@ static void branch_worked(struct agent *agent, struct entry *entry, const struct
                                 .fenced = worked->fenced,
                                 .xid = worked->xid},
          &context);
+    if (worked->outcome == DB_OPENED)
+        open_hurry(agent, entry);
 }
 
 static void on_worked(void *self, void *tag, const struct db_worked *worked)

@@ -358,7 +358,10 @@ uint64_t agent_settle(struct agent *agent)
 
 void agent_drain(struct agent *agent)
 {
-    agent->draining = true;
+    if (!agent->draining) {
+        agent->draining = true;
+        open_drain(agent);
+    }
 }
 
 /* Something is with the database whose answer should still be told. */

@@ -207,6 +207,7 @@ struct agent {
     uint64_t told_us;
 
     bool draining, replaced;
+    uint64_t open_until_us; /* draining: what is open and idle is rolled back then */
     struct agent_metrics metrics;
 };
 
@@ -278,6 +279,9 @@ void open_roll_back(struct agent *agent, struct entry *entry);
 void open_takes(struct agent *agent, struct entry *entry);
 void open_leaves(struct agent *agent, struct entry *entry, enum db_outcome outcome);
 void open_database_down(struct agent *agent);
+void open_drain(struct agent *agent);
+/* A step of the entry is done. */
+void open_hurry(struct agent *agent, struct entry *entry);
 
 /* ---- adoption.c */
 void adoption_take(struct agent *agent, struct link *link, const Wire__Prepare *prepare,

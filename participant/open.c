@@ -7,6 +7,10 @@
 #include "core/crash.h"
 #include "participant/agent_private.h"
 
+/* A client may think for as long as its deadline lets it, which may be a day: nobody who stops a
+ * participant means to wait for that. */
+enum { DRAIN_US = 10 * 1000 * 1000 };
+
 int open_most(const struct agent *agent)
 {
     return agent->connections > 1 ? agent->connections / 2 : 1;
@@ -188,6 +192,22 @@ void open_leaves(struct agent *agent, struct entry *entry, enum db_outcome outco
     agent->working--;
     agent->open -= entry->holds;
     entry->holds = false;
+}
+
+void open_hurry(struct agent *agent, struct entry *entry)
+{
+    if (!agent->draining || entry->branch.state != BRANCH_OPEN ||
+        entry->deadline_us <= agent->open_until_us)
+        return;
+    entry->deadline_us = agent->open_until_us;
+    timers_set(&agent->timers, &entry->timer, entry->deadline_us);
+}
+
+void open_drain(struct agent *agent)
+{
+    agent->open_until_us = agent->host.now_us(agent->host.self) + DRAIN_US;
+    for (struct list *node = agent->entries.next; node != &agent->entries; node = node->next)
+        open_hurry(agent, CONTAINER(node, struct entry, all));
 }
 
 void open_database_down(struct agent *agent)

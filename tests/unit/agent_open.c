@@ -367,6 +367,37 @@ static void a_participant_that_is_stopped_lets_it_end(void **state)
     assert_true(agent_drained(agent));
 }
 
+/* But not for as long as its client may think. */
+static void a_participant_that_is_stopped_waits_for_idle_clients_for_a_while(void **state)
+{
+    (void)state;
+    void *tag;
+    SEND_WORK(.long_time = true);
+    taken(DB_STEP, &tag);
+    agent_drain(agent);
+    pass(11000000); /* work that runs may go on */
+    assert_int_equal(database.count, 0);
+    worked(tag, DB_OPENED, 0);
+    rolled_back();
+    clear_inbox();
+    SEND_WORK(.number = 2);
+    got_worked("not_open");
+}
+
+static void a_client_that_thinks_has_ten_seconds_then(void **state)
+{
+    (void)state;
+    void *tag;
+    SEND_WORK(.long_time = true);
+    taken(DB_STEP, &tag);
+    worked(tag, DB_OPENED, 0);
+    agent_drain(agent);
+    pass(9000000);
+    assert_int_equal(state_of(gid_1), BRANCH_OPEN);
+    pass(2000000);
+    rolled_back();
+}
+
 /* ---- looked at ----------------------------------------------------------------------------- */
 
 static void it_is_shown_at_the_door(void **state)
@@ -429,6 +460,8 @@ int main(void)
         WITH_AGENT(what_is_open_ends_with_the_database),
         WITH_AGENT(an_abort_is_told_when_it_is_rolled_back),
         WITH_AGENT(a_participant_that_is_stopped_lets_it_end),
+        WITH_AGENT(a_participant_that_is_stopped_waits_for_idle_clients_for_a_while),
+        WITH_AGENT(a_client_that_thinks_has_ten_seconds_then),
         WITH_AGENT(it_is_shown_at_the_door),
         WITH_AGENT(which_database_it_is_is_told),
     };

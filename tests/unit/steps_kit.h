@@ -12,7 +12,7 @@ struct work_sent {
     uint64_t seq; /* 0: 1 */
     uint32_t number;
     const char *operation, *arguments; /* NULL: charge 1 */
-    bool late;
+    bool late, long_time;
 };
 
 static void send_work_of(struct work_sent sent)
@@ -25,7 +25,7 @@ static void send_work_of(struct work_sent sent)
     work.branch = &branch;
     work.number = sent.number ? sent.number : 1;
     work.call = &call;
-    work.timeout_ms = sent.late ? 0 : 1000;
+    work.timeout_ms = sent.late ? 0 : sent.long_time ? 100000 : 1000;
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_WORK;
     message.work = &work;
