@@ -17,6 +17,8 @@ static const char default_coordinator[] = "tcp://127.0.0.1:7400";
 
 /* troth_close waits so long until what was sent has arrived. */
 #define LEAVE_US (900 * 1000)
+/* What is closed may ask for more from its `done`, which is closed too; but not without an end. */
+enum { LAST_TURNS = 100 };
 /* What a handle opens besides its sessions, and a few more: the loop takes it for granted. */
 enum { FILES_NEEDED = 24 };
 
@@ -115,6 +117,7 @@ static void *run(void *self)
     /* The goodbyes go out. */
     for (int i = 0; i < troth->endpoint_count; i++)
         client_settle(troth->endpoints[i].client);
+    requests_close(troth);
     return NULL;
 }
 
@@ -171,6 +174,11 @@ static void make_sync(struct troth *troth)
 static void library_free(struct troth *troth)
 {
     requests_free_all(troth);
+    while (!list_empty(&troth->finished)) {
+        struct request *request = CONTAINER(troth->finished.next, struct request, node);
+        list_remove(&request->node);
+        request_free(request);
+    }
     endpoints_close(troth);
     uv_close((uv_handle_t *)&troth->wake, NULL);
     loop_free(troth->loop);
@@ -223,7 +231,8 @@ void troth_close(struct troth *troth)
         pthread_cond_wait(&troth->left, &troth->lock);
     pthread_mutex_unlock(&troth->lock);
     CHECK(pthread_join(troth->thread, NULL) == 0);
-    troth_dispatch(troth);
+    for (int i = 0; i < LAST_TURNS && !list_empty(&troth->finished); i++)
+        troth_dispatch(troth);
     library_free(troth);
 }
 

@@ -149,6 +149,7 @@ void requests_due(struct troth *troth);   /* time */
 void requests_lost(struct endpoint *endpoint);
 void requests_answered(struct endpoint *endpoint, uint64_t number, const Wire__Message *answer);
 void requests_end_all(struct troth *troth); /* closed; but for orphans, which still are to arrive */
+void requests_close(struct troth *troth); /* after the loop's end, and all that come from then on */
 void requests_free_all(struct troth *troth); /* these, after the loop's end */
 
 /* ---- the handle (library.c, endpoints.c) --------------------------------------------------- */
@@ -170,6 +171,7 @@ struct troth {
     struct list inbox;    /* requests */
     struct list finished; /* requests of which `done` is to be called */
     bool closing;
+    bool ended;  /* the loop: what is asked for from here on is closed at once */
     int callers; /* threads inside of a blocking call */
     pthread_cond_t left;
     int ready_fd;          /* an eventfd: something is finished */

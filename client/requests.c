@@ -60,13 +60,60 @@ void request_free(struct request *request)
 
 /* ---- the caller's side --------------------------------------------------------------------- */
 
+static void tell_ready(struct troth *troth)
+{
+    uint64_t one = 1;
+    ssize_t size = write(troth->ready_fd, &one, sizeof(one));
+    CHECK(size == sizeof(one) || errno == EAGAIN);
+}
+
+/* Under the lock: for troth_dispatch. */
+static void finish(struct request *request)
+{
+    bool first = list_empty(&request->troth->finished);
+    list_append(&request->troth->finished, &request->node);
+    if (first)
+        tell_ready(request->troth);
+}
+
+/* Under the lock. */
+static void close_one(struct request *request)
+{
+    request->end = REQUEST_CLOSED;
+    if (request->orphan) {
+        request_free(request);
+    } else if (request->blocking) {
+        request->over = true;
+        pthread_cond_signal(&request->ended);
+    } else {
+        finish(request);
+    }
+}
+
+/* Under the lock. */
 static void give_to_loop(struct request *request)
 {
     struct troth *troth = request->troth;
+    if (troth->ended) {
+        close_one(request);
+        return;
+    }
     bool first = list_empty(&troth->inbox);
     list_append(&troth->inbox, &request->node);
     if (first)
         library_wake(troth);
+}
+
+void requests_close(struct troth *troth)
+{
+    pthread_mutex_lock(&troth->lock);
+    troth->ended = true;
+    while (!list_empty(&troth->inbox)) {
+        struct request *request = CONTAINER(troth->inbox.next, struct request, node);
+        list_remove(&request->node);
+        close_one(request);
+    }
+    pthread_mutex_unlock(&troth->lock);
 }
 
 enum troth_status request_wait(struct request *request, struct troth_result *result)
@@ -105,22 +152,6 @@ void request_forget(struct request *request)
     pthread_mutex_lock(&troth->lock);
     give_to_loop(request);
     pthread_mutex_unlock(&troth->lock);
-}
-
-static void tell_ready(struct troth *troth)
-{
-    uint64_t one = 1;
-    ssize_t size = write(troth->ready_fd, &one, sizeof(one));
-    CHECK(size == sizeof(one) || errno == EAGAIN);
-}
-
-/* Under the lock: for troth_dispatch. */
-static void finish(struct request *request)
-{
-    bool first = list_empty(&request->troth->finished);
-    list_append(&request->troth->finished, &request->node);
-    if (first)
-        tell_ready(request->troth);
 }
 
 static void conclude_made(struct request *request, struct troth_result *result)

@@ -122,8 +122,9 @@ struct troth;
  * files can be opened. */
 TROTH_API struct troth *troth_open(const char *coordinators, struct troth_result *result);
 /* Ends what still waits in other threads, as TROTH_UNAVAILABLE or TROTH_UNKNOWN, and calls `done`
- * of what was asked for asynchronously; not to be called from a `done`. Transactions must be freed
- * before. Waits up to a second, for what was sent to arrive. NULL is harmless. */
+ * of what was asked for asynchronously; what one of these asks for is ended likewise, at once. Not
+ * to be called from a `done`. Transactions must be freed before. Waits up to a second, for what was
+ * sent to arrive. NULL is harmless. */
 TROTH_API void troth_close(struct troth *troth);
 
 enum troth_protocol {

@@ -474,6 +474,39 @@ static void closing_calls_done_of_the_rest(void **state)
     assert_true(chain.last == TROTH_UNKNOWN || chain.last == TROTH_UNAVAILABLE);
 }
 
+struct asking {
+    struct troth *troth;
+    int done, wanted;
+};
+
+static void ask_again(void *self, struct troth_result *result)
+{
+    struct asking *asking = self;
+    struct troth_call call = {"orders.silent", NULL};
+    assert_true(result->status == TROTH_UNKNOWN || result->status == TROTH_UNAVAILABLE);
+    if (asking->done++ > 0)
+        assert_string_equal(result->problem.code, "closed");
+    if (asking->done == asking->wanted)
+        return;
+    assert_int_equal(troth_submit(asking->troth, &call, 1, NULL, NULL), TROTH_UNAVAILABLE);
+    troth_submit_async(asking->troth, &call, 1, NULL, ask_again, asking);
+}
+
+static void what_is_asked_for_while_closing_is_closed(void **state)
+{
+    struct rig *rig = *state;
+    struct asking few = {.wanted = 3}, endless = {.wanted = -1};
+    struct troth_call call = {"orders.silent", NULL};
+    few.troth = endless.troth = troth_open(rig->one->address, NULL);
+    troth_submit_async(few.troth, &call, 1, NULL, ask_again, &few);
+    troth_submit_async(endless.troth, &call, 1, NULL, ask_again, &endless);
+    clock_start(rig);
+    troth_close(few.troth);
+    ended_within(rig, 0);
+    assert_int_equal(few.done, 3);
+    assert_true(endless.done > 3);
+}
+
 /* ---- opening ------------------------------------------------------------------------------- */
 
 static void addresses_are_checked(void **state)
@@ -525,6 +558,7 @@ int main(void)
         RIG(before_it_is_begun_it_is_no_use),
         RIG(what_is_refused_is_told_by_dispatch_too),
         RIG(closing_calls_done_of_the_rest),
+        RIG(what_is_asked_for_while_closing_is_closed),
         cmocka_unit_test(addresses_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
