@@ -535,7 +535,7 @@ static void three_of_five_sites_finish_and_the_last_when_its_database_is_back(st
 static void every_crash_point_of_a_participant_is_tried(void **state)
 {
     /* The same in every protocol: crash_points.c kills there. Those of sagas: saga_crashes.c;
-     * of operators: operator_crashes.c. */
+     * of operators: operator_crashes.c; step by step: steps.c. */
     static const char *const elsewhere[] = {"participant.one-phase-committed",
                                             "participant.abort-received",
                                             "participant.settled",
@@ -543,7 +543,11 @@ static void every_crash_point_of_a_participant_is_tried(void **state)
                                             "participant.executed",
                                             "participant.cancelled",
                                             "participant.heuristic-stored",
-                                            "participant.heuristic-ended"};
+                                            "participant.heuristic-ended",
+                                            "participant.work-received",
+                                            "participant.opened",
+                                            "participant.step-answered",
+                                            "participant.adopted"};
     const char *tried[BOTHS + LIVINGS + 1] = {"participant.terminated"};
     (void)state;
     for (int i = 0; i < BOTHS; i++)
