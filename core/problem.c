@@ -6,8 +6,8 @@ bool problem_is_passing(const char *code)
 {
     /* Ours. */
     static const char *const words[] = {
-        "busy",         "database_down", "deadline",    "draining",  "fenced",
-        "session_lost", "not_connected", "no_majority", "overruled", "unknown"};
+        "busy",         "connection_lost", "database_down", "deadline",  "draining", "fenced",
+        "session_lost", "not_connected",   "no_majority",   "overruled", "unknown"};
     /* Connection, insufficient resources, object not in the state that is needed (a lock), operator
      * intervention, system error, rollback for serialization or a deadlock. */
     static const char *const classes[] = {"08", "53", "55", "57", "58", "40"};
