@@ -25,7 +25,8 @@ void loop_be_silent(struct loop *loop);
  * be called again at the latest (monotonic us, UINT64_MAX: only after an event). Several may be
  * added; each is called every turn. */
 void loop_on_settle(struct loop *loop, uint64_t (*settle)(void *self), void *self);
-/* SIGTERM and SIGINT; from here on SIGPIPE is ignored. A second one while the first is being served ends the process with 128+n. */
+/* SIGTERM and SIGINT; from here on SIGPIPE is ignored. A second one while the first is being served
+ * ends the process with 128+n. */
 void loop_on_stop(struct loop *loop, void (*stop)(void *self), void *self);
 /* Each turn, from its first event to the end of what settles it: what everybody else waited. */
 const struct histogram *loop_turns(const struct loop *loop);

@@ -22,7 +22,8 @@ static void changed(struct pg *pg, struct pg_request *request, const PGresult *r
         host_log(pg->shared.host, LOG_WARNING,
                  "database: troth.heuristic: the wait for the synchronous standby was cancelled");
     else if (result && PQresultStatus(result) != PGRES_TUPLES_OK)
-        host_log(pg->shared.host, LOG_WARNING, "database: troth.heuristic: %s", pg_complaint(result));
+        host_log(pg->shared.host, LOG_WARNING, "database: troth.heuristic: %s",
+                 pg_complaint(result));
     pg->events.heuristic_stored(pg->events.self, request->tag, stored);
 }
 

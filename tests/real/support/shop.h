@@ -20,12 +20,12 @@ enum process { COORDINATOR, ORDERS, PAYMENTS, INVENTORY, PROCESSES };
 extern const char *const process_names[PROCESSES];
 
 struct shop {
-    char folder[64];               /* configurations, logs, the journal */
-    char addresses[PROCESSES][64]; /* where each listens */
-    struct network *network;       /* NULL: all on this host */
-    bool sagas;                    /* with what sagas need (saga_shop.h) */
+    char folder[64];                 /* configurations, logs, the journal */
+    char addresses[PROCESSES][64];   /* where each listens */
+    struct network *network;         /* NULL: all on this host */
+    bool sagas;                      /* with what sagas need (saga_shop.h) */
     const char *services[PROCESSES]; /* programs in place of troth-participant; NULL: none */
-    char build[512];               /* where the programs are */
+    char build[512];                 /* where the programs are */
     struct {
         pid_t pid;       /* 0: not running */
         long log_offset; /* where the log of this run begins */
