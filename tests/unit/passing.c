@@ -1,9 +1,10 @@
 /* Which problems may pass by themselves: what is tried again, by sagas and by who uses libtroth. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "core/problem.h"
 
