@@ -69,8 +69,7 @@ static void what_became_of_it_is_told_by_its_id(struct shop *shop)
     char *id = xstrdup(troth_tx_id(desk.tx));
     DESK_FAILS(&desk, troth_outcome(desk.troth, id, 1, &desk.result), TROTH_PENDING, "");
     DESK_OK(&desk, troth_abort(desk.tx, &desk.result));
-    DESK_FAILS(&desk, troth_outcome(desk.troth, id, 4000, &desk.result), TROTH_ABORTED,
-               desk.result.problem.code);
+    DESK_FAILS(&desk, troth_outcome(desk.troth, id, 4000, &desk.result), TROTH_ABORTED, "aborted");
     free(id);
     DESK_FAILS(&desk, troth_outcome(desk.troth, "shop.c9.1.1", 500, &desk.result), TROTH_UNKNOWN,
                "elsewhere");
@@ -462,10 +461,8 @@ static void a_serialization_failure_at_prepare_is_told(struct shop *shop)
     desk_wait_no_locks(1000);
 }
 
-static void a_role_whose_work_the_agent_may_not_end_is_told(struct shop *shop)
+static void what_is_not_prepared_as_it_was_told_aborts_all(struct shop *shop)
 {
-    /* The agent is a superuser here, which may end everybody's; so the case is the other one: what
-     * is prepared is not what was told. */
     struct desk desk = desk_open(shop);
     desk_begin(&desk, TROTH_2PC, 5000);
     desk_join_and_charge(&desk, "l-11", 10);
@@ -583,6 +580,7 @@ static void another_service_takes_part(struct shop *shop)
 static void what_a_service_has_not_handed_over_aborts_all(struct shop *shop)
 {
     struct desk desk = desk_open(shop), service = desk_open(shop);
+    struct troth_tx *late;
     desk_begin(&desk, TROTH_2PC, 8000);
     const char *context = troth_tx_context(desk.tx);
     DESK_OK(&service, troth_tx_resume(service.troth, context, &service.tx, &service.result));
@@ -594,12 +592,11 @@ static void what_a_service_has_not_handed_over_aborts_all(struct shop *shop)
     assert_int_equal(PQtransactionStatus(service.connection), PQTRANS_IDLE);
     desk_wait_no_locks(1000);
     assert_int_equal(desk_charges("l-13"), 0);
-    DESK_OK(&service, troth_tx_resume(service.troth, context, &desk.tx, &service.result));
-    DESK_FAILS(&service, troth_execute(desk.tx, "orders.note", "{\"id\": \"n\"}", &service.result),
+    DESK_OK(&service, troth_tx_resume(service.troth, context, &late, &service.result));
+    DESK_FAILS(&service, troth_execute(late, "orders.note", "{\"id\": \"n\"}", &service.result),
                TROTH_ABORTED, "not_handed_over");
-    troth_tx_free(desk.tx);
-    desk.tx = NULL;
-    DESK_FAILS(&desk, troth_tx_resume(desk.troth, "1:shop", &desk.tx, &desk.result), TROTH_REFUSED,
+    troth_tx_free(late);
+    DESK_FAILS(&desk, troth_tx_resume(desk.troth, "1:shop", &late, &desk.result), TROTH_REFUSED,
                "bad_context");
     desk_close(&service);
     desk_close(&desk);
@@ -778,7 +775,7 @@ int main(int argc, char **argv)
         SHOP_TEST(the_session_is_left_as_it_was),
         SHOP_TEST(whatever_became_of_the_connection_is_told),
         SHOP_TEST(a_serialization_failure_at_prepare_is_told),
-        SHOP_TEST(a_role_whose_work_the_agent_may_not_end_is_told),
+        SHOP_TEST(what_is_not_prepared_as_it_was_told_aborts_all),
         SHOP_TEST(a_long_complaint_is_told_at_once),
         SHOP_TEST(a_server_that_takes_no_cancel_holds_up_nobody),
         SHOP_TEST(what_was_handed_over_is_left_alone),
