@@ -190,7 +190,6 @@ static const struct both boths[] = {
     {INVENTORY, "participant.stored", "coordinator.granted", COMMITTED},
     {ORDERS, "participant.commit-received", "coordinator.acked", COMMITTED},
     {PAYMENTS, "participant.committed", "coordinator.acked", COMMITTED},
-    {INVENTORY, "participant.acked", "coordinator.acked", COMMITTED},
     {ORDERS, "participant.terminating", "coordinator.proposed", ABORTED, .alone = true},
     {PAYMENTS, "participant.rolled-back", "coordinator.voted", ABORTED},
     {PAYMENTS, "participant.stored", "coordinator.decided", COMMITTED, .pair = "payments",
@@ -204,6 +203,8 @@ static const struct both livings[] = {
     {PAYMENTS, "participant.asked", NULL, COMMITTED},
     {ORDERS, "participant.stored", NULL, COMMITTED},
     {PAYMENTS, "participant.commit-received", NULL, COMMITTED},
+    /* A coordinator that dies too may do so before COMMIT has gone out to this one. */
+    {INVENTORY, "participant.acked", NULL, COMMITTED},
     {ORDERS, "participant.asked", NULL, COMMITTED, .pair = "payments"},
     {ORDERS, "participant.stored", NULL, COMMITTED, .pair = "payments"},
 };
