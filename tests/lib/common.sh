@@ -105,11 +105,11 @@ process_end_tree() {
 free_port() {
     local port
     for _ in {1..100}; do
-        port=$((20000 + RANDOM % 12000))
+        port=$((26000 + RANDOM % 6000))
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             printf '%s\n' "$port"
             return
         fi
     done
-    die "no free TCP port between 20000 and 32000 on 127.0.0.1"
+    die "no free TCP port between 26000 and 32000 on 127.0.0.1"
 }
