@@ -6,8 +6,9 @@
 #include "saga/sight.h"
 
 /* jq 1.6 loses some bytes when first(.[]?) breaks off and when a list is indexed by a list, which
- * random expressions do. What we lose ourselves shows in the other tests of expressions. */
-const char *__lsan_default_suppressions(void);
+ * random expressions do. What we lose ourselves shows in the other tests of expressions. The
+ * sanitizer looks for this by its name. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libjq\n";
