@@ -8,6 +8,8 @@
 #include "core/text.h"
 #include "participant/service.h"
 
+enum { TOLD_BYTES = 1000 };
+
 /* ---- what is asked ------------------------------------------------------------------------- */
 
 const char *troth_arguments(const struct troth_request *request)
@@ -54,10 +56,14 @@ static void answer_clear(struct pg_handler_answer *answer)
     *answer = (struct pg_handler_answer){0};
 }
 
-/* It travels and is printed: what is neither text nor UTF-8 becomes question marks. */
+/* It travels and is printed: what is neither text nor UTF-8 becomes question marks. No more of it
+ * is told than a problem holds. */
 static char *plain(const char *text)
 {
-    char *copy = xstrdup(text);
+    size_t size = strnlen(text, TOLD_BYTES);
+    while (text[size] && size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--; /* not in the middle of a character */
+    char *copy = xstrndup(text, size);
     for (char *at = copy; *at && !text_plain(copy); at++) {
         if ((unsigned char)*at < ' ' || (unsigned char)*at > '~')
             *at = *at == '\n' || *at == '\t' ? ' ' : '?';

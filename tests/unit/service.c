@@ -218,6 +218,8 @@ static void a_handler_reads_its_arguments_and_the_last_result_counts(void **stat
     answer_fini(&answer);
 }
 
+enum { LONG_BYTES = 1000000 };
+
 struct saying {
     const char *code, *message; /* of troth_refuse */
     bool then;                  /* what the handler returns after it */
@@ -276,6 +278,15 @@ static void a_refusal_has_a_word_and_a_line_whatever_it_was_given(void **state)
     assert_false(answer.done);
     assert_string_equal(answer.refusal, "refused");
     answer_fini(&answer);
+    /* PostgreSQL's texts may be of any size, and their last line ends. */
+    char *text = xmalloc((size_t)LONG_BYTES + 1);
+    memset(text, 'x', LONG_BYTES);
+    strcpy(text + LONG_BYTES - 1, "\n");
+    struct saying wordy = {"no", text, false, "no", NULL};
+    answer = answer_of(say, "{}", &wordy);
+    assert_int_equal(strlen(answer.message), 1000);
+    answer_fini(&answer);
+    free(text);
 }
 
 static void a_result_that_is_no_json_is_a_refusal(void **state)
