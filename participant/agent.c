@@ -104,8 +104,9 @@ static void on_up(void *self, struct peer *peer)
         peer_close(peer, "a coordinator's name is not valid");
         return;
     }
-    /* A process that is gone has forgotten what its clients had joined, and perhaps prepared. */
-    if (link->epoch != 0 && link->epoch != peer_boot(peer))
+    /* What clients have joined, and perhaps prepared, may have been aborted meanwhile: who was not
+     * there to hear it is not told again, and a process that is gone has forgotten it. */
+    if (link->epoch != 0)
         scan_soon(agent);
     link->epoch = peer_boot(peer);
     link->peer = peer;

@@ -1,8 +1,9 @@
 /* Recovery: what the database holds as prepared, and who must decide it.
  *
- * A scan runs when the database comes up, every sweep, and soon after a coordinator's next process
- * is there or a connection was lost in PREPARE TRANSACTION. It never ends: a PREPARE can be carried
- * out after the scan that looked for it. Gids of other clusters are counted and never touched. */
+ * A scan runs when the database comes up, every sweep, and soon after a session with a
+ * coordinator that is not the first or a connection that was lost in PREPARE TRANSACTION. It never
+ * ends: a PREPARE can be carried out after the scan that looked for it. Gids of other clusters are
+ * counted and never touched. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

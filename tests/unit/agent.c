@@ -299,19 +299,9 @@ static void a_finish_of_an_unknown_branch_is_answered_from_the_database(void **s
 }
 
 /* What clients have prepared it is asked about soon, not with the next sweep. */
-static void the_next_process_of_a_coordinator_hears_what_is_prepared_now(void **state)
+static void is_asked_about_soon(void)
 {
     struct db_prepared prepared = {.gid = "troth.shop.c1.5.9.0", .xid = 78};
-    (void)state;
-    lose_session();
-    reconnect();
-    pass(2000000);
-    assert_int_equal(database.count, 0); /* the same process still knows */
-    transport_free(coordinator);
-    participant = NULL;
-    start_coordinator(6);
-    pass(3000000);
-    reconnect();
     pass(1000000);
     clear_inbox();
     events->scanned(events->self, take_tag(SCAN), true, &prepared, 1, 64);
@@ -320,6 +310,26 @@ static void the_next_process_of_a_coordinator_hears_what_is_prepared_now(void **
     assert_int_equal(asked->n_branches, 1);
     assert_int_equal(asked->branches[0]->seq, 9);
     assert_int_equal(asked->xids[0], 78);
+}
+
+/* Its abort was told to nobody while there was no session. */
+static void the_next_session_hears_what_is_prepared_now(void **state)
+{
+    (void)state;
+    lose_session();
+    reconnect();
+    is_asked_about_soon();
+}
+
+static void the_next_process_of_a_coordinator_hears_what_is_prepared_now(void **state)
+{
+    (void)state;
+    transport_free(coordinator);
+    participant = NULL;
+    start_coordinator(6);
+    pass(3000000);
+    reconnect();
+    is_asked_about_soon();
 }
 
 static void a_hazard_of_an_abort_is_told_until_the_coordinator_has_it(void **state)
@@ -337,6 +347,7 @@ static void a_hazard_of_an_abort_is_told_until_the_coordinator_has_it(void **sta
     assert_true(finished->hazard && !finished->commit);
     assert_int_equal(finished->branch->seq, 1);
     pass(1000000);
+    scanned(NULL, 0);
     /* This one goes out, and its session with it. */
     send_finish(2, false, 78);
     events->finished(events->self, take_tag(FINISH), DB_MISSING, "");
@@ -577,6 +588,7 @@ int main(void)
         UP(a_prepare_of_unknown_result_is_looked_for_and_rolled_back),
         UP(a_branch_that_gets_prepared_after_the_scan_is_found_by_the_next),
         UP(a_finish_of_an_unknown_branch_is_answered_from_the_database),
+        UP(the_next_session_hears_what_is_prepared_now),
         UP(the_next_process_of_a_coordinator_hears_what_is_prepared_now),
         UP(a_hazard_of_an_abort_is_told_until_the_coordinator_has_it),
         UP(what_cannot_be_finished_is_tried_again_and_holds_up_nothing_else),
