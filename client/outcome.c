@@ -4,8 +4,9 @@
 
 #include "client/answers.h"
 
-/* Undecided: it is asked again. */
-#define LOOK_PAUSE_US (100 * 1000)
+/* Undecided: it is asked again. Databases, too, but that costs each of them some statements. */
+#define LOOK_PAUSE_US     (100 * 1000)
+#define EVIDENCE_PAUSE_US (1000 * 1000)
 
 static bool is_word(const char *word, const char *expected)
 {
@@ -27,11 +28,19 @@ static enum troth_status status_of_view(const Wire__TransactionView *view)
 
 /* ---- what the databases say ---------------------------------------------------------------- */
 
-/* The coordinator's journal knows no commit of it by two or three phases. One phase leaves nothing
- * there, but a row of troth.barrier in the database. */
-static enum troth_status status_of_evidence(const Wire__Answer *answer)
+/* This run of the coordinator has given the id out itself: so it knows who took part. */
+static bool of_this_run(const struct request *request, const Wire__Answer *answer)
 {
-    bool all_told = answer->n_testimonies > 0;
+    return answer->coordinator && answer->coordinator->epoch == request->home.tx.epoch;
+}
+
+/* The coordinator's journal knows no commit of it by two or three phases. One phase leaves nothing
+ * there, but a row of troth.barrier in the database: and of an earlier run nobody knows any more
+ * which databases there were. */
+static enum troth_status status_of_evidence(const struct request *request,
+                                            const Wire__Answer *answer)
+{
+    bool all_told = of_this_run(request, answer) && answer->n_testimonies > 0;
     enum troth_status status = TROTH_ABORTED;
     for (size_t i = 0; i < answer->n_testimonies; i++) {
         const Wire__Testimony *testimony = answer->testimonies[i];
@@ -63,8 +72,8 @@ static uint64_t judge_outcome(struct request *request, const Wire__Message *mess
         return 0;
     const Wire__Answer *answer = message->answer;
     if (asked_databases(request)) {
-        enum troth_status status = status_of_evidence(answer);
-        return status == TROTH_PENDING || status == TROTH_UNKNOWN ? LOOK_PAUSE_US : 0;
+        enum troth_status status = status_of_evidence(request, answer);
+        return status == TROTH_PENDING || status == TROTH_UNKNOWN ? EVIDENCE_PAUSE_US : 0;
     }
     if (problem_is(answer->problem, "unknown")) {
         ask_databases(request);
@@ -77,17 +86,22 @@ static uint64_t judge_outcome(struct request *request, const Wire__Message *mess
 
 /* ---- conclusions --------------------------------------------------------------------------- */
 
-static enum troth_status conclude_evidence(const Wire__Answer *answer, struct troth_result *result)
+static enum troth_status conclude_evidence(const struct request *request,
+                                           const Wire__Answer *answer, struct troth_result *result)
 {
-    enum troth_status status = status_of_evidence(answer);
+    enum troth_status status = status_of_evidence(request, answer);
     for (size_t i = 0; i < answer->n_testimonies && status == TROTH_UNKNOWN; i++) {
         if (answer->testimonies[i]->problem)
             result_problem(result, answer->testimonies[i]->problem);
     }
     if (status == TROTH_UNKNOWN) {
         result_code(result, "forgotten");
-        result_detail(result, "the coordinator knows no commit of it, and not every database that "
-                              "may hold one was heard");
+        result_detail(result,
+                      of_this_run(request, answer)
+                          ? "the coordinator knows no commit of it, and not every database that "
+                            "may hold one was heard"
+                          : "the coordinator was started since and knows no commit of it, nor does "
+                            "any database that was heard; there may be others");
     } else if (status == TROTH_ABORTED) {
         result_code(result, "presumed_abort");
         result_message(result, "the coordinator knows no commit of it, and no database does");
@@ -117,7 +131,7 @@ static void conclude_outcome(struct request *request, struct troth_result *resul
     } else if (!answer) {
         answer_is_strange(result);
     } else if (asked_databases(request)) {
-        conclude_evidence(answer, result);
+        conclude_evidence(request, answer, result);
     } else if (answer->n_transactions == 1) {
         conclude_view(answer->transactions[0], result);
     } else if (answer->problem) {

@@ -355,6 +355,10 @@ static void query_done(struct server *server, void *context, const struct inquir
         free(caller);
         return;
     }
+    /* Who reads this has to know since when participants were seen here. */
+    Wire__CoordinatorView run = WIRE__COORDINATOR_VIEW__INIT;
+    run.epoch = server->recovery.epoch;
+    answer.coordinator = &run;
     answer.testimonies = xcalloc(result->count + 1, sizeof(Wire__Testimony *));
     answer.n_testimonies = result->count;
     for (size_t i = 0; i < result->count; i++) {

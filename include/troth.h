@@ -164,8 +164,9 @@ TROTH_API enum troth_status troth_submit(struct troth *troth, const struct troth
 
 /* What became of a transaction, by its id: OK (committed), ABORTED, PENDING (open, or not decided),
  * HAZARD, or UNKNOWN (of a coordinator that is none of ours; so old that it was forgotten; or a
- * database that may have committed it alone can't be asked). UNAVAILABLE: nobody answers. Waits up
- * to timeout_ms until it is decided; 0: what is known now. */
+ * database that may have committed it alone can't be asked: nobody knows which there were when the
+ * coordinator was started since and has no commit of it). UNAVAILABLE: nobody answers. Waits up to
+ * timeout_ms until it is decided; 0: what is known now. */
 TROTH_API enum troth_status troth_outcome(struct troth *troth, const char *id, uint32_t timeout_ms,
                                           struct troth_result *result);
 

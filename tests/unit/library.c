@@ -315,6 +315,17 @@ static void abort_says_when_it_was_not_heard(void **state)
            "presumed_abort");
 }
 
+/* It may have been committed by one database alone, which a later run has not seen yet. */
+static void a_later_run_of_the_coordinator_presumes_nothing(void **state)
+{
+    struct rig *rig = *state;
+    begin(rig, 3000);
+    expect(rig, troth_abort(rig->tx, &rig->result), TROTH_OK, "");
+    atomic_store(&rig->one->epoch, 2);
+    expect(rig, troth_outcome(rig->troth, troth_tx_id(rig->tx), 300, &rig->result), TROTH_UNKNOWN,
+           "forgotten");
+}
+
 /* Of a transaction of somebody else: whether it was carried out is not known, so it is aborted. */
 static void a_lost_step_of_another_client_aborts_all(void **state)
 {
@@ -551,6 +562,7 @@ int main(void)
         RIG(a_lost_session_ends_what_is_open),
         RIG(commit_asks_until_it_knows),
         RIG(abort_says_when_it_was_not_heard),
+        RIG(a_later_run_of_the_coordinator_presumes_nothing),
         RIG(a_lost_step_of_another_client_aborts_all),
         RIG(a_context_is_checked),
         RIG(a_saga_with_a_key_begins_once),

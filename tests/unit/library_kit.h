@@ -58,7 +58,8 @@ struct fake {
     atomic_int fate_of; /* body case; 0: of any */
     atomic_bool stop, hang, refuse_all;
     atomic_int submits, begins, ends, performs, sessions;
-    atomic_int busy; /* so many submits and starts are refused: not_connected */
+    atomic_int epoch; /* of its run, as it tells; ids have 1 */
+    atomic_int busy;  /* so many submits and starts are refused: not_connected */
     uint32_t timeout_ms;
     uint64_t last;
     unsigned char *states;
@@ -237,6 +238,7 @@ static void fake_query(struct fake *fake, struct peer *peer, const Wire__Query *
     Wire__TransactionView view = WIRE__TRANSACTION_VIEW__INIT, *views[] = {&view};
     Wire__Problem problem = fake_problem("unknown", "no such transaction");
     Wire__Testimony testimony = WIRE__TESTIMONY__INIT, *testimonies[] = {&testimony};
+    Wire__CoordinatorView run = WIRE__COORDINATOR_VIEW__INIT;
     unsigned char state = *fake_state(fake, query->gtrid);
     answer.request = query->request;
     view.gtrid = query->gtrid;
@@ -245,6 +247,8 @@ static void fake_query(struct fake *fake, struct peer *peer, const Wire__Query *
     if (query->what == WIRE__WHAT__EVIDENCE) {
         answer.testimonies = testimonies;
         answer.n_testimonies = 1;
+        run.epoch = (uint64_t)atomic_load(&fake->epoch);
+        answer.coordinator = &run;
     } else if (state == FAKE_OPEN || state == FAKE_COMMITTED) {
         answer.transactions = views;
         answer.n_transactions = 1;
@@ -445,6 +449,7 @@ static struct fake *fake_new(const char *name)
     struct fake *fake = xcalloc(1, sizeof(*fake));
     fake->states = xcalloc(FAKE_TXS, 1);
     fake->timeout_ms = 2000;
+    atomic_init(&fake->epoch, 1);
     snprintf(fake->name, sizeof(fake->name), "%s", name);
     fake->port = fake_free_port();
     snprintf(fake->address, sizeof(fake->address), "tcp://127.0.0.1:%d", fake->port);
