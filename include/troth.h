@@ -214,8 +214,9 @@ TROTH_API const char *troth_tx_id(const struct troth_tx *tx);
  * whose agent or service must be running: it finishes the work. Its role must be the one that the
  * agent has, or one whose prepared transactions that one may end. Until it is handed over do not
  * end the transaction on it (COMMIT, ROLLBACK, PREPARE TRANSACTION); savepoints are welcome. Not of
- * use in it: what PostgreSQL can't prepare (temporary tables, LISTEN, cursors WITH HOLD, exported
- * snapshots). It must stay open until it is handed over, or tx is freed.
+ * use in it: what PostgreSQL can't prepare (temporary tables, LISTEN, NOTIFY, cursors WITH HOLD,
+ * exported snapshots, writing to foreign tables). It must stay open until it is handed over, or tx
+ * is freed.
  *
  * A service that hangs holds no locks: PostgreSQL is told to end the connection when nothing is
  * done on it for as long as the transaction may live, and to cancel a statement that runs as long;
