@@ -348,9 +348,11 @@ uint64_t heuristics_forget(struct server *server, const struct gid *id, const Wi
     return position;
 }
 
-bool heuristics_relay(struct server *server, struct guest *guest, struct txid id)
+bool heuristics_relay(struct server *server, struct guest *guest, const Wire__Branch *branch)
 {
+    struct txid id = {branch->epoch, branch->seq};
     gtrid_text gtrid;
+    gid_text gid;
     gtrid_format(gtrid, server->cluster, server->coordinator, id);
     const struct heuristic *heuristic = heuristics_find(server, gtrid);
     if (!heuristic || !heuristic->ordered || heuristic->position > server->durable_position)
@@ -359,7 +361,9 @@ bool heuristics_relay(struct server *server, struct guest *guest, struct txid id
     Wire__Message message = WIRE__MESSAGE__INIT;
     Wire__TxOrder order = WIRE__TX_ORDER__INIT;
     order.kind = WIRE__TX_ORDER_KIND__RESOLVE;
-    order.gtrid = gtrid;
+    /* It may have several there, and asks about each. */
+    gid_format(gid, server->cluster, server->coordinator, id, (int)branch->branch);
+    order.gtrid = gid;
     order.commit = heuristic->commit;
     order.reason = part->reason;
     order.by = part->by;

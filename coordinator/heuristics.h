@@ -78,7 +78,7 @@ void tx_orders_fini(struct server *server);
 void heuristics_told(struct server *server, struct guest *guest, const Wire__Heuristics *told);
 /* A participant asks about a branch that would be held: what was ordered is relayed to it instead.
  * False: nothing was. */
-bool heuristics_relay(struct server *server, struct guest *guest, struct txid id);
+bool heuristics_relay(struct server *server, struct guest *guest, const Wire__Branch *branch);
 
 /* records and replay */
 void heuristics_checkpoint(struct server *server);

@@ -296,15 +296,15 @@ static void judge(struct server *server, const Wire__Branch *branch, uint64_t xi
     if (tx && verdict == VERDICT_IS_COMMIT && !tx->hazard_only) {
         /* A branch that was not part of the decision can't be prepared under its id. */
         int index = tx_branch_index(tx, branch->branch);
-        bool dropped_out = index >= 0 && tx->machine.branches[index].state == BRANCH_READ_ONLY;
-        if (index < 0 || (dropped_out && !tx->branches[index].joined))
+        bool read_only = index >= 0 && tx->machine.branches[index].state == BRANCH_READ_ONLY;
+        if (index < 0 || (read_only && !tx->branches[index].joined))
             verdict = VERDICT_IS_HOLD;
-        else if (dropped_out)
-            out->xid = xid; /* its client denied it: it ends as it will when only the id is known */
-        else if (tx->branches[index].xid == 0)
+        else if (tx->branches[index].xid == 0 && !read_only)
             tx->branches[index].xid = xid;
-        if (verdict == VERDICT_IS_COMMIT && !dropped_out)
-            out->xid = tx->branches[index].xid;
+        /* Who joined has said that he wrote nothing, and has prepared it all the same: it ends as
+         * it will when no more than the id is known. */
+        if (verdict == VERDICT_IS_COMMIT)
+            out->xid = read_only ? xid : tx->branches[index].xid;
     }
     out->branch = (Wire__Branch *)branch;
     out->verdict = words[verdict];
@@ -321,7 +321,7 @@ void server_inquired(struct server *server, struct guest *guest, const Wire__Inq
             uint64_t xid = i < inquire->n_xids ? inquire->xids[i] : 0;
             judge(server, inquire->branches[i], xid, one);
             if (one->verdict == WIRE__VERDICT__VERDICT_HOLD &&
-                heuristics_relay(server, guest, branch_txid(inquire->branches[i])))
+                heuristics_relay(server, guest, inquire->branches[i]))
                 continue; /* what an operator ordered, instead */
             pointers[verdicts.n_judged++] = one;
         }

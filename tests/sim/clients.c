@@ -8,7 +8,7 @@
 #include "core/check.h"
 #include "core/map.h"
 #include "tests/sim/cluster.h"
-#include "tests/sim/errands.h"
+#include "tests/sim/journeys.h"
 #include "tests/sim/network.h"
 #include "tests/sim/order_book.h"
 #include "tests/sim/saga_clients.h"
@@ -43,7 +43,7 @@ static void lose(struct node *node)
             }
         }
     saga_clients_lose(node);
-    errands_lose(node);
+    journeys_lose(node);
 }
 
 static void on_up(void *self)
@@ -51,7 +51,7 @@ static void on_up(void *self)
     struct process *process = self;
     process->session++;
     world_note(process->node->world, process->session, "%s is connected", process->node->name);
-    errands_up(process->node);
+    journeys_up(process->node);
 }
 
 static void on_down(void *self, const char *reason)
@@ -74,8 +74,8 @@ static void on_outcome(void *self, const Wire__Outcome *outcome)
     struct node *node = process->node;
     struct workload *workload = workload_of(node);
     uint64_t number = outcome->request / TRANSFER_ATTEMPTS;
-    if (outcome->request >= ERRAND_REQUESTS) {
-        errands_outcome(node, outcome);
+    if (outcome->request >= JOURNEY_REQUESTS) {
+        journeys_outcome(node, outcome);
         return;
     }
     CHECK(number >= 1 && number <= (uint64_t)workload->transfer_count);
@@ -166,7 +166,7 @@ static void on_saga_outcome(void *self, const Wire__SagaOutcome *outcome)
 static void on_progress(void *self, const Wire__Progress *progress)
 {
     const struct process *process = self;
-    errands_progress(process->node, progress);
+    journeys_progress(process->node, progress);
 }
 
 static void client_start(struct node *node)
@@ -207,7 +207,7 @@ static uint64_t client_settled(struct node *node)
 static void client_gone(struct node *node)
 {
     network_gone(node->world->network, node);
-    errands_gone(node);
+    journeys_gone(node);
 }
 
 const struct node_class client_class = {
@@ -323,7 +323,7 @@ static void act(struct world *world, void *subject, uint64_t number, void *data)
     /* Many at a time are left unfinished by one crash. */
     uint64_t burst = world->workload->besieged ? world_between(world, 1, 6) : 1;
     for (; burst > 0 && client_connected(process->client); burst--)
-        if (!saga_clients_act(node) && !errands_act(node))
+        if (!saga_clients_act(node) && !journeys_act(node))
             submit_something(node);
 }
 
@@ -359,7 +359,7 @@ static void probe(struct world *world, void *subject, uint64_t number, void *dat
 void workload_probe(struct workload *workload)
 {
     struct world *world = workload->world;
-    errands_probe(world);
+    journeys_probe(world);
     for (int i = 0; i < world->client_count; i++)
         if (!clients_abandoned(world->clients[i]))
             world_deliver(world, 1, world->clients[i], 0, probe, world->clients[i], 0, NULL);
@@ -384,7 +384,7 @@ static bool was_unknown(const struct transfer *transfer)
 void workload_ask_again(struct workload *workload)
 {
     struct world *world = workload->world;
-    errands_ask_again(world);
+    journeys_ask_again(world);
     if (cluster_cleans())
         return; /* there it may be unknown for ever */
     workload->asked_again = true;
@@ -434,6 +434,6 @@ bool workload_answered(const struct workload *workload)
         for (int k = 0; k < workload->transfers[i].attempt_count; k++)
             if (workload->transfers[i].attempts[k].open)
                 return false;
-    return workload->inspections == 0 && errands_answered(workload->world) &&
+    return workload->inspections == 0 && journeys_answered(workload->world) &&
            saga_clients_answered(workload->world);
 }

@@ -9,7 +9,7 @@
 #include "participant/agent.h"
 #include "tests/sim/database.h"
 #include "tests/sim/disk.h"
-#include "tests/sim/errands.h"
+#include "tests/sim/journeys.h"
 #include "tests/sim/lookers.h"
 #include "tests/sim/network.h"
 #include "tests/sim/operators.h"
@@ -309,8 +309,8 @@ void cluster_init(struct world *world)
     world->participant_count = (int)world_between(world, 2, MAX_PARTICIPANTS);
     world->client_count = (int)world_between(world, 1, MAX_CLIENTS);
     draw_protocols(world);
-    world->errands = errands_new(world);
-    if (!errands_none(world))
+    world->journeys = journeys_new(world);
+    if (!journeys_none(world))
         world->client_count = MAX_CLIENTS; /* some of them as services of others */
     world->registers = registers_new(world);
     world->book = saga_book_new(world);
@@ -372,7 +372,7 @@ void cluster_fini(struct world *world)
     order_book_free(world->orders);
     desk_free(world->desk);
     saga_clients_free(world->saga_clients);
-    errands_free(world->errands);
+    journeys_free(world->journeys);
 }
 
 void cluster_start(struct world *world)

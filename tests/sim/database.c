@@ -697,6 +697,18 @@ const char *database_prepared_gtrid(const struct database *database, int k)
     return NULL;
 }
 
+const char *database_prepared_of_several(const struct database *database, const char *gtrid)
+{
+    const char *gid = NULL;
+    int count = 0;
+    for (const struct list *i = database->prepared.next; i != &database->prepared; i = i->next)
+        if (strcmp(LOCAL(i)->gtrid, gtrid) == 0) {
+            gid = LOCAL(i)->gid;
+            count++;
+        }
+    return count > 1 ? gid : NULL;
+}
+
 bool database_has_prepared(const struct database *database, const char *gtrid)
 {
     for (const struct list *i = database->prepared.next; i != &database->prepared; i = i->next)

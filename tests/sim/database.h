@@ -141,6 +141,8 @@ int database_prepared_ours(const struct database *database);
 int database_prepared_three_phase(const struct database *database);
 /* The transaction of its k-th prepared branch that is not foreign; NULL: there are not so many. */
 const char *database_prepared_gtrid(const struct database *database, int k);
+/* Of a transaction that has several branches prepared here, one; else NULL. */
+const char *database_prepared_of_several(const struct database *database, const char *gtrid);
 /* Some branch of that transaction is prepared. */
 bool database_has_prepared(const struct database *database, const char *gtrid);
 bool database_locked(const struct database *database);

@@ -69,12 +69,12 @@ static void add_verdict(struct jobs_report *report, const struct verdict *verdic
     report->orders.lost += (uint64_t)verdict->orders.lost;
     report->orders.branches += (uint64_t)verdict->orders.branches;
     report->orders.torn += (uint64_t)verdict->orders.torn;
-    report->errands.begun += (uint64_t)verdict->errands.begun;
-    report->errands.joined += (uint64_t)verdict->errands.joined;
-    report->errands.lies += (uint64_t)verdict->errands.lies;
-    report->errands.ends += (uint64_t)verdict->errands.ends;
-    report->errands.strays += (uint64_t)verdict->errands.strays;
-    report->errands.lost += (uint64_t)verdict->errands.lost;
+    report->journeys.begun += (uint64_t)verdict->journeys.begun;
+    report->journeys.joined += (uint64_t)verdict->journeys.joined;
+    report->journeys.lies += (uint64_t)verdict->journeys.lies;
+    report->journeys.ends += (uint64_t)verdict->journeys.ends;
+    report->journeys.strays += (uint64_t)verdict->journeys.strays;
+    report->journeys.lost += (uint64_t)verdict->journeys.lost;
 }
 
 static _Noreturn void work(const struct jobs_plan *plan, struct slot *slot)
@@ -201,12 +201,12 @@ static void gather(struct jobs_report *report, const struct jobs_report *part)
     report->orders.lost += part->orders.lost;
     report->orders.branches += part->orders.branches;
     report->orders.torn += part->orders.torn;
-    report->errands.begun += part->errands.begun;
-    report->errands.joined += part->errands.joined;
-    report->errands.lies += part->errands.lies;
-    report->errands.ends += part->errands.ends;
-    report->errands.strays += part->errands.strays;
-    report->errands.lost += part->errands.lost;
+    report->journeys.begun += part->journeys.begun;
+    report->journeys.joined += part->journeys.joined;
+    report->journeys.lies += part->journeys.lies;
+    report->journeys.ends += part->journeys.ends;
+    report->journeys.strays += part->journeys.strays;
+    report->journeys.lost += part->journeys.lost;
 }
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report)

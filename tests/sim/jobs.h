@@ -39,7 +39,7 @@ struct jobs_report {
     } orders; /* as in order_book.h */
     struct {
         uint64_t begun, joined, lies, ends, strays, lost;
-    } errands; /* as in errands.h */
+    } journeys; /* as in journeys.h */
 };
 
 void jobs_run(const struct jobs_plan *plan, struct jobs_report *report);

@@ -193,12 +193,12 @@ static int run_one(const struct options *options)
                orders->given, orders->refused, orders->dry, orders->aborted, orders->waited,
                orders->forced, orders->forgotten, orders->nothing, orders->lost, orders->branches,
                orders->torn);
-    const struct errand_count *errands = &verdict.errands;
-    if (errands->begun)
+    const struct journey_count *journeys = &verdict.journeys;
+    if (journeys->begun)
         printf("%d transactions step by step: %d branches joined, %d lies, %d ends, %d strays, %d "
                "requests without an answer\n",
-               errands->begun, errands->joined, errands->lies, errands->ends, errands->strays,
-               errands->lost);
+               journeys->begun, journeys->joined, journeys->lies, journeys->ends, journeys->strays,
+               journeys->lost);
     return verdict.broken;
 }
 
@@ -251,8 +251,8 @@ static int run_many(const struct options *options, const char *program)
            report.orders.nothing, report.orders.lost, report.orders.branches, report.orders.torn);
     printf("%" PRIu64 " transactions step by step: %" PRIu64 " branches joined, %" PRIu64
            " lies, %" PRIu64 " ends, %" PRIu64 " strays, %" PRIu64 " requests without an answer\n",
-           report.errands.begun, report.errands.joined, report.errands.lies, report.errands.ends,
-           report.errands.strays, report.errands.lost);
+           report.journeys.begun, report.journeys.joined, report.journeys.lies,
+           report.journeys.ends, report.journeys.strays, report.journeys.lost);
     return report.failures > 0;
 }
 

@@ -106,7 +106,8 @@ static struct order_place place_to_clear(struct world *world, const char *gtrid,
         if (strcmp(world->coordinators[i]->name, id.coordinator) == 0 && !cluster_gone(world, i))
             return (struct order_place){.index = i};
     int other = any_coordinator_left(world);
-    if (other < 0 || world_chance(world, PPM / 2))
+    bool several = database_prepared_of_several(world->databases[participant], gtrid) != NULL;
+    if (other < 0 || several || world_chance(world, PPM / 2))
         return (struct order_place){.door = true, .index = participant};
     return (struct order_place){.index = other};
 }
@@ -134,6 +135,8 @@ int desk_clear(struct desk *desk)
             struct errand *errand = add(desk, ERRAND_RESOLVE, place_to_clear(world, gtrid, i));
             strcpy(errand->gtrid, gtrid);
             errand->commit = world_chance(world, PPM / 2);
+            if (order_book_forced_at(world, i, gtrid, !errand->commit))
+                errand->commit = !errand->commit; /* as its other branches there */
         }
     }
     return count;
@@ -160,6 +163,16 @@ void desk_read_lists(struct desk *desk)
 
 /* ---- giving orders ------------------------------------------------------------------------- */
 
+/* At a door one of several branches has to be named. */
+static const char *name_of(const struct person *person, const struct order *order)
+{
+    struct world *world = person->node->world;
+    const char *gid = NULL;
+    if (person->place.door && !order->forget)
+        gid = database_prepared_of_several(world->databases[person->place.index], order->gtrid);
+    return gid ? gid : order->gtrid;
+}
+
 static void give(struct person *person, struct order *order)
 {
     struct node *node = person->node;
@@ -171,7 +184,7 @@ static void give(struct person *person, struct order *order)
     Wire__TxOrder wire = WIRE__TX_ORDER__INIT;
     wire.request = (uint64_t)order->number;
     wire.kind = order->forget ? WIRE__TX_ORDER_KIND__FORGET : WIRE__TX_ORDER_KIND__RESOLVE;
-    wire.gtrid = order->gtrid;
+    wire.gtrid = (char *)name_of(person, order);
     wire.commit = order->commit;
     wire.reason = reason;
     wire.by = node->name;

@@ -5,7 +5,7 @@
 #include "core/check.h"
 #include "core/map.h"
 #include "tests/sim/database.h"
-#include "tests/sim/errands.h"
+#include "tests/sim/journeys.h"
 #include "tests/sim/order_book.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/saga_book.h"
@@ -361,7 +361,7 @@ static void check_transfer(struct workload *workload, const struct transfer *tra
     if (transfer_excused(transfer))
         return;
     if (transfer->stepwise)
-        errands_check(world, transfer);
+        journeys_check(world, transfer);
     else if (applied != 0 && applied != writes)
         world_violation(world, "transfer %llu: half a transaction: %d of %d calls of %s", number,
                         applied, writes, gtrid);

@@ -5,7 +5,7 @@
 #include "core/planted.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/database.h"
-#include "tests/sim/errands.h"
+#include "tests/sim/journeys.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/node.h"
 #include "tests/sim/operators.h"
@@ -134,7 +134,7 @@ static void count(const struct world *world, struct verdict *verdict)
     verdict->three_phase = registers_count(world->registers);
     verdict->sagas = saga_clients_count(world);
     verdict->orders = order_book_count(world);
-    verdict->errands = errands_count(world);
+    verdict->journeys = journeys_count(world);
     for (int i = 0; i < world->coordinator_count; i++) {
         verdict->restarts += (int)world->coordinators[i]->boot - 1;
         verdict->gone += cluster_gone(world, i);

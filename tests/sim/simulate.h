@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tests/sim/errands.h"
+#include "tests/sim/journeys.h"
 #include "tests/sim/order_book.h"
 #include "tests/sim/registers.h"
 #include "tests/sim/saga_clients.h"
@@ -30,7 +30,7 @@ struct verdict {
     struct registers_count three_phase;
     struct saga_count sagas;
     struct order_count orders;
-    struct errand_count errands;
+    struct journey_count journeys;
 };
 
 /* planted_bug says which bug is planted. options NULL: zeros. */

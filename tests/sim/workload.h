@@ -40,7 +40,7 @@ struct transfer {
     int coordinator;
     char key[24]; /* "": none */
     bool three_phase;
-    bool stepwise; /* not submitted, but built step by step (errands.h) */
+    bool stepwise; /* not submitted, but built step by step (journeys.h) */
     struct call calls[TRANSFER_CALLS];
     int call_count;
     Wire__Wait wait;

@@ -37,7 +37,7 @@ struct workload;
 struct registers;
 struct saga_book;
 struct saga_clients;
-struct errands;
+struct journeys;
 struct order_book;
 struct desk;
 struct event;
@@ -84,7 +84,7 @@ struct world {
     struct registers *registers;
     struct saga_book *book;
     struct saga_clients *saga_clients;
-    struct errands *errands;
+    struct journeys *journeys;
     struct order_book *orders;
     struct desk *desk; /* what operators have to do */
 

@@ -1,11 +1,11 @@
-/* What the files of errands share. */
-#ifndef TROTH_TESTS_SIM_ERRAND_PRIVATE_H
-#define TROTH_TESTS_SIM_ERRAND_PRIVATE_H
+/* What the files of journeys share. */
+#ifndef TROTH_TESTS_SIM_JOURNEY_PRIVATE_H
+#define TROTH_TESTS_SIM_JOURNEY_PRIVATE_H
 
-#include "tests/sim/errands.h"
+#include "tests/sim/journeys.h"
 #include "tests/sim/own_connection.h"
 
-enum { ERRANDS_MOST = 600 };
+enum { JOURNEYS_MOST = 600 };
 
 /* What a service makes of its part. */
 enum manner {
@@ -22,7 +22,7 @@ enum manner {
 /* One thing that is done in it: an operation, or what a service does with a connection of its own.
  */
 struct step {
-    struct errand *errand;
+    struct journey *journey;
     int number;
     uint8_t calls; /* of the transfer: a bit each */
     int participant;
@@ -51,7 +51,7 @@ enum course {
 };
 
 /* One attempt at a transfer. */
-struct errand {
+struct journey {
     struct world *world;
     struct transfer *transfer;
     struct attempt *attempt; /* its gtrid is the transaction's */
@@ -74,7 +74,7 @@ enum ask_kind { ASK_BEGIN, ASK_PERFORM, ASK_JOIN, ASK_HAND_OVER, ASK_COMMIT, ASK
 /* A request. */
 struct ask {
     enum ask_kind kind;
-    struct errand *errand;
+    struct journey *journey;
     struct step *step;
     int client;
     uint64_t boot, session;
@@ -83,35 +83,35 @@ struct ask {
     uint64_t asked_us;
 };
 
-struct errands {
+struct journeys {
     struct world *world;
     bool active, mortal;
-    uint32_t errands_ppm, joins_ppm, lies_ppm, whims_ppm;
-    struct errand *errands[ERRANDS_MOST];
-    int errand_count;
+    uint32_t journeys_ppm, joins_ppm, lies_ppm, whims_ppm;
+    struct journey *journeys[JOURNEYS_MOST];
+    int journey_count;
     struct ask *asks;
     size_t ask_count, ask_room;
-    struct errand_count count;
+    struct journey_count count;
 };
 
-static inline struct errands *errands_of(const struct world *world)
+static inline struct journeys *journeys_of(const struct world *world)
 {
-    return world->errands;
+    return world->journeys;
 }
 
-/* ---- errands.c ---- */
+/* ---- journeys.c ---- */
 
 /* NULL: it can't be sent. */
-struct ask *errand_ask(struct errand *errand, enum ask_kind kind, struct step *step,
-                       struct node *node, Wire__Message *message);
+struct ask *journey_ask(struct journey *journey, enum ask_kind kind, struct step *step,
+                        struct node *node, Wire__Message *message);
 /* The step is over, well or not, and its service tells who asked for it. */
 void step_report(struct step *step, bool well);
 /* Somebody's whim, in this world. */
-bool errand_whim(struct errand *errand);
+bool journey_whim(struct journey *journey);
 /* The process that has its turn may die of this now. */
-void errand_moment(struct errand *errand, struct node *node);
+void journey_moment(struct journey *journey, struct node *node);
 
-/* ---- errand_steps.c ---- */
+/* ---- journey_steps.c ---- */
 
 /* In a turn of step->by. */
 void step_begin(struct step *step);
@@ -119,12 +119,12 @@ void step_progress(struct step *step, const struct ask *ask, const Wire__Progres
 /* It was told that it is over: undo: so that nothing of it may stay. */
 void step_over(struct step *step, bool undo);
 void step_hand_over_again(struct step *step);
-void errand_draw_steps(struct errand *errand);
+void journey_draw_steps(struct journey *journey);
 /* Once more, or too late, or by somebody who may not: whatever is answered has to be true. */
-void errand_stray(struct errand *errand, struct node *node);
+void journey_stray(struct journey *journey, struct node *node);
 
-/* ---- errand_check.c ---- */
+/* ---- journey_check.c ---- */
 
-void errand_told(struct errand *errand, const struct ask *ask, const Wire__Outcome *outcome);
+void journey_told(struct journey *journey, const struct ask *ask, const Wire__Outcome *outcome);
 
 #endif

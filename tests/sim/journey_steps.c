@@ -1,18 +1,18 @@
-/* What is done in an errand: operations that agents perform, and what services do on connections
+/* What is done in a journey: operations that agents perform, and what services do on connections
  * of their own: they join, work, prepare and hand over; or not quite. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/check.h"
-#include "tests/sim/errand_private.h"
+#include "tests/sim/journey_private.h"
 #include "tests/sim/order_book.h"
 
 enum { GRACE_US = 1000 * 1000 }; /* after the deadline the server gives up an idle session */
 
 static struct call *call_of(const struct step *step, int call)
 {
-    return &step->errand->transfer->calls[call];
+    return &step->journey->transfer->calls[call];
 }
 
 /* ---- who does what, and how ---- */
@@ -22,17 +22,17 @@ static int coordinator_of(const struct node *node)
     return node->index % node->world->coordinator_count;
 }
 
-static struct node *choose_process(struct errand *errand)
+static struct node *choose_process(struct journey *journey)
 {
-    struct world *world = errand->world;
+    struct world *world = journey->world;
     struct node *node = world->clients[world_between(world, 0, (uint64_t)world->client_count - 1)];
-    bool same = coordinator_of(node) == coordinator_of(errand->beginner);
-    return same && world_chance(world, PPM * 2 / 3) ? node : errand->beginner;
+    bool same = coordinator_of(node) == coordinator_of(journey->beginner);
+    return same && world_chance(world, PPM * 2 / 3) ? node : journey->beginner;
 }
 
 static bool writes(const struct step *step)
 {
-    for (int i = 0; i < step->errand->transfer->call_count; i++)
+    for (int i = 0; i < step->journey->transfer->call_count; i++)
         if (step->calls & 1u << i && call_of(step, i)->token)
             return true;
     return false;
@@ -41,30 +41,31 @@ static bool writes(const struct step *step)
 /* In three phases a participant has one branch: what is done there later goes with it, mostly. */
 static void gather(struct step *step, int first)
 {
-    struct errand *errand = step->errand;
-    struct world *world = errand->world;
-    const struct transfer *transfer = errand->transfer;
+    struct journey *journey = step->journey;
+    struct world *world = journey->world;
+    const struct transfer *transfer = journey->transfer;
     uint32_t ppm = !transfer->three_phase ? PPM / 2 : transfer->must_commit ? PPM : PPM * 15 / 16;
     for (int i = first + 1; step->joins && i < transfer->call_count; i++)
         if (transfer->calls[i].participant == step->participant && world_chance(world, ppm))
             step->calls |= (uint8_t)(1u << i);
 }
 
-static bool works_there(const struct errand *errand, int participant)
+static bool works_there(const struct journey *journey, int participant)
 {
-    for (int i = 0; i < errand->step_count; i++)
-        if (errand->steps[i].participant == participant && !errand->steps[i].joins)
+    for (int i = 0; i < journey->step_count; i++)
+        if (journey->steps[i].participant == participant && !journey->steps[i].joins)
             return true;
     return false;
 }
 
 static enum manner draw_manner(struct step *step)
 {
-    struct world *world = step->errand->world;
-    struct transfer *transfer = step->errand->transfer;
+    struct world *world = step->journey->world;
+    struct transfer *transfer = step->journey->transfer;
     static const enum manner lies[] = {EARLY,  EARLY,      SILENT,    FORGETFUL,
                                        DENIES, UNPREPARED, WRONG_XID, WRONG_PLACE};
-    if (transfer->must_commit || !writes(step) || !world_chance(world, errands_of(world)->lies_ppm))
+    if (transfer->must_commit || !writes(step) ||
+        !world_chance(world, journeys_of(world)->lies_ppm))
         return HONEST;
     enum manner manner = lies[world_between(world, 0, sizeof(lies) / sizeof(lies[0]) - 1)];
     /* The same key may be tried again, with honest services. */
@@ -74,29 +75,29 @@ static enum manner draw_manner(struct step *step)
     return manner;
 }
 
-void errand_draw_steps(struct errand *errand)
+void journey_draw_steps(struct journey *journey)
 {
-    struct world *world = errand->world;
-    const struct transfer *transfer = errand->transfer;
+    struct world *world = journey->world;
+    const struct transfer *transfer = journey->transfer;
     uint8_t taken = 0;
     for (int i = 0; i < transfer->call_count; i++) {
         if (taken & 1u << i)
             continue;
-        struct step *step = &errand->steps[errand->step_count];
+        struct step *step = &journey->steps[journey->step_count];
         int participant = transfer->calls[i].participant;
-        bool bound = transfer->three_phase && works_there(errand, participant);
-        *step = (struct step){.errand = errand,
-                              .number = errand->step_count,
+        bool bound = transfer->three_phase && works_there(journey, participant);
+        *step = (struct step){.journey = journey,
+                              .number = journey->step_count,
                               .calls = (uint8_t)(1u << i),
                               .participant = participant,
-                              .by = choose_process(errand)};
-        step->joins = !bound && world_chance(world, errands_of(world)->joins_ppm);
+                              .by = choose_process(journey)};
+        step->joins = !bound && world_chance(world, journeys_of(world)->joins_ppm);
         gather(step, i);
         step->calls &= (uint8_t)~taken;
         taken |= step->calls;
         step->manner = step->joins ? draw_manner(step) : HONEST;
-        errands_of(world)->count.lies += step->manner > EARLY;
-        errand->step_count++;
+        journeys_of(world)->count.lies += step->manner > EARLY;
+        journey->step_count++;
     }
 }
 
@@ -118,35 +119,35 @@ static int first_call(const struct step *step)
 
 static void perform(struct step *step)
 {
-    struct errand *errand = step->errand;
+    struct journey *journey = step->journey;
     Wire__Perform perform = WIRE__PERFORM__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
     Wire__Call call;
     char name[24];
     fill_call(step, first_call(step), name, &call);
-    perform.gtrid = errand->attempt->gtrid;
+    perform.gtrid = journey->attempt->gtrid;
     perform.call = &call;
     message.body_case = WIRE__MESSAGE__BODY_PERFORM;
     message.perform = &perform;
-    if (errand_ask(errand, ASK_PERFORM, step, step->by, &message))
-        errand->asked |= step->calls;
+    if (journey_ask(journey, ASK_PERFORM, step, step->by, &message))
+        journey->asked |= step->calls;
     else
         step_report(step, false);
 }
 
 static void join(struct step *step)
 {
-    struct errand *errand = step->errand;
+    struct journey *journey = step->journey;
     Wire__Join join = WIRE__JOIN__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
     char name[24];
     Wire__Call call;
     fill_call(step, first_call(step), name, &call);
-    join.gtrid = errand->attempt->gtrid;
+    join.gtrid = journey->attempt->gtrid;
     join.participant = name;
     message.body_case = WIRE__MESSAGE__BODY_JOIN;
     message.join = &join;
-    if (!errand_ask(errand, ASK_JOIN, step, step->by, &message))
+    if (!journey_ask(journey, ASK_JOIN, step, step->by, &message))
         step_report(step, false);
 }
 
@@ -157,21 +158,21 @@ void step_begin(struct step *step)
         join(step);
     else
         perform(step);
-    errand_moment(step->errand, step->by);
+    journey_moment(step->journey, step->by);
 }
 
 /* ---- on a connection of its own ---- */
 
 static void hand_over(struct step *step, uint64_t xid, const char *problem)
 {
-    struct errand *errand = step->errand;
+    struct journey *journey = step->journey;
     Wire__HandOver hand_over = WIRE__HAND_OVER__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
     Wire__Problem why = WIRE__PROBLEM__INIT;
     step->handing_over = true;
     step->told_xid = xid;
     step->failed = problem != NULL;
-    hand_over.gtrid = errand->attempt->gtrid;
+    hand_over.gtrid = journey->attempt->gtrid;
     hand_over.branch = (uint32_t)step->branch;
     hand_over.xid = xid;
     if (problem) {
@@ -182,16 +183,16 @@ static void hand_over(struct step *step, uint64_t xid, const char *problem)
     message.body_case = WIRE__MESSAGE__BODY_HAND_OVER;
     message.hand_over = &hand_over;
     /* Not sent: in the next session (step_hand_over_again). */
-    if (errand_ask(errand, ASK_HAND_OVER, step, step->by, &message) && errand_whim(errand))
-        errand_stray(errand, step->by);
-    errand_moment(errand, step->by);
+    if (journey_ask(journey, ASK_HAND_OVER, step, step->by, &message) && journey_whim(journey))
+        journey_stray(journey, step->by);
+    journey_moment(journey, step->by);
 }
 
 void step_hand_over_again(struct step *step)
 {
     if (!step->handing_over || step->reported || step->ended)
         return;
-    if (errand_whim(step->errand))
+    if (journey_whim(step->journey))
         step_report(step, false);
     else
         hand_over(step, step->told_xid, step->failed ? "it failed" : NULL);
@@ -200,15 +201,15 @@ void step_hand_over_again(struct step *step)
 static void worked(struct step *step)
 {
     struct own_connection *own = step->own;
-    errand_moment(step->errand, step->by);
+    journey_moment(step->journey, step->by);
     switch (step->manner) {
     case SILENT:
-        if (world_chance(step->errand->world, PPM / 2))
+        if (world_chance(step->journey->world, PPM / 2))
             own_connection_prepare(own);
         step_report(step, true);
         break;
     case FORGETFUL:
-        step->errand->asked &= (uint8_t)~step->calls;
+        step->journey->asked &= (uint8_t)~step->calls;
         own_connection_rollback(own);
         hand_over(step, 0, NULL);
         break;
@@ -227,14 +228,14 @@ static void worked(struct step *step)
 
 static void deny(struct step *step)
 {
-    order_book_denied(step->errand->world, step->own->gid);
+    order_book_denied(step->journey->world, step->own->gid);
     hand_over(step, 0, NULL);
 }
 
 static void prepared(struct step *step)
 {
     step->prepared = true;
-    errand_moment(step->errand, step->by);
+    journey_moment(step->journey, step->by);
     if (step->undoes)
         own_connection_undo(step->own);
     else if (step->manner == DENIES)
@@ -280,19 +281,19 @@ static void own_told(struct own_connection *own, enum db_outcome outcome, const 
 
 static void joined(struct step *step, const Wire__Progress *progress)
 {
-    struct errand *errand = step->errand;
-    struct world *world = errand->world;
+    struct journey *journey = step->journey;
+    struct world *world = journey->world;
     char database[24];
     int at = step->participant;
     CHECK(at >= 0);
     snprintf(database, sizeof(database), "7/%d", at);
     if (strcmp(database, progress->database) != 0)
         world_violation(world, "transfer %llu: the database at p%d is called %s",
-                        (unsigned long long)errand->transfer->number, at, progress->database);
+                        (unsigned long long)journey->transfer->number, at, progress->database);
     workload_gid_used(world, progress->gid);
-    errands_of(world)->count.joined++;
-    errand->asked |= step->calls;
-    errand->joined |= step->calls;
+    journeys_of(world)->count.joined++;
+    journey->asked |= step->calls;
+    journey->joined |= step->calls;
     step->branch = (int)progress->branch;
     step->timeout_us = progress->timeout_ms * UINT64_C(1000);
     step->doing = -1;
@@ -311,29 +312,29 @@ static void check_result(const struct step *step, const Wire__Progress *progress
     uint64_t token = call_of(step, first_call(step))->token;
     const char *colon = strchr(progress->result, ':');
     if (token && (!colon || strtoull(colon + 1, NULL, 10) != token))
-        world_violation(step->errand->world, "transfer %llu: call %d has the result %s",
-                        (unsigned long long)step->errand->transfer->number, first_call(step),
+        world_violation(step->journey->world, "transfer %llu: call %d has the result %s",
+                        (unsigned long long)step->journey->transfer->number, first_call(step),
                         progress->result);
 }
 
 void step_progress(struct step *step, const struct ask *ask, const Wire__Progress *progress)
 {
-    struct errand *errand = step->errand;
+    struct journey *journey = step->journey;
     bool honest = step->manner == HONEST || step->manner == EARLY;
     if (progress->problem) {
         /* Nothing of it happened, and the transaction is as open as before. */
         if (ask->kind == ASK_PERFORM)
-            errand->asked &= (uint8_t)~step->calls;
+            journey->asked &= (uint8_t)~step->calls;
         step_report(step, false);
     } else if (ask->kind == ASK_JOIN) {
         joined(step, progress);
     } else if (ask->kind == ASK_PERFORM) {
-        errand->done |= step->calls;
+        journey->done |= step->calls;
         check_result(step, progress);
         step_report(step, true);
     } else {
         if (honest && !step->failed)
-            errand->done |= step->calls;
+            journey->done |= step->calls;
         step_report(step, true);
     }
 }
@@ -345,7 +346,7 @@ void step_over(struct step *step, bool undo)
         return;
     if (!undo)
         return;
-    step->undoes = world_chance(step->errand->world, PPM * 3 / 4);
+    step->undoes = world_chance(step->journey->world, PPM * 3 / 4);
     if (step->undoes && step->prepared)
         own_connection_undo(step->own);
 }
@@ -364,11 +365,11 @@ static struct ask *stray_perform(struct step *step, struct node *node, bool over
         call.operation = (char *)"balance";
         call.arguments = (char *)"{\"account\":0}";
     }
-    perform.gtrid = step->errand->attempt->gtrid;
+    perform.gtrid = step->journey->attempt->gtrid;
     perform.call = &call;
     message.body_case = WIRE__MESSAGE__BODY_PERFORM;
     message.perform = &perform;
-    return errand_ask(step->errand, ASK_PERFORM, step, node, &message);
+    return journey_ask(step->journey, ASK_PERFORM, step, node, &message);
 }
 
 static struct ask *stray_join(struct step *step, struct node *node)
@@ -378,60 +379,60 @@ static struct ask *stray_join(struct step *step, struct node *node)
     Wire__Call call;
     char name[24];
     fill_call(step, first_call(step), name, &call);
-    join.gtrid = step->errand->attempt->gtrid;
+    join.gtrid = step->journey->attempt->gtrid;
     join.participant = name;
     message.body_case = WIRE__MESSAGE__BODY_JOIN;
     message.join = &join;
-    return errand_ask(step->errand, ASK_JOIN, step, node, &message);
+    return journey_ask(step->journey, ASK_JOIN, step, node, &message);
 }
 
 /* The same again; when it is over, also what was never so. */
 static struct ask *stray_hand_over(struct step *step, struct node *node, bool over)
 {
-    struct world *world = step->errand->world;
+    struct world *world = step->journey->world;
     Wire__HandOver hand_over = WIRE__HAND_OVER__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
     if (!step->own || step->failed || (!step->handing_over && !over))
         return NULL;
-    hand_over.gtrid = step->errand->attempt->gtrid;
+    hand_over.gtrid = step->journey->attempt->gtrid;
     hand_over.branch = (uint32_t)step->branch;
     hand_over.xid = step->told_xid;
     if (over && world_chance(world, PPM / 2))
         hand_over.xid = step->own->xid + world_between(world, 0, 1);
     message.body_case = WIRE__MESSAGE__BODY_HAND_OVER;
     message.hand_over = &hand_over;
-    return errand_ask(step->errand, ASK_HAND_OVER, step, node, &message);
+    return journey_ask(step->journey, ASK_HAND_OVER, step, node, &message);
 }
 
 /* Before its beginner has asked for its commit, nobody does for him. */
-static struct ask *stray_end(struct errand *errand, struct node *node, bool commit)
+static struct ask *stray_end(struct journey *journey, struct node *node, bool commit)
 {
     Wire__End end = WIRE__END__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
-    if (commit && !errand->commit_asked && node == errand->beginner)
+    if (commit && !journey->commit_asked && node == journey->beginner)
         return NULL;
-    end.gtrid = errand->attempt->gtrid;
+    end.gtrid = journey->attempt->gtrid;
     end.commit = commit;
     message.body_case = WIRE__MESSAGE__BODY_END;
     message.end = &end;
-    return errand_ask(errand, commit ? ASK_COMMIT : ASK_ABORT, NULL, node, &message);
+    return journey_ask(journey, commit ? ASK_COMMIT : ASK_ABORT, NULL, node, &message);
 }
 
-void errand_stray(struct errand *errand, struct node *node)
+void journey_stray(struct journey *journey, struct node *node)
 {
-    struct world *world = errand->world;
-    bool over = errand->told_aborted || errand->told_committed;
-    if (!errand->attempt->gtrid[0] || errand->step_count == 0 ||
-        coordinator_of(node) != coordinator_of(errand->beginner))
+    struct world *world = journey->world;
+    bool over = journey->told_aborted || journey->told_committed;
+    if (!journey->attempt->gtrid[0] || journey->step_count == 0 ||
+        coordinator_of(node) != coordinator_of(journey->beginner))
         return;
-    struct step *step = &errand->steps[world_between(world, 0, (uint64_t)errand->step_count - 1)];
+    struct step *step = &journey->steps[world_between(world, 0, (uint64_t)journey->step_count - 1)];
     enum ask_kind kind = (enum ask_kind)world_between(world, ASK_PERFORM, ASK_ABORT);
     struct ask *ask = kind == ASK_PERFORM     ? stray_perform(step, node, over)
                       : kind == ASK_JOIN      ? stray_join(step, node)
                       : kind == ASK_HAND_OVER ? stray_hand_over(step, node, over)
-                                              : stray_end(errand, node, kind == ASK_COMMIT);
+                                              : stray_end(journey, node, kind == ASK_COMMIT);
     if (!ask)
         return;
     ask->stray = true;
-    errands_of(world)->count.strays++;
+    journeys_of(world)->count.strays++;
 }
