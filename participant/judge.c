@@ -235,8 +235,10 @@ static void judge_branch(struct agent *agent, struct order *order, struct entry 
 void judge_resolve(struct agent *agent, struct order *order, const struct db_inspected *looked)
 {
     bool more;
-    struct heuristic *row = heuristic_of(agent, &order->id);
     struct entry *entry = judge_pick(agent, &order->id, &more);
+    /* What was forced of another branch here says nothing of this one. */
+    struct heuristic *row =
+        entry ? heuristic_find(agent, entry->gid) : heuristic_of(agent, &order->id);
     if (!looked->ok || !agent->heuristics.known)
         order_refuse(agent, order, "database_down", "try again when its database is there",
                      "the database of participant %s can't be asked%s%s", agent->participant,

@@ -84,9 +84,10 @@ static void step_arrives(struct world *world, void *subject, uint64_t id, void *
     (void)world, (void)data;
     struct database *database = subject;
     struct local *local = database_find(database, id);
-    if (!local || !local->tag)
+    if (!local)
         return;
-    if (local->mode == DB_ROLLBACK) {
+    /* Its connection may be lost by now: what has arrived is carried out all the same. */
+    if (local->mode == DB_ROLLBACK || (!local->tag && local->mode == DB_STEP)) {
         backend_worked(local, DB_FAILED, "", "");
         database_rollback(database, local);
     } else {
