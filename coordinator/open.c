@@ -7,6 +7,7 @@
 #include "coordinator/parts.h"
 #include "core/check.h"
 #include "core/crash.h"
+#include "core/planted.h"
 
 #define SAY(where, ...) ((void)snprintf((where), sizeof(where), __VA_ARGS__))
 
@@ -53,7 +54,8 @@ struct open *open_begin(struct server *server, struct guest *guest, const Wire__
     list_append(&guest->opens, &open->in_guest);
     list_append(&server->opens.all, &open->all);
     map_insert(&server->opens.map, &open->node, txid_hash(open->id));
-    timers_set(&server->opens.timers, &open->timer, open->due_us);
+    if (!PLANTED(OPEN_HAS_NO_DEADLINE))
+        timers_set(&server->opens.timers, &open->timer, open->due_us);
     return open;
 }
 
@@ -213,7 +215,7 @@ static bool can_vote(const struct open *open, int index, struct refusal *r)
 {
     const struct open_branch *branch = open->branches[index];
     const char *name = branch->participant->name;
-    if (branch->joined && !branch->handed_over) {
+    if (branch->joined && !branch->handed_over && !PLANTED(OPEN_NOT_HANDED_OVER_IS_DONE)) {
         SAY(r->message, "what was joined at participant %s was not handed over", name);
         SAY(r->detail, "who joined it has not said that it is prepared");
         SAY(r->hint, "a service hands over (troth_hand_over) before it answers its caller");
@@ -245,7 +247,7 @@ static void take_key(struct server *server, struct tx *tx)
 {
     Wire__Submit like = WIRE__SUBMIT__INIT;
     uint8_t print[FINGERPRINT_BYTES];
-    if (!tx->key_text)
+    if (!tx->key_text || PLANTED(OPEN_KEY_NOT_TAKEN))
         return;
     like.protocol = tx->sites ? WIRE__PROTOCOL__THREE_PHASE : WIRE__PROTOCOL__TWO_PHASE;
     server_fingerprint(server, &like, print);
@@ -260,6 +262,13 @@ static void vote_for_the_read_only(struct server *server, struct tx *tx)
             .type = EVENT_VOTED, .branch = i, .choice = CHOSE_READ_ONLY};
         if (tx->machine.state != TRANSACTION_VOTING)
             return;
+        bool believed = PLANTED(OPEN_HAND_OVER_IS_VOTE) && tx->branches[i].joined &&
+                        tx->branches[i].claimed_xid;
+        if (believed) {
+            tx->branches[i].xid = tx->branches[i].claimed_xid;
+            event.choice = CHOSE_YES;
+            CHECK(server_step(server, tx, &event));
+        }
         if (tx->branches[i].joined && tx->branches[i].claimed_xid == 0) {
             tx->branches[i].voted_ms = tx_age_ms(tx, server->host.wall_us(server->host.self));
             CHECK(server_step(server, tx, &event));
@@ -274,6 +283,9 @@ void open_commit(struct server *server, struct open *open, const struct asker *a
     struct refusal r = {0};
     bool able = can_take_key(server, open, &r);
     struct participant *where = NULL;
+    if (PLANTED(OPEN_END_LEAVES_OUT) && open->branch_count > 1 &&
+        open->branches[open->branch_count - 1]->joined)
+        open_drop_last_branch(open);
     for (int i = 0; able && i < open->branch_count; i++) {
         able = can_vote(open, i, &r);
         where = able ? NULL : open->branches[i]->participant;
@@ -321,7 +333,7 @@ static void pass_deadline(struct server *server, struct open *open)
 
 bool open_expire(struct server *server, struct open *open)
 {
-    if (open->due_us > now_us(server))
+    if (open->due_us > now_us(server) || PLANTED(OPEN_HAS_NO_DEADLINE))
         return false;
     pass_deadline(server, open);
     return true;

@@ -5,6 +5,7 @@
 
 #include "coordinator/parts.h"
 #include "core/check.h"
+#include "core/planted.h"
 
 #define SAY(where, ...) ((void)snprintf((where), sizeof(where), __VA_ARGS__))
 
@@ -51,7 +52,8 @@ static void answer_bare(const struct server *server, const struct asker *asker,
  * committed. */
 static bool was_handed_over(const struct tx *tx, const struct late_request *late)
 {
-    if (!late->hand_over || late->hand_over->xid == 0 || late->hand_over->problem)
+    if (PLANTED(OPEN_HANDED_OVER_IS_OVER) || !late->hand_over || late->hand_over->xid == 0 ||
+        late->hand_over->problem)
         return false;
     int index = tx_branch_index(tx, late->hand_over->branch);
     const struct tx_branch *branch = index >= 0 ? &tx->branches[index] : NULL;
@@ -143,6 +145,8 @@ void open_answer_late(struct server *server, const struct asker *asker, const st
                       const struct late_request *late)
 {
     struct tx *tx = server_is_ours(server, id) ? server_remember(server, id->tx) : NULL;
+    if (PLANTED(OPEN_END_AGAIN_IS_ABORTED) && late->end)
+        tx = NULL;
     if (tx && !tx->hazard_only)
         answer_known(server, asker, tx, late);
     else if (tx && late->end)

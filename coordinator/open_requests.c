@@ -7,6 +7,7 @@
 #include "coordinator/parts.h"
 #include "core/check.h"
 #include "core/crash.h"
+#include "core/planted.h"
 
 #define SAY(where, ...) ((void)snprintf((where), sizeof(where), __VA_ARGS__))
 
@@ -413,7 +414,7 @@ void server_hand_over(struct server *server, struct guest *guest, const Wire__Ha
 
 static bool may_commit(const struct open *open, const struct guest *guest, struct refusal *r)
 {
-    if (open->beginner != guest) {
+    if (open->beginner != guest && !PLANTED(OPEN_COMMITTED_BY_ANYBODY)) {
         SAY(r->message, "only the session that began the transaction may commit it");
         SAY(r->hint, "who takes part hands over what it did, and leaves the end to who began");
         return refusal_set(r, "not_yours", "", "");

@@ -91,17 +91,33 @@
     BUG(HEURISTIC_ENDS_EARLY)       /* the branch is ended before its row is durable */ \
     BUG(HEURISTIC_THOUGH_JUDGED)    /* another's order is carried out though its coordinator is there */ \
     BUG(HEURISTIC_NOT_TOLD)         /* a session begins without a word of what was forced */
+
+/* Of transactions step by step: only a run that has many can see them. */
+#define PLANTED_OPEN_BUGS(BUG) \
+    /* coordinator */ \
+    BUG(OPEN_HAND_OVER_IS_VOTE)     /* who hands over is believed: its agent need not vote */ \
+    BUG(OPEN_NOT_HANDED_OVER_IS_DONE) /* it commits without what was joined and not handed over */ \
+    BUG(OPEN_COMMITTED_BY_ANYBODY)  /* another session than its beginner's may commit it */ \
+    BUG(OPEN_END_LEAVES_OUT)        /* its last branch is left out when it ends */ \
+    BUG(OPEN_KEY_NOT_TAKEN)         /* its key is not kept with its commit */ \
+    BUG(OPEN_END_AGAIN_IS_ABORTED)  /* End, asked again, hears aborted as it is not open any more */ \
+    BUG(OPEN_HANDED_OVER_IS_OVER)   /* a HandOver that is repeated after the End is told to roll back */ \
+    BUG(OPEN_HAS_NO_DEADLINE)       /* its deadline is not looked at */ \
+    /* participant */ \
+    BUG(OPEN_ADOPT_UNSEEN)          /* what is not in pg_prepared_xacts is adopted */ \
+    BUG(OPEN_GONE_IS_EMPTY)         /* work that was lost with its connection is taken for none */
 /* clang-format on */
 
 enum planted_bug {
     PLANTED_NONE,
 #define BUG(name) PLANTED_##name,
-    PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG) PLANTED_OPERATOR_BUGS(BUG)
+    PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG) PLANTED_OPERATOR_BUGS(BUG) PLANTED_OPEN_BUGS(BUG)
 #undef BUG
         PLANTED_COUNT,
 #define BUG(name) +1
     PLANTED_FIRST_OF_SAGAS = 1 PLANTED_BUGS(BUG),
-    PLANTED_FIRST_OF_OPERATORS = PLANTED_FIRST_OF_SAGAS PLANTED_SAGA_BUGS(BUG)
+    PLANTED_FIRST_OF_OPERATORS = PLANTED_FIRST_OF_SAGAS PLANTED_SAGA_BUGS(BUG),
+    PLANTED_FIRST_OF_OPEN = PLANTED_FIRST_OF_OPERATORS PLANTED_OPERATOR_BUGS(BUG)
 #undef BUG
 };
 

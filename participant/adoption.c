@@ -2,6 +2,7 @@
  * one is there and can be finished here. Then it is a branch in doubt like any other. */
 #include "core/check.h"
 #include "core/crash.h"
+#include "core/planted.h"
 #include "participant/agent_private.h"
 
 /* ---- taken in ------------------------------------------------------------------------------ */
@@ -107,6 +108,8 @@ void adoption_answered(void *self, void *tag, enum db_adopted adopted, const cha
     struct entry *entry = tag;
     CHECK(entry->branch.state == BRANCH_ADOPTING);
     agent->metrics.adopted[adopted]++;
+    if (adopted == DB_ADOPT_MISSING && PLANTED(OPEN_ADOPT_UNSEEN))
+        adopted = DB_ADOPTED;
     if (adopted == DB_ADOPTED) {
         if (entry->site)
             site_prepared(agent, entry->site);

@@ -196,6 +196,8 @@ static void worked_prepare(struct branch *branch, const struct branch_event *eve
     } else if (event->outcome == DB_COMMITTED) {
         wrote_nothing(branch, event, actions);
     } else if (event->outcome == DB_FAILED) {
+        if (PLANTED(OPEN_GONE_IS_EMPTY) && branch->open && branch->decision == BRANCH_UNDECIDED)
+            vote(branch, WIRE__CHOICE__READ_ONLY, BRANCH_CAUSE_NONE, actions);
         left_nothing(branch, event->fenced, actions);
     } else {
         /* It may be prepared, or get prepared yet. No yes was given, so it is ours to roll back:

@@ -236,9 +236,15 @@ void judge_resolve(struct agent *agent, struct order *order, const struct db_ins
 {
     bool more;
     struct entry *entry = judge_pick(agent, &order->id, &more);
-    /* What was forced of another branch here says nothing of this one. */
+    struct gid all = order->id;
+    all.branch = -1;
+    /* What was forced of another branch here does not end this one. At the door it is not ended
+     * otherwise; by an order for all it is, as there is no other way left. */
+    struct heuristic *other = heuristic_of(agent, &all);
     struct heuristic *row =
         entry ? heuristic_find(agent, entry->gid) : heuristic_of(agent, &order->id);
+    if (!row && !order->relayed && other && other->commit != order->commit)
+        row = other;
     if (!looked->ok || !agent->heuristics.known)
         order_refuse(agent, order, "database_down", "try again when its database is there",
                      "the database of participant %s can't be asked%s%s", agent->participant,

@@ -296,7 +296,7 @@ const char *jobs_planted_name(enum planted_bug bug)
     static const char *const names[] = {"NONE",
 #define BUG(name) #name,
                                         PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG)
-                                            PLANTED_OPERATOR_BUGS(BUG)
+                                            PLANTED_OPERATOR_BUGS(BUG) PLANTED_OPEN_BUGS(BUG)
 #undef BUG
     };
     return names[bug];

@@ -10,6 +10,7 @@ enum { JOURNEYS_MOST = 600 };
 /* What a service makes of its part. */
 enum manner {
     HONEST,
+    HASTY,       /* says that it is done before its HandOver is answered, and says that twice */
     EARLY,       /* hands over before it prepares */
     SILENT,      /* never hands over, and says that it did */
     FORGETFUL,   /* rolls back, and says that it wrote nothing */
@@ -35,7 +36,7 @@ struct step {
     int branch;
     int doing; /* the call that is under way */
     uint64_t timeout_us, told_xid;
-    bool handing_over, failed; /* failed: with a problem */
+    bool handing_over, answered, failed; /* failed: with a problem */
     bool prepared;
     bool ended;  /* it has heard that it is over */
     bool undoes; /* and rolls back what it prepared, or will prepare */

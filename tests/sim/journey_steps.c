@@ -64,9 +64,10 @@ static enum manner draw_manner(struct step *step)
     struct transfer *transfer = step->journey->transfer;
     static const enum manner lies[] = {EARLY,  EARLY,      SILENT,    FORGETFUL,
                                        DENIES, UNPREPARED, WRONG_XID, WRONG_PLACE};
-    if (transfer->must_commit || !writes(step) ||
-        !world_chance(world, journeys_of(world)->lies_ppm))
+    if (transfer->must_commit || !writes(step))
         return HONEST;
+    if (!world_chance(world, journeys_of(world)->lies_ppm))
+        return world_chance(world, PPM / 6) ? HASTY : HONEST;
     enum manner manner = lies[world_between(world, 0, sizeof(lies) / sizeof(lies[0]) - 1)];
     /* The same key may be tried again, with honest services. */
     if (transfer->key[0] == 0 &&
@@ -190,7 +191,7 @@ static void hand_over(struct step *step, uint64_t xid, const char *problem)
 
 void step_hand_over_again(struct step *step)
 {
-    if (!step->handing_over || step->reported || step->ended)
+    if (!step->handing_over || step->answered || step->ended)
         return;
     if (journey_whim(step->journey))
         step_report(step, false);
@@ -226,6 +227,23 @@ static void worked(struct step *step)
     }
 }
 
+static void says_it_again(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)world, (void)number, (void)data;
+    struct step *step = subject;
+    if (!step->ended)
+        hand_over(step, step->told_xid, NULL);
+}
+
+static void hurry(struct step *step)
+{
+    struct world *world = step->journey->world;
+    hand_over(step, step->own->xid, NULL);
+    step_report(step, true);
+    world_deliver(world, world_latency(world, SECOND_US), step->by, step->boot, says_it_again, step,
+                  0, NULL);
+}
+
 static void deny(struct step *step)
 {
     order_book_denied(step->journey->world, step->own->gid);
@@ -238,6 +256,8 @@ static void prepared(struct step *step)
     journey_moment(step->journey, step->by);
     if (step->undoes)
         own_connection_undo(step->own);
+    else if (step->manner == HASTY)
+        hurry(step);
     else if (step->manner == DENIES)
         deny(step);
     else if (step->manner == WRONG_XID)
@@ -320,7 +340,8 @@ static void check_result(const struct step *step, const Wire__Progress *progress
 void step_progress(struct step *step, const struct ask *ask, const Wire__Progress *progress)
 {
     struct journey *journey = step->journey;
-    bool honest = step->manner == HONEST || step->manner == EARLY;
+    bool honest = step->manner <= EARLY;
+    step->answered |= ask->kind == ASK_HAND_OVER;
     if (progress->problem) {
         /* Nothing of it happened, and the transaction is as open as before. */
         if (ask->kind == ASK_PERFORM)

@@ -264,6 +264,8 @@ static int run_planted(const struct options *options)
         struct jobs_report report;
         plan.planted = (enum planted_bug)bug;
         plan.stop_at_first = true;
+        if (bug >= PLANTED_FIRST_OF_OPEN && plan.run.workloads == WORKLOADS_ANY)
+            plan.run.workloads = WORKLOADS_STEPS;
         jobs_run(&plan, &report);
         if (report.failures)
             printf("%-29s caught after %4" PRIu64 " seeds, at %" PRIu64 ": %s\n",

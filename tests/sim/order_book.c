@@ -153,6 +153,13 @@ const char *order_book_any(const struct order_book *book, bool in_doubt)
 
 /* ---- what the models see ------------------------------------------------------------------- */
 
+/* Of one phase it has no number. */
+static uint32_t bit_of(const char *gid)
+{
+    struct gid id;
+    return gid_parse(gid, &id) && id.branch > 0 && id.branch < 32 ? 1u << id.branch : 1u;
+}
+
 void order_book_begun(struct world *world, int participant, const char *gid, uint64_t token)
 {
     struct affair *affair = of_gid(world->orders, gid);
@@ -224,13 +231,14 @@ void order_book_stored(struct world *world, int participant, const char *gid, bo
     check_left(book, order, affair->gtrid, commit, "a row");
     world_note(world, commit, "p%d: %s is forced: %s", participant, gid,
                commit ? "commit" : "abort");
-    book->count.branches += !part->forced;
+    uint32_t bit = bit_of(gid);
+    book->count.branches += !((part->forced_by[0] | part->forced_by[1]) & bit);
     if (!part->forced)
         part->since_us = world->now_us;
-    if (part->forced && part->commit != commit)
+    if (part->forced_by[!commit] & bit)
         world_violation(world, "p%d: %s was forced, and now otherwise", participant, gid);
     part->forced = true;
-    part->commit = commit;
+    part->forced_by[commit] |= bit;
     part->forgotten = affair->forgotten = false;
     if (affair->token)
         workload_forced(world, affair->token);
@@ -264,10 +272,9 @@ void order_book_ended(struct world *world, int participant, const char *gid, boo
     if (!affair)
         return;
     struct part *part = &affair->at[participant];
-    part->ended = true;
-    part->by_commit = commit;
+    part->ended_by[commit] |= bit_of(gid);
     world->orders->changes++;
-    if (commit && affair->aborted && !part->forced && !affair->meddled)
+    if (commit && affair->aborted && !(part->forced_by[1] & bit_of(gid)) && !affair->meddled)
         world_violation(world, "p%d commits %s, and an operator was told that it is aborted",
                         participant, gid);
 }
@@ -300,7 +307,8 @@ void order_book_taken_back(struct world *world, int participant, const char *gid
     struct affair *affair = of_gid(world->orders, gid);
     if (!affair)
         return;
-    affair->at[participant].ended = false;
+    affair->at[participant].ended_by[0] &= ~bit_of(gid);
+    affair->at[participant].ended_by[1] &= ~bit_of(gid);
     affair->at[participant].again = true;
 }
 
@@ -415,7 +423,7 @@ bool order_book_forced_at(const struct world *world, int participant, const char
 {
     const struct affair *affair = affair_find(world->orders, gtrid);
     const struct part *part = affair ? &affair->at[participant] : NULL;
-    return part && part->forced && part->commit == commit;
+    return part && part->forced_by[commit] != 0;
 }
 
 bool order_book_forgotten(const struct world *world, const char *gtrid)

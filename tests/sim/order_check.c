@@ -41,8 +41,7 @@ static void was_aborted(struct order_book *book, const struct order *order, stru
         world_violation(world, "order %d: %s is said to be aborted, and is decided: commit",
                         order->number, affair->gtrid);
     for (int i = 0; i < world->participant_count; i++)
-        if (affair->at[i].ended && affair->at[i].by_commit && !affair->at[i].forced &&
-            !affair->meddled)
+        if (affair->at[i].ended_by[1] & ~affair->at[i].forced_by[1] && !affair->meddled)
             world_violation(world, "order %d: %s is said to be aborted, and is committed at p%d",
                             order->number, affair->gtrid, i);
     affair->aborted = true;
@@ -98,7 +97,7 @@ static void check_evidence(struct order_book *book, const struct order *order,
     for (int i = 0; affair && i < MAX_COORDINATORS; i++)
         with |= affair->ordered[i].known && affair->ordered[i].since_us < order->given_us;
     for (int i = 0; affair && i < MAX_PARTICIPANTS; i++)
-        with |= affair->at[i].forced && affair->at[i].commit == order->commit;
+        with |= affair->at[i].forced_by[order->commit] != 0;
     if (against && !with)
         world_violation(book->world, "order %d forces %s on %s, and %s shows that it is otherwise",
                         order->number, word_of(order->commit), order->gtrid, against);
@@ -122,7 +121,7 @@ static void check_forced(struct order_book *book, const struct order *order,
     if (order->participant >= 0) {
         const struct part *part = &affair->at[order->participant];
         bool before = part->forced && part->since_us < order->given_us;
-        if (before && part->commit != order->commit)
+        if (before && !part->forced_by[order->commit])
             world_violation(world, "order %d forces %s on %s at p%d, which was forced otherwise",
                             order->number, word_of(order->commit), order->gtrid,
                             order->participant);
@@ -230,9 +229,8 @@ static bool is_torn(const struct order_book *book, const struct affair *affair)
     bool visible = false, missing = false;
     for (int i = 0; i < world->participant_count; i++) {
         const struct part *part = &affair->at[i];
-        bool committed = part->ended && part->by_commit;
-        if (part->writes)
-            *(committed ? &visible : &missing) = true;
+        visible |= part->writes && part->ended_by[1];
+        missing |= part->writes && (part->ended_by[0] || !part->ended_by[1]);
     }
     enum register_value decision = affair_decision(book, affair);
     missing |= decision == REGISTER_ABORT ||
@@ -253,30 +251,38 @@ static bool is_forgotten(const struct affair *affair)
     return affair->forgotten || rows;
 }
 
-/* Where nobody forced anything, it is as decided. */
+/* What nobody forced is as decided. */
+static void check_part(const struct order_book *book, const struct affair *affair, int participant,
+                       bool commit)
+{
+    const struct part *part = &affair->at[participant];
+    enum register_value decision = affair_decision(book, affair);
+    if (!(part->ended_by[commit] & ~(part->forced_by[0] | part->forced_by[1])))
+        return;
+    if (decision != REGISTER_EMPTY && commit != (decision == REGISTER_COMMIT))
+        world_violation(book->world, "%s ended at p%d by %s, and is decided: %s", affair->gtrid,
+                        participant, word_of(commit), registers_word((uint8_t)decision));
+    if (affair->waited[!commit])
+        world_violation(book->world,
+                        "%s ended at p%d by %s, and an operator was told that it is decided "
+                        "otherwise",
+                        affair->gtrid, participant, word_of(commit));
+}
+
 static void check_others(const struct order_book *book, const struct affair *affair)
 {
-    enum register_value decision = affair_decision(book, affair);
     for (int i = 0; i < book->world->participant_count; i++) {
-        const struct part *part = &affair->at[i];
-        if (part->forced || !part->ended)
-            continue;
-        if (decision != REGISTER_EMPTY && part->by_commit != (decision == REGISTER_COMMIT))
-            world_violation(book->world, "%s ended at p%d by %s, and is decided: %s", affair->gtrid,
-                            i, word_of(part->by_commit), registers_word((uint8_t)decision));
-        if (affair->waited[!part->by_commit])
-            world_violation(book->world,
-                            "%s ended at p%d by %s, and an operator was told that it is decided "
-                            "otherwise",
-                            affair->gtrid, i, word_of(part->by_commit));
+        check_part(book, affair, i, false);
+        check_part(book, affair, i, true);
     }
 }
 
 static void check_affair(struct order_book *book, const struct affair *affair)
 {
     bool forced = affair_forced(affair);
-    bool torn = forced && !affair->meddled && is_torn(book, affair);
-    if (!affair->meddled)
+    bool excused = affair->meddled || affair->denied;
+    bool torn = forced && !excused && is_torn(book, affair);
+    if (!excused)
         check_others(book, affair);
     book->count.torn += torn;
     if (!forced || is_forgotten(affair))

@@ -8,14 +8,15 @@
 
 enum { ORDERS_MOST = 2000 };
 
-/* What is known of a branch. */
+/* What is known of its branches at a participant: a bit each, by abort and by commit. */
 struct part {
-    bool writes;         /* some call of it leaves a token */
-    bool forced, commit; /* a row of troth.heuristic says so */
-    uint64_t since_us;   /* likewise */
-    bool forgotten;      /* that row is marked */
-    bool ended, by_commit;
-    bool again; /* it was prepared again once, by a failover */
+    bool writes;           /* some call leaves a token */
+    uint32_t forced_by[2]; /* rows of troth.heuristic say so */
+    uint32_t ended_by[2];
+    bool forced;       /* one at least */
+    uint64_t since_us; /* likewise */
+    bool forgotten;    /* those rows are marked */
+    bool again;        /* one was prepared again once, by a failover */
 };
 
 /* What a journal holds. */

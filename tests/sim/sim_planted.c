@@ -23,20 +23,24 @@ static bool is_rare(enum planted_bug bug)
 static bool only_hinders(enum planted_bug bug)
 {
     return bug == PLANTED_NO_AND_STAY_PREPARED || bug == PLANTED_PREPARE_AFTER_ABORT ||
-           bug == PLANTED_CHECKPOINT_DROPS_EPOCHS || bug == PLANTED_SAGA_NO_RESUME;
+           bug == PLANTED_CHECKPOINT_DROPS_EPOCHS || bug == PLANTED_SAGA_NO_RESUME ||
+           bug == PLANTED_OPEN_HAS_NO_DEADLINE;
 }
 
 static void is_caught(void **state)
 {
     enum planted_bug bug = *(enum planted_bug *)*state;
-    struct jobs_plan plan = {
-        .from = is_rare(bug) ? FIRST_OF_RARE : 1,
-        .count = MOST_SEEDS,
-        .stop_at_first = true,
-        .run = {.safety_only = !only_hinders(bug),
-                .operators = bug >= PLANTED_FIRST_OF_OPERATORS ? MAX_OPERATORS : 0,
-                .workloads = bug >= PLANTED_FIRST_OF_SAGAS ? WORKLOADS_SAGAS : WORKLOADS_ANY},
-        .planted = bug};
+    bool of_open = bug >= PLANTED_FIRST_OF_OPEN;
+    bool of_operators = bug >= PLANTED_FIRST_OF_OPERATORS && !of_open;
+    struct jobs_plan plan = {.from = is_rare(bug) ? FIRST_OF_RARE : 1,
+                             .count = MOST_SEEDS,
+                             .stop_at_first = true,
+                             .run = {.safety_only = !only_hinders(bug),
+                                     .operators = of_operators ? MAX_OPERATORS : 0,
+                                     .workloads = of_open                         ? WORKLOADS_STEPS
+                                                  : bug >= PLANTED_FIRST_OF_SAGAS ? WORKLOADS_SAGAS
+                                                                                  : WORKLOADS_ANY},
+                             .planted = bug};
     struct jobs_report report;
     jobs_run(&plan, &report);
     assert_true(report.failures > 0);
@@ -51,10 +55,11 @@ int main(void)
     PLANTED_BUGS(BUG)
     PLANTED_SAGA_BUGS(BUG)
     PLANTED_OPERATOR_BUGS(BUG)
+    PLANTED_OPEN_BUGS(BUG)
 #undef BUG
     const struct CMUnitTest tests[] = {
 #define BUG(bug) {#bug " is caught", is_caught, NULL, NULL, &bug##_bug},
-        PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG) PLANTED_OPERATOR_BUGS(BUG)
+        PLANTED_BUGS(BUG) PLANTED_SAGA_BUGS(BUG) PLANTED_OPERATOR_BUGS(BUG) PLANTED_OPEN_BUGS(BUG)
 #undef BUG
     };
     return cmocka_run_group_tests_name("planted bugs", tests, NULL, NULL);
