@@ -199,6 +199,13 @@ void step_hand_over_again(struct step *step)
         hand_over(step, step->told_xid, step->failed ? "it failed" : NULL);
 }
 
+/* There was something. */
+static void deny(struct step *step)
+{
+    order_book_denied(step->journey->world, step->own->gid);
+    hand_over(step, 0, NULL);
+}
+
 static void worked(struct step *step)
 {
     struct own_connection *own = step->own;
@@ -212,7 +219,7 @@ static void worked(struct step *step)
     case FORGETFUL:
         step->journey->asked &= (uint8_t)~step->calls;
         own_connection_rollback(own);
-        hand_over(step, 0, NULL);
+        deny(step);
         break;
     case UNPREPARED:
         own_connection_rollback(own);
@@ -242,12 +249,6 @@ static void hurry(struct step *step)
     step_report(step, true);
     world_deliver(world, world_latency(world, SECOND_US), step->by, step->boot, says_it_again, step,
                   0, NULL);
-}
-
-static void deny(struct step *step)
-{
-    order_book_denied(step->journey->world, step->own->gid);
-    hand_over(step, 0, NULL);
 }
 
 static void prepared(struct step *step)

@@ -79,7 +79,7 @@ void order_book_finishing(struct world *world, int participant, const char *gid,
 void order_book_ended(struct world *world, int participant, const char *gid, bool commit);
 /* Its own commit is the decision. */
 void order_book_committed_alone(struct world *world, int participant, const char *gtrid);
-/* Its client has prepared it, and says that there is nothing. */
+/* Its client has written there, and says that it has not. */
 void order_book_denied(struct world *world, const char *gid);
 /* By a person, past everybody. */
 void order_book_meddled(struct world *world, const char *gid);

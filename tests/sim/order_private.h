@@ -31,7 +31,7 @@ struct affair {
     gtrid_text gtrid;
     struct gid id;
     int coordinator; /* its own; -1: there is none of that name */
-    bool denied;     /* a client has prepared some of it, and says that it wrote nothing */
+    bool denied;     /* a client has written some of it, and says that it has not */
     uint64_t token;  /* of one of its calls; 0: none is known */
     struct part at[MAX_PARTICIPANTS];
     bool committed; /* two phases: durably so, whatever became of that journal */
