@@ -155,7 +155,7 @@ static char *cut(char room[TOLD_BYTES], const char *text)
     return room;
 }
 
-/* xid 0 with a problem: nothing remains of the branch; without one: it wrote nothing. */
+/* xid 0 with a problem: nothing remains of the branch; without one: it only reads. */
 static struct request *make_hand_over(struct troth_tx *tx, const struct joined *joined,
                                       uint64_t xid, const struct troth_problem *problem)
 {
@@ -442,12 +442,16 @@ static bool is_in_transaction(PGconn *connection, struct troth_result *result)
     return false;
 }
 
-/* *xid 0: it has written nothing. */
+/* *xid 0: it only reads, and has said so. Else one is given now: without one it may yet have done
+ * what PostgreSQL can't prepare, and has to say so: NOTIFY, foreign tables. */
 static bool ask_xid(const struct joined *joined, uint64_t due_us, uint64_t *xid,
                     struct troth_result *result)
 {
     struct pg_reply reply = pg_do(joined->connection,
-                                  "select pg_catalog.pg_current_xact_id_if_assigned(),"
+                                  "select case when pg_catalog.current_setting("
+                                  "'transaction_read_only') = 'on'"
+                                  " then pg_catalog.pg_current_xact_id_if_assigned()"
+                                  " else pg_catalog.pg_current_xact_id() end,"
                                   " pg_catalog.current_setting('troth.branch', true)",
                                   due_us);
     bool good = reply.done && PQntuples(reply.result) == 1;

@@ -182,7 +182,7 @@ enum db_outcome {
     DB_PREPARED,  /* the gid is prepared. With failed_statement >= 0 an expectation failed though:
                      the  branch must be rolled back, never voted yes */
     DB_COMMITTED, /* DB_ONE_PHASE and DB_READ_ONLY: committed. DB_PREPARE of an open one that
-                     wrote nothing: likewise, as there is nothing to prepare */
+                     only reads, and said so: likewise, as there is nothing to prepare */
     DB_OPENED,    /* DB_STEP: done, and the tag has its transaction open */
     DB_FAILED,    /* certain: nothing remains */
     DB_LOST,      /* the connection was lost after PREPARE or COMMIT may have been carried out */

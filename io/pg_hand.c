@@ -308,12 +308,15 @@ static void prepare(struct pg_hand *hand, struct pg_job *job)
     free(sql);
 }
 
-/* It stays open: with the xid that it has by now; 0: none, and nothing was written then. */
+/* It stays open: with its xid; 0: none, as it only reads and has said so. Else it gets one now:
+ * what PostgreSQL can't prepare (NOTIFY, foreign tables) must come to a PREPARE, to be refused. */
 static void leave_open(struct pg_hand *hand, struct pg_job *job)
 {
     struct pg_hand_reply reply;
-    char *sql = xasprintf("select " GUARD ", pg_current_xact_id_if_assigned()::text", hand->token,
-                          hand->user);
+    char *sql =
+        xasprintf("select " GUARD ", case when current_setting('transaction_read_only') = 'on'"
+                  " then pg_current_xact_id_if_assigned() else pg_current_xact_id() end::text",
+                  hand->token, hand->user);
     bool good = pg_hand_ask(hand, sql, &reply);
     free(sql);
     if (reply.lost) {

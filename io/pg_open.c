@@ -1,7 +1,7 @@
 /* Transactions that stay open between requests of the runner.
  *
- *   the first DB_STEP   BEGIN, limits, the work, has it an xid?, Sync
- *   another one         limits, the work, has it an xid?, Sync
+ *   the first DB_STEP   BEGIN, limits, the work, its xid unless it only reads, Sync
+ *   another one         limits, the work, its xid unless it only reads, Sync
  *   its DB_PREPARE      PREPARE TRANSACTION, Sync; or, as nothing was written, COMMIT, Sync
  *   DB_ROLLBACK         ROLLBACK, Sync
  *
@@ -26,8 +26,12 @@ enum { GRACE_MS = 1000 };
 
 static const struct db_statement begin_statement = {.name = "begin", .sql = "begin"};
 static const struct db_statement commit_statement = {.name = "commit", .sql = "commit"};
+/* None of what only reads and says so; without one the rest may yet have done what PostgreSQL can't
+ * prepare and has to refuse: NOTIFY, foreign tables. */
 static const struct db_statement xid_statement = {
-    .name = "xid, if any", .sql = "select pg_current_xact_id_if_assigned()::text"};
+    .name = "xid, unless it only reads",
+    .sql = "select case when current_setting('transaction_read_only') = 'on'"
+           " then pg_current_xact_id_if_assigned() else pg_current_xact_id() end::text"};
 
 /* ---- what is sent ---------------------------------------------------------------------------- */
 

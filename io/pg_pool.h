@@ -27,7 +27,7 @@ struct pg_job {
     enum db_outcome outcome;
     bool duplicate, too_large, fenced;
     uint64_t xid;
-    uint64_t open_xid; /* DB_OPENED: of what is open; 0: it has written nothing by now */
+    uint64_t open_xid; /* DB_OPENED: of what is open; 0: it only reads */
     int failed_call;
     char sqlstate[6];
     char *refusal, *reason, *detail; /* reason: NULL as long as nothing has failed */
@@ -45,7 +45,7 @@ struct pg_hand {
     struct list idle;
     struct pg_job *job;        /* under way */
     void *open;                /* the tag whose transaction is open here */
-    uint64_t xid;              /* of that; 0: it has written nothing by now */
+    uint64_t xid;              /* of that; 0: it only reads */
     bool cancel;               /* wanted by the runner */
     bool told;                 /* that its handler goes on after that */
     uint64_t cancel_us;        /* since when */

@@ -256,7 +256,7 @@ bool pg_run_cancel_held(struct pg *pg, struct pg_worker *worker);
 
 /* True: it is for what the tag has open, or had. */
 bool pg_open_take(struct pg *pg, const struct db_work *work, void *tag);
-/* Of what the tag has open; 0: it has written nothing, or is gone. */
+/* Of what the tag has open; 0: it only reads, or is gone. */
 uint64_t pg_open_xid(struct pg *pg, const void *tag);
 /* The tag's request is answered with a failure: nothing of it stays open. */
 void pg_open_refused(struct pg *pg, const void *tag);

@@ -350,11 +350,12 @@ static void steps_are_one_transaction_that_is_prepared_in_the_end(void **state)
     works_on(rig);
 }
 
-static void steps_that_wrote_nothing_are_committed(void **state)
+static void steps_that_only_read_are_committed(void **state)
 {
     struct rig *rig = *state;
     struct rig_answer tag;
-    struct db_call one = call_of(&obeys, "select n from rig where id = 'a'");
+    struct db_call one =
+        call_of(&obeys, "set transaction read only; select n from rig where id = 'a'");
     struct db_work look = work_of(DB_STEP, rig_gid, &one, 1);
     struct db_work prepare = work_of(DB_PREPARE, rig_gid, NULL, 0);
     prepare.open = true;
@@ -787,7 +788,7 @@ int main(void)
         TEST(read_only_work_reads_and_that_is_all),
         TEST(a_handler_may_choose_how_its_transaction_is_isolated),
         TEST(steps_are_one_transaction_that_is_prepared_in_the_end),
-        TEST(steps_that_wrote_nothing_are_committed),
+        TEST(steps_that_only_read_are_committed),
         TEST(a_step_that_fails_leaves_nothing_open),
         TEST(what_is_open_and_fenced_is_rolled_back),
         TEST(what_is_open_is_lost_with_its_session),

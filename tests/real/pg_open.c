@@ -105,17 +105,32 @@ static void steps_see_each_other_and_are_prepared_as_one(void **state)
     all_is_well(rig);
 }
 
-static void what_wrote_nothing_is_committed_and_makes_no_row(void **state)
+static void what_only_reads_is_committed_and_makes_no_row(void **state)
 {
     struct rig *rig = *state;
     struct rig_answer answer;
-    struct db_statement look = rig_plain("look", "select n from rig where id = 'a'");
-    struct db_work work = step_of(&look, 1), end = end_of(DB_PREPARE);
+    struct db_statement look[] = {rig_plain("promise", "set transaction read only"),
+                                  rig_plain("look", "select n from rig where id = 'a'")};
+    struct db_work work = step_of(look, 2), end = end_of(DB_PREPARE);
     struct db_register row = registers_row(rig_gtrid, &fresh);
     end.row = &row;
     assert_int_equal(request(rig, &work, &answer), DB_OPENED);
     assert_int_equal(request(rig, &end, &answer), DB_COMMITTED);
     registers_expect_none(rig, rig_gtrid);
+    nothing_is_left(rig);
+    all_is_well(rig);
+}
+
+/* It has no xid, and would be told to all listeners whatever became of the transaction. */
+static void what_is_written_past_the_xid_is_refused(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_answer answer;
+    struct db_statement tell = rig_plain("tell", "notify rig");
+    struct db_work work = step_of(&tell, 1), end = end_of(DB_PREPARE);
+    assert_int_equal(request(rig, &work, &answer), DB_OPENED);
+    assert_int_equal(request(rig, &end, &answer), DB_FAILED);
+    assert_string_equal(answer.sqlstate, "0A000");
     nothing_is_left(rig);
     all_is_well(rig);
 }
@@ -235,7 +250,7 @@ static void the_server_ends_the_session_soon_after_that(void **state)
     struct rig_answer answer;
     struct db_statement take = rig_take(rig_ten_of_a);
     struct db_work work = step_of(&take, 1), end = end_of(DB_PREPARE);
-    work.timeout_us = 1;
+    work.timeout_us = 200 * 1000;
     work.statement_count = 0;
     assert_int_equal(request(rig, &work, &answer), DB_OPENED);
     rig_await_sql(rig, open_ones, "0");
@@ -435,7 +450,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_RIG(steps_see_each_other_and_are_prepared_as_one),
-        WITH_RIG(what_wrote_nothing_is_committed_and_makes_no_row),
+        WITH_RIG(what_only_reads_is_committed_and_makes_no_row),
+        WITH_RIG(what_is_written_past_the_xid_is_refused),
         WITH_RIG(a_rollback_leaves_nothing_however_often),
         WITH_RIG(two_are_open_at_once_and_a_third_waits),
         WITH_RIG(a_step_that_fails_rolls_everything_back),
