@@ -502,11 +502,14 @@ static void a_coordinator_killed_after_its_promise_ends_alike(struct shop *shop)
 static void every_crash_point_of_a_coordinator_is_tried(void **state)
 {
     /* The checkpoint's: crash_points.c kills there, and it knows no protocol. Those of sagas:
-     * saga_crashes.c kills there; of operators: operator_crashes.c. */
+     * saga_crashes.c kills there; of operators: operator_crashes.c; of what is built step by step:
+     * steps.c. */
     static const char *const elsewhere[] = {
         "coordinator.checkpoint",    "coordinator.saga-begun",    "coordinator.saga-sent",
         "coordinator.saga-answered", "coordinator.saga-recorded", "coordinator.saga-failed",
-        "coordinator.saga-undone",   "coordinator.saga-ended",    "coordinator.heuristic-recorded"};
+        "coordinator.saga-undone",   "coordinator.saga-ended",    "coordinator.heuristic-recorded",
+        "coordinator.opened",        "coordinator.worked",        "coordinator.handed-over",
+        "coordinator.ending"};
     const char *tried[DEATHS + PAIR_DEATHS + 2] = {"coordinator.promised",
                                                    "coordinator.terminating"};
     (void)state;
