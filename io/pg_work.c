@@ -259,7 +259,8 @@ void pg_workers_fini(struct pg *pg)
     for (int i = 0; i < pg->worker_count; i++)
         pg_run_fini(&pg->workers[i]);
     free(pg->workers);
-    /* What is refused from here on, also of rows that wait, asks whether one of them has it open. */
+    /* What is refused from here on, also of rows that wait, asks whether one of them has it open.
+     */
     pg->workers = NULL;
     pg->worker_count = 0;
     free(pg->worker_settings);
