@@ -164,10 +164,9 @@ struct db_work {
     enum db_mode mode;
     /* DB_PREPARE: of what the tag has open since its first DB_STEP, on the same connection. */
     bool open;
-    /* DB_PREPARE of three phases: inserted just before the work, in a transaction of its own that
-     * waits for no flush: PREPARE TRANSACTION's makes it durable. Nothing is prepared without it,
-     * but it may stay where nothing was prepared. NULL: two phases. */
-    const struct db_register *row;
+    /* DB_PREPARE of three phases: who takes part (participant/sites.h). Kept beside the prepared
+     * transaction: durable with it, and told by every scan that finds it. NULL: two phases. */
+    const char *sites;
     const char *gid;   /* the prepared transaction's name; DB_PREPARE */
     const char *gtrid; /* the barrier row's key; DB_ONE_PHASE */
     bool keeps_result; /* DB_ONE_PHASE: the row has the result of call 0, for lookup */
@@ -190,9 +189,6 @@ enum db_outcome {
 
 struct db_worked {
     enum db_outcome outcome;
-    /* The row of the register was there before: some site has begun to finish this transaction
-     * without us. With DB_PREPARED the branch must be rolled back, never voted yes. */
-    bool fenced;
     /* DB_FAILED of DB_ONE_PHASE: a row of its key was there before. This very work was done by
      * somebody, or never will be: lookup tells which. */
     bool duplicate;
@@ -247,8 +243,8 @@ enum db_stored {
 
 struct db_prepared {
     const char *gid;   /* any text: foreign ones too */
-    bool registered;   /* three-phase: troth.register has a row for it */
-    const char *sites; /* which says who takes part; NULL: not known */
+    bool registered;   /* three phases: it was prepared with `sites`, or has a row */
+    const char *sites; /* as it was prepared, or adopted, with them; NULL or "": not known */
     uint64_t xid;
     int64_t prepared_at_us; /* wall clock of the database */
 };
