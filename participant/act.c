@@ -476,8 +476,9 @@ static void branch_worked(struct agent *agent, struct entry *entry, const struct
     struct problem_context context = {.worked = worked,
                                       .too_large = work_too_large(entry->work, worked),
                                       .deadline_us = entry->deadline_us};
-    if (entry->site && worked->outcome == DB_PREPARED && !worked->fenced)
-        site_prepared(agent, entry->site);
+    bool fenced = entry->site && site_was_asked(entry->site);
+    if (entry->site && worked->outcome == DB_PREPARED && !fenced)
+        site_prepared(agent, entry->site, false);
     if (worked->outcome == DB_PREPARED) {
         /* A crash here: prepared, and no vote was given. The session's end counts as no; the next
          * scan finds the gid, asks, and is told abort. */
@@ -499,7 +500,7 @@ static void branch_worked(struct agent *agent, struct entry *entry, const struct
          &(struct branch_event){.kind = BRANCH_WORKED,
                                 .outcome = worked->outcome,
                                 .met = worked->failed_statement < 0 && !context.too_large,
-                                .fenced = worked->fenced,
+                                .fenced = fenced,
                                 .xid = worked->xid},
          &context);
     if (worked->outcome == DB_OPENED)

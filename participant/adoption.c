@@ -112,7 +112,7 @@ void adoption_answered(void *self, void *tag, enum db_adopted adopted, const cha
         adopted = DB_ADOPTED;
     if (adopted == DB_ADOPTED) {
         if (entry->site)
-            site_prepared(agent, entry->site);
+            site_prepared(agent, entry->site, true);
         /* A crash here: prepared by somebody else, of three phases with its row, and no vote was
          * given. The session's end counts as no; the next scan finds it and is told abort. */
         CRASH_POINT("participant.adopted");

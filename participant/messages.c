@@ -86,11 +86,7 @@ bool agent_sites_refused(const struct agent *agent, const struct gid *id,
 
 void agent_register_work(struct agent *agent, struct entry *entry, const Wire__Prepare *prepare)
 {
-    struct work *work = entry->work;
-    struct site *site = site_attach(agent, entry, prepare->begun_us, prepare);
-    work->row = (struct db_register){
-        .gtrid = work->gtrid, .sites = site->sites, .begun_us = prepare->begun_us};
-    work->request.row = &work->row;
+    entry->work->request.sites = site_attach(agent, entry, prepare->begun_us, prepare)->sites;
 }
 
 static void on_prepare(struct agent *agent, struct link *link, const Wire__Prepare *prepare)

@@ -41,8 +41,8 @@ void scan_soon(struct agent *agent)
 
 /* ---- the result of a scan ------------------------------------------------------------------ */
 
-/* Two participants may share a database: then each finds the other's branches too, with a row of
- * its own for their transaction. A row that can't be read is looked at when it is needed. */
+/* Two participants may share a database: then each finds the other's branches too. A list that
+ * can't be read is looked at when it is needed. */
 static bool is_own(const struct agent *agent, const struct db_prepared *prepared, int branch)
 {
     struct site_address list[SITES_MOST];
@@ -76,8 +76,8 @@ static void note(struct agent *agent, const struct db_prepared *prepared)
         return;
     entry->seen = agent->scans;
     entry->strange = prepared->registered && !is_own(agent, prepared, id.branch);
-    if (prepared->registered && !entry->strange && !entry->site && !site_taken(agent, &id))
-        site_attach(agent, entry, 0, NULL);
+    if (prepared->registered && !entry->strange && (entry->site || !site_taken(agent, &id)))
+        site_found(agent, entry, prepared);
 }
 
 /* Tells each branch that was in its state when the scan began whether it is prepared. */

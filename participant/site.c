@@ -83,13 +83,23 @@ struct site *site_attach(struct agent *agent, struct entry *entry, int64_t begun
     if (prepare && !site->sites) {
         site->sites = fresh ? site->own_sites : xmalloc(size);
         sites_text(site->sites, prepare->sites, prepare->n_sites);
-        site->begun_us = begun_us;
     }
+    if (fresh || prepare)
+        site->begun_us = begun_us;
     site->id.branch = entry->id.branch;
     site->entry = entry;
     entry->site = site;
     site_touch(agent, site);
     return site;
+}
+
+void site_found(struct agent *agent, struct entry *entry, const struct db_prepared *prepared)
+{
+    struct site *site = entry->site;
+    if (!site)
+        site = site_attach(agent, entry, prepared->prepared_at_us, NULL);
+    if (!site->sites && prepared->sites && prepared->sites[0])
+        site->sites = xstrdup(prepared->sites);
 }
 
 bool site_taken(const struct agent *agent, const struct gid *id)
@@ -113,11 +123,18 @@ void site_touch(struct agent *agent, struct site *site)
         list_append(&agent->touched, &site->touched);
 }
 
-void site_prepared(struct agent *agent, struct site *site)
+bool site_was_asked(const struct site *site)
+{
+    return site->exists || site->request != SITE_IDLE || site->wait_count > 0 ||
+           site->decision != REGISTER_EMPTY;
+}
+
+void site_prepared(struct agent *agent, struct site *site, bool has_row)
 {
     /* Else what is with the database tells. */
     if (site->request == SITE_IDLE && !(site->known && site->exists)) {
-        site->known = site->exists = true;
+        site->known = true;
+        site->exists = has_row;
         site->state = (struct register_state){0};
     }
     site_touch(agent, site);
@@ -192,7 +209,7 @@ static void store(struct agent *agent, struct site *site, enum site_request requ
                   const struct register_state *state)
 {
     struct db_register row = {.gtrid = site->gtrid,
-                              .sites = site->exists && site->sites ? site->sites : "",
+                              .sites = site->sites ? site->sites : "",
                               .begun_us = site->begun_us,
                               .state = *state};
     site->request = request;
@@ -201,11 +218,14 @@ static void store(struct agent *agent, struct site *site, enum site_request requ
                                    site);
 }
 
-/* A row of that age may have been cleaned, with what it promised. */
+/* A row of that age may have been cleaned, with what it promised; but none is while its branch is
+ * prepared. */
 static bool may_be_forgotten(const struct agent *agent, const struct site *site)
 {
     int64_t half = (int64_t)(agent->barrier_keep_us / 2);
-    return !site->exists && site->begun_us < agent->host.wall_us(agent->host.self) - half;
+    bool prepared = site->entry && site->entry->branch.state == BRANCH_IN_DOUBT;
+    return !site->exists && !prepared &&
+           site->begun_us < agent->host.wall_us(agent->host.self) - half;
 }
 
 static bool cannot_tell(const struct agent *agent, const struct site *site)

@@ -66,8 +66,9 @@ struct site {
     struct gid id;        /* branch: -1 while it is not known */
     gtrid_text gtrid;
     struct entry *entry; /* its branch, while there is one */
-    int64_t begun_us;    /* of the transaction, by its coordinator's clock */
-    char *sites;         /* sites_text, or NULL: not known, or there is none */
+    int64_t begun_us; /* the transaction, by its coordinator's clock; found by a scan, and without
+                         a row: its branch was prepared, by the database's */
+    char *sites;      /* sites_text, or NULL: not known, or there is none */
 
     enum site_request request;
     bool known;   /* `exists` and `state` are what the database held last */
@@ -87,7 +88,7 @@ struct site {
 
     /* ---- termination.c */
     enum site_course course;
-    bool unfit;        /* its row does not tell whom to ask: the coordinator's, or an operator's */
+    bool unfit;        /* nothing tells whom to ask: the coordinator's, or an operator's */
     bool minority;     /* a whole second brought no majority */
     bool held;         /* the coordinator's HOLD was noticed */
     unsigned outbid;   /* rounds since somebody came who had not been there */
@@ -121,14 +122,21 @@ struct termination {
  * without: it is the coordinator's to decide. */
 bool site_taken(const struct agent *agent, const struct gid *id);
 /* Of the branch's transaction, which is not taken: found or made. prepare: names the sites, or NULL
- * where the row does. */
+ * where the database does. */
 struct site *site_attach(struct agent *agent, struct entry *entry, int64_t begun_us,
                          const Wire__Prepare *prepare);
 /* The entry is forgotten after this. */
 void site_detach(struct agent *agent, struct entry *entry);
 void site_touch(struct agent *agent, struct site *site);
-/* The database has prepared the branch, and there was no row before. */
-void site_prepared(struct agent *agent, struct site *site);
+/* A scan has found its branch, of three phases. */
+void site_found(struct agent *agent, struct entry *entry, const struct db_prepared *prepared);
+/* Somebody has begun to finish the transaction, as far as this process knows: its branch may not
+ * vote yes any more. (If it does, another process of this participant having been asked, that is no
+ * danger: the row refuses the coordinator's ballot.) */
+bool site_was_asked(const struct site *site);
+/* The database has prepared the branch, or it was adopted, with a fresh row: nothing was asked of
+ * its register as far as this process knows. */
+void site_prepared(struct agent *agent, struct site *site, bool has_row);
 void site_ask(struct agent *agent, const char *from, bool coordinator, uint64_t session,
               const Wire__Ask *ask);
 void site_hear_decided(struct agent *agent, const char *from, const Wire__Decided *decided);

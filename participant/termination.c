@@ -318,11 +318,11 @@ void termination_free(struct termination *termination)
     free(termination);
 }
 
-/* Its row is loaded. */
+/* Its row, or that there is none, is loaded. */
 static void begin(struct agent *agent, struct site *site)
 {
-    if (!site->exists || site->damaged || !site->sites) {
-        give_up(agent, site, "this site's register does not tell who takes part");
+    if (site->damaged || !site->sites) {
+        give_up(agent, site, "nothing in this site's database tells who takes part");
         return;
     }
     if (register_decided(&site->state)) {
@@ -332,11 +332,11 @@ static void begin(struct agent *agent, struct site *site)
     if (!site->termination)
         site->termination = termination_new(agent, site);
     if (!site->termination) {
-        give_up(agent, site, "the list of who takes part in its register makes no sense");
+        give_up(agent, site, "the list of who takes part makes no sense");
         return;
     }
     struct proposer *proposer = &site->termination->proposer;
-    /* A crash here: nothing happened yet. The next run finds the branch in doubt, and its row. */
+    /* A crash here: nothing happened yet. The next run finds the branch in doubt, and its list. */
     CRASH_POINT("participant.terminating");
     if (proposer_begin(proposer, &site->state))
         site_touch(agent, site);

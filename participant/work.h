@@ -10,7 +10,6 @@
 
 struct work {
     struct db_work request; /* points into the rest */
-    struct db_register row; /* of three phases; its sites are the site's */
     struct operation_binding *bindings;
     const struct operation **operations; /* of each call */
     struct db_statement *statements;
