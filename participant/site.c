@@ -375,12 +375,12 @@ static void contradiction(struct agent *agent, struct site *site, const char *fr
 }
 
 /* Whatever is asked later is answered by the row alone. What was accepted here and is the decision
- * needs no flush more; a site that was never asked need not begin to remember. */
+ * needs no flush more; a site that was never asked and has no branch need not begin to remember. */
 static void keep_decision(struct agent *agent, struct site *site)
 {
     struct register_state after = site->state;
     site->keep = false;
-    if (site->damaged || !site->exists || site->state.value == site->decision)
+    if (site->damaged || !(site->exists || site->entry) || site->state.value == site->decision)
         return;
     if (register_learn(&after, site->decision))
         store(agent, site, SITE_STORING_DECISION, &after);

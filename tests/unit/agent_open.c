@@ -56,7 +56,7 @@ static void calls_come_one_by_one_and_are_prepared_as_one(void **state)
     SEND_CONTINUE();
     work = taken(DB_PREPARE, &same);
     assert_ptr_equal(tag, same);
-    assert_true(work->open && !work->row);
+    assert_true(work->open && !work->sites);
     assert_int_equal(work->statement_count, 0);
     assert_string_equal(work->gid, gid_1);
     worked(tag, DB_PREPARED, 77);
@@ -73,22 +73,21 @@ static void what_wrote_nothing_votes_read_only(void **state)
     void *tag;
     open_one(1);
     SEND_CONTINUE(.three_phase = true);
-    assert_non_null(taken(DB_PREPARE, &tag)->row);
+    assert_non_null(taken(DB_PREPARE, &tag)->sites);
     worked(tag, DB_COMMITTED, 0);
     got_vote(WIRE__CHOICE__READ_ONLY);
     assert_int_equal(state_of(gid_1), BRANCH_ENDED);
     assert_int_equal(agent->open, 0);
 }
 
-static void with_three_phases_its_row_goes_with_the_prepare(void **state)
+static void with_three_phases_its_list_goes_with_the_prepare(void **state)
 {
     (void)state;
     void *tag;
     open_one(1);
     SEND_CONTINUE(.three_phase = true);
     const struct db_work *work = taken(DB_PREPARE, &tag);
-    assert_string_equal(work->row->gtrid, "shop.c1.5.1");
-    assert_string_equal(work->row->sites, all_sites);
+    assert_string_equal(work->sites, all_sites);
     worked(tag, DB_PREPARED, 7);
     got_vote(WIRE__CHOICE__YES);
     ASK(participant, PROPOSAL(1));
@@ -446,7 +445,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_AGENT(calls_come_one_by_one_and_are_prepared_as_one),
         WITH_AGENT(what_wrote_nothing_votes_read_only),
-        WITH_AGENT(with_three_phases_its_row_goes_with_the_prepare),
+        WITH_AGENT(with_three_phases_its_list_goes_with_the_prepare),
         WITH_AGENT(a_first_call_that_can_not_be_made_begins_nothing),
         WITH_AGENT(more_that_can_not_be_done_rolls_back_what_was),
         WITH_AGENT(a_call_that_failed_tells_why),

@@ -253,6 +253,8 @@ static enum db_stored store_row(int request)
         return DB_STORE_FAILED;
     if (!same)
         return DB_CHANGED;
+    if (!table.exists)
+        snprintf(table.sites, sizeof(table.sites), "%s", database.requests[request].sites);
     table.exists = true;
     table.state = database.requests[request].row.state;
     table.stores++;

@@ -7,12 +7,11 @@ static void all_answer(bool answer)
     orders->answers = inventory->answers = answer;
 }
 
-/* Prepared, voted yes; the row is there and the database answers. */
+/* Prepared, voted yes; nothing was asked of its register yet, and the database answers. */
 static void be_in_doubt(void)
 {
     prepare_three_phase(1);
-    table.serves = table.exists = true;
-    snprintf(table.sites, sizeof(table.sites), "%s", all_sites);
+    table.serves = true;
 }
 
 static void accept_the_proposal(void)
@@ -165,8 +164,9 @@ static void its_own_register_is_asked_first(void **state)
     assert_int_equal(orders->asked.count + inventory->asked.count, 0);
     int request = take(STORE);
     assert_int_equal(database.requests[request].row.state.promised.round, 1);
+    assert_true(database.requests[request].insert);
     table.state.promised = (struct ballot){1, 2};
-    table.serves = true;
+    table.serves = table.exists = true;
     stored(request, DB_STORED);
     expect_finish(false, 4000000);
 }
@@ -360,10 +360,30 @@ static void restart(void)
 
 static void scan_finds_the_branch(void)
 {
-    struct db_prepared prepared = {
-        .gid = "troth.shop.c1.5.1.1", .registered = true, .xid = 7, .prepared_at_us = 99};
+    struct db_prepared prepared = {.gid = "troth.shop.c1.5.1.1",
+                                   .registered = true,
+                                   .sites = table.exists     ? NULL
+                                            : table.sites[0] ? table.sites
+                                                             : all_sites,
+                                   .xid = 7,
+                                   .prepared_at_us = 99};
     events->scanned(events->self, take_tag(SCAN), true, &prepared, 1, 64);
     settle();
+}
+
+/* As all do when the coordinator died and they were killed, after their votes. */
+static void a_restarted_agent_without_a_row_knows_whom_to_ask(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    lose_coordinator();
+    restart();
+    assert_false(table.exists);
+    all_answer(true);
+    scan_finds_the_branch();
+    expect_finish(false, 5000000);
+    assert_true(table.exists);
+    assert_string_equal(table.sites, all_sites);
 }
 
 static void a_restarted_agent_goes_on_with_a_higher_ballot(void **state)
@@ -409,6 +429,7 @@ static void a_row_that_knows_the_decision_ends_the_branch(void **state)
     (void)state;
     be_in_doubt();
     lose_coordinator();
+    table.exists = true;
     register_learn(&table.state, REGISTER_COMMIT);
     restart();
     scan_finds_the_branch();
@@ -699,6 +720,7 @@ int main(void)
         TEST(who_is_asked_by_another_terminator_leaves_it_the_first_move),
         TEST(what_is_heard_as_decided_is_kept_in_the_row),
         TEST(one_who_knows_is_enough),
+        TEST(a_restarted_agent_without_a_row_knows_whom_to_ask),
         TEST(a_restarted_agent_goes_on_with_a_higher_ballot),
         TEST(another_participants_branch_in_the_same_database_is_its_own),
         TEST(a_row_that_knows_the_decision_ends_the_branch),

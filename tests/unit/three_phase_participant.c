@@ -20,12 +20,7 @@ static void a_three_phase_branch_accepts_durably_before_it_answers(void **state)
     (void)state;
     send_three_phase(1);
     int request = take(WORK);
-    const struct db_register *row = database.requests[request].work->row;
-    assert_non_null(row);
-    assert_string_equal(row->gtrid, "shop.c1.5.1");
-    assert_string_equal(row->sites, all_sites);
-    assert_in_range(row->begun_us, 1000000, now_us);
-    assert_true(register_state_equal(&row->state, &fresh));
+    assert_string_equal(database.requests[request].work->sites, all_sites);
     worked(database.requests[request].tag, DB_PREPARED, 7);
     got_vote(WIRE__CHOICE__YES);
     assert_int_equal(database.count, 0);
@@ -34,8 +29,8 @@ static void a_three_phase_branch_accepts_durably_before_it_answers(void **state)
     request = take(STORE);
     assert_string_equal(database.requests[request].text, "shop.c1.5.1");
     assert_string_equal(database.requests[request].sites, all_sites);
-    assert_false(database.requests[request].insert);
-    assert_true(register_state_equal(&database.requests[request].before, &fresh));
+    assert_true(database.requests[request].insert);
+    assert_in_range(database.requests[request].row.begun_us, 1000000, now_us);
     assert_true(register_state_equal(&database.requests[request].row.state, &proposed));
     assert_true(nothing_came(WIRE__MESSAGE__BODY_REPLY));
     stored(request, DB_STORED);
@@ -64,24 +59,81 @@ static void a_three_phase_branch_accepts_durably_before_it_answers(void **state)
     assert_int_equal(got(WIRE__MESSAGE__BODY_REPLY)->reply->answered, WIRE__ANSWERED__GRANTED);
 }
 
-static void a_fenced_branch_votes_no(void **state)
+static void expect_fenced(void *work)
+{
+    worked(work, DB_PREPARED, 7);
+    assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, "fenced");
+}
+
+static void a_branch_whose_register_was_asked_while_it_worked_votes_no(void **state)
 {
     (void)state;
     send_three_phase(1);
-    struct db_worked answer = {.outcome = DB_PREPARED,
-                               .fenced = true,
-                               .xid = 7,
-                               .failed_statement = -1,
-                               .sqlstate = "",
-                               .reason = "",
-                               .detail = ""};
-    events->worked(events->self, take_tag(WORK), &answer);
-    settle();
-    assert_string_equal(got_vote(WIRE__CHOICE__NO)->problem->code, "fenced");
+    void *work = take_tag(WORK);
+    ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {1, 1});
+    loaded(DB_NOT_FOUND, fresh, NULL);
+    int request = take(STORE);
+    assert_true(database.requests[request].insert);
+    assert_string_equal(database.requests[request].sites, all_sites);
+    stored(request, DB_STORED);
+    expect_fenced(work);
     assert_false(database.requests[take(FINISH)].commit);
 }
 
-static void an_ask_before_the_work_makes_the_row_that_fences_it(void **state)
+static void it_votes_no_before_the_answer_is_stored(void **state)
+{
+    (void)state;
+    send_three_phase(1);
+    void *work = take_tag(WORK);
+    ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {1, 1});
+    expect_fenced(work);
+    loaded(DB_NOT_FOUND, fresh, NULL);
+    assert_false(database.requests[take(FINISH)].commit);
+    stored(take(STORE), DB_STORED);
+    assert_int_equal(orders->answered.count, 1);
+}
+
+/* It has no row, and none was cleaned while it was prepared: so nothing was promised here. */
+static void a_prepared_branch_without_a_row_has_a_fresh_register_whatever_its_age(void **state)
+{
+    (void)state;
+    struct db_prepared prepared = {.gid = "troth.shop.c1.5.1.1",
+                                   .registered = true,
+                                   .sites = all_sites,
+                                   .xid = 7,
+                                   .prepared_at_us = 99};
+    while (database.count == 0 || database.requests[database.count - 1].kind != SCAN)
+        pass(50000);
+    while (database.requests[0].kind != SCAN)
+        take_at(0);
+    events->scanned(events->self, take_tag(SCAN), true, &prepared, 1, 64);
+    settle();
+    ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {1, 1},
+        .begun_us = (int64_t)now_us - 301000000);
+    loaded(DB_NOT_FOUND, fresh, NULL);
+    int request = take(STORE);
+    assert_true(database.requests[request].insert);
+    assert_string_equal(database.requests[request].sites, all_sites);
+    assert_int_equal(database.requests[request].row.begun_us, 99);
+    stored(request, DB_STORED);
+    assert_int_equal(orders->answered.messages[0]->reply->answered, WIRE__ANSWERED__GRANTED);
+}
+
+/* Another process of this participant has promised, and this one votes yes: the row is in the way
+ * of the coordinator's ballot. */
+static void what_was_promised_before_a_vote_outbids_the_proposal(void **state)
+{
+    (void)state;
+    prepare_three_phase(1);
+    ASK(participant, PROPOSAL(1));
+    int request = take(STORE);
+    assert_true(database.requests[request].insert);
+    stored(request, DB_CHANGED);
+    loaded(DB_FOUND, (struct register_state){.promised = {1, 1}}, "");
+    assert_int_equal(got(WIRE__MESSAGE__BODY_REPLY)->reply->answered, WIRE__ANSWERED__OUTBID);
+}
+
+static void an_ask_before_the_prepare_makes_a_row_without_a_list(void **state)
 {
     (void)state;
     ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {1, 1});
@@ -215,14 +267,14 @@ static void the_status_tells_where_it_listens(void **state)
     assert_int_equal(status->terminating, 0);
 }
 
-static void read_only_work_needs_no_row(void **state)
+static void read_only_work_needs_no_list(void **state)
 {
     (void)state;
     const char *names[] = {"orders", "payments"};
     const char *addresses[] = {"tcp://127.0.0.1:7411", "tcp://127.0.0.1:7412"};
     send_sites(1, names, addresses, 2, "look");
     int request = take(WORK);
-    assert_null(database.requests[request].work->row);
+    assert_null(database.requests[request].work->sites);
     worked(database.requests[request].tag, DB_COMMITTED, 0);
     got_vote(WIRE__CHOICE__READ_ONLY);
 }
@@ -297,8 +349,11 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, start_three_phase, stop_three_phase)
     const struct CMUnitTest tests[] = {
         TEST(a_three_phase_branch_accepts_durably_before_it_answers),
-        TEST(a_fenced_branch_votes_no),
-        TEST(an_ask_before_the_work_makes_the_row_that_fences_it),
+        TEST(a_branch_whose_register_was_asked_while_it_worked_votes_no),
+        TEST(it_votes_no_before_the_answer_is_stored),
+        TEST(a_prepared_branch_without_a_row_has_a_fresh_register_whatever_its_age),
+        TEST(what_was_promised_before_a_vote_outbids_the_proposal),
+        TEST(an_ask_before_the_prepare_makes_a_row_without_a_list),
         TEST(a_row_that_may_have_been_cleaned_is_not_invented),
         TEST(what_is_not_stored_is_loaded_and_answered_anew),
         TEST(a_row_that_was_deleted_is_not_taken_for_a_fresh_one),
@@ -306,7 +361,7 @@ int main(void)
         TEST(a_store_that_fails_is_tried_again_and_nothing_is_said_before),
         TEST(what_was_settled_is_known),
         TEST(the_status_tells_where_it_listens),
-        TEST(read_only_work_needs_no_row),
+        TEST(read_only_work_needs_no_list),
         TEST(sites_that_make_no_sense_are_refused),
         TEST(a_second_branch_of_the_same_transaction_has_no_register),
     };
