@@ -215,16 +215,16 @@ void server_send_ask(struct server *server, struct tx_branch *branch)
     CHECK(peer_send(branch->participant->peer, &message, true));
 }
 
-/* Who is asked first: those that are there and answer, and among them those that have their row
- * already; then in turn. */
+/* Who is asked first: those that are there and answer, and among them those that are prepared, as
+ * their rows then tell whom to ask; then in turn. */
 static int rank(const struct tx *tx, int index)
 {
     const struct participant *participant = tx->branches[index].participant;
     int count = tx->machine.branch_count;
     int first = (int)(tx->id.seq / SAME_SITES_IN_A_ROW % (uint64_t)count);
     bool prompt = participant->peer && !participant->tardy;
-    bool has_row = tx->machine.branches[index].state == BRANCH_YES;
-    return (index - first + count) % count + (prompt ? 0 : 2 * count) + (has_row ? 0 : count);
+    bool prepared = tx->machine.branches[index].state == BRANCH_YES;
+    return (index - first + count) % count + (prompt ? 0 : 2 * count) + (prepared ? 0 : count);
 }
 
 /* The coordinator's own ballot needs no promises, only to be accepted by a majority: so the others
