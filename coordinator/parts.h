@@ -186,7 +186,8 @@ void server_arm_round(struct server *server, struct tx *tx);
 void server_round_due(struct server *server, struct tx *tx);
 /* proofs.c. A site can't tell: then perhaps the databases can. */
 void server_prove(struct server *server, struct tx *tx);
-/* The transaction has ended as committed: its sites may fold their registers together. */
+/* The transaction has ended as committed: the sites that were asked
+ * may fold their registers together; the others have none. */
 void server_settled(struct server *server, const struct tx *tx);
 void server_flush_settled(struct server *server, struct participant *participant);
 

@@ -212,6 +212,7 @@ void server_send_ask(struct server *server, struct tx_branch *branch)
     ask.begun_us = tx->begun_us;
     message.body_case = WIRE__MESSAGE__BODY_ASK;
     message.ask = &ask;
+    tx->sites->of[ask.site].asked = true;
     CHECK(peer_send(branch->participant->peer, &message, true));
 }
 
@@ -514,7 +515,8 @@ void server_settled(struct server *server, const struct tx *tx)
 {
     for (int i = 0; i < tx->machine.branch_count; i++) {
         struct participant *participant = tx->branches[i].participant;
-        if (!participant->peer)
+        bool has_row = tx->sites->of[i + 1].asked || tx->branches[i].joined;
+        if (!participant->peer || !has_row)
             continue;
         if (!participant->settled)
             participant->settled = xcalloc(1, sizeof(*participant->settled));

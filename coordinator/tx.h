@@ -81,6 +81,7 @@ struct tx_site {
     uint8_t question;            /* likewise */
     uint8_t reply;               /* the answer, once it is durable; 0: nothing waits */
     bool heard;                  /* state */
+    bool asked;                  /* by this run: it may have a row */
 };
 
 /* What only a three-phase transaction has: lies in the same memory as its tx. */
