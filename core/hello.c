@@ -309,6 +309,8 @@ void welcome_received(struct transport *transport, const struct frame *frame)
     }
     timers_clear(&transport->timers, &transport->hello);
     transport->hello_blocked = false;
+    if (transport->link.renewed)
+        transport->link.renewed(transport->link.self);
     struct peer *peer = peer_new(transport, frame->session, 0, transport->config.frame_bytes);
     peer->boot = body->epoch;
     peer->role = body->role;

@@ -97,6 +97,9 @@ struct link_port {
     bool (*send)(void *self, uint64_t route, const void *frame, size_t size);
     /* Connector: throw the connection away and make a new one. Acceptor: NULL. */
     void (*redial)(void *self);
+    /* Connector: a session has begun over it, so what broke before that is over. NULL: it does not
+     * watch. */
+    void (*renewed)(void *self);
 };
 
 /* ---- dial: links to other participants ---------------------------------------------------- */

@@ -262,6 +262,14 @@ static void redial(void *self)
     nano->broken = broken_count(nano);
 }
 
+/* nanomsg connects again by itself, often before the watch looks: a session that has begun since
+ * must not be ended for the break before it. */
+static void renewed(void *self)
+{
+    struct nano *nano = self;
+    nano->broken = broken_count(nano);
+}
+
 static void on_watch_address(uv_timer_t *timer)
 {
     struct nano *nano = timer->data;
@@ -363,7 +371,11 @@ static struct nano *nano_open(struct loop *loop, const char *text, enum kind kin
         return NULL;
     struct nano *nano = xcalloc(1, sizeof(*nano));
     *nano = (struct nano){.loop = loop, .events = *events, .acceptor = acceptor};
-    nano->link = (struct link_port){nano, send_frame, acceptor ? NULL : redial};
+    nano->link = (struct link_port){.self = nano, .send = send_frame};
+    if (!acceptor) {
+        nano->link.redial = redial;
+        nano->link.renewed = renewed;
+    }
     nano->header_bytes = acceptor ? KEY_BYTES + ID_BYTES : ID_BYTES;
     nano->address = xstrdup(text);
     nano->socket = nn_socket(AF_SP_RAW, acceptor ? NN_REP : NN_REQ);

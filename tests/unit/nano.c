@@ -278,6 +278,32 @@ static void a_lost_acceptor_is_noticed_and_found_again(void **state)
     bench_free(bench);
 }
 
+static bool four_looks_later(struct bench *bench)
+{
+    const struct host_port *host = loop_host(bench->loop);
+    return host->now_us(host->self) + LIMIT_US > bench->until_us + 400000;
+}
+
+/* The acceptor is there again before the watch has looked, or after: either way a session of that
+ * connection is not ended for the break before it. */
+static void what_broke_before_a_session_does_not_end_it(void **state)
+{
+    (void)state;
+    struct bench *bench = bench_new("127.0.0.1", true);
+    for (int i = 0; i < 5; i++) {
+        meet(bench);
+        nano_close(bench->acceptor.nano, 0);
+        listen_now(bench);
+        meet(bench);
+        const struct link_port *link = nano_link(bench->connector.nano);
+        link->renewed(link->self);
+        int broken = bench->connector.broken;
+        assert_true(happens(bench, four_looks_later));
+        assert_int_equal(bench->connector.broken, broken);
+    }
+    bench_free(bench);
+}
+
 static void a_redial_makes_a_new_connection(void **state)
 {
     (void)state;
@@ -578,6 +604,7 @@ int main(void)
         cmocka_unit_test(a_connector_pushes_more_than_the_buffers_hold_and_loses_nothing),
         cmocka_unit_test(a_full_link_says_so),
         cmocka_unit_test(a_lost_acceptor_is_noticed_and_found_again),
+        cmocka_unit_test(what_broke_before_a_session_does_not_end_it),
         cmocka_unit_test(a_redial_makes_a_new_connection),
         cmocka_unit_test(a_frame_to_a_connection_that_is_gone_harms_nobody),
         cmocka_unit_test(garbage_on_the_port_reaches_nobody),
