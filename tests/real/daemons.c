@@ -160,26 +160,6 @@ static void take_room(struct shop *shop, char *path, size_t size)
 
 /* The disk is full when a checkpoint is due: the coordinator ends, and says why. What it promised
  * before is kept, and goes on when there is room again. */
-struct attempt {
-    struct shop *shop;
-    struct purchase *purchase;
-};
-
-static bool is_made(void *self)
-{
-    struct attempt *attempt = self;
-    int told = purchase_make(attempt->shop, attempt->purchase);
-    assert_true(told == TOLD_COMMITTED || told == TOLD_ABORTED);
-    return told == TOLD_COMMITTED;
-}
-
-/* A session that has just begun may be lost again: the connection of the one before breaks late. */
-static void make_soon(struct shop *shop, struct purchase *purchase)
-{
-    struct attempt attempt = {shop, purchase};
-    wait_for(is_made, &attempt, 10, "the purchase is committed");
-}
-
 static void a_disk_that_becomes_full_ends_the_coordinator_and_loses_nothing(struct shop *shop)
 {
     struct purchase before = {.key = "before the disk was full"};
@@ -187,7 +167,7 @@ static void a_disk_that_becomes_full_ends_the_coordinator_and_loses_nothing(stru
     shop_stop(shop, COORDINATOR);
     mount_at(shop, "journal", 0, "size=200m");
     shop_start_all(shop);
-    make_soon(shop, &before);
+    assert_int_equal(purchase_make(shop, &before), TOLD_COMMITTED);
     shop_stop(shop, COORDINATOR);
     journal_fill(shop);
     take_room(shop, path, sizeof(path));
@@ -205,7 +185,7 @@ static void a_disk_that_becomes_full_ends_the_coordinator_and_loses_nothing(stru
     assert_int_equal(said.code, TOLD_COMMITTED);
     said_has(&said, "nothing ran again");
     said_fini(&said);
-    make_soon(shop, &(struct purchase){0});
+    assert_int_equal(purchase_make(shop, &(struct purchase){0}), TOLD_COMMITTED);
     books_wait_settled(shop);
     assert_int_equal(books_check(), 2);
     shop_stop(shop, COORDINATOR);
