@@ -219,8 +219,10 @@ static void read_operations(struct yaml *yaml, const struct yaml_node *root, enu
 {
     const struct yaml_node *map = yaml_get(root, "operations");
     if (!map && whose == CONFIG_AGENT)
-        yaml_mistake(yaml, root,
-                     "the key \"operations\" is missing here; only a service in C goes without it");
+        yaml_mistake(
+            yaml, root,
+            "the key \"operations\" is missing here; write \"operations: {}\" to offer none "
+            "(only a service in C goes without it)");
     if (map && whose == CONFIG_SERVICE) {
         yaml_mistake(yaml, map,
                      "operations: a service offers functions (troth_service_offer) and takes no "

@@ -160,7 +160,8 @@ static void a_file_without_operations_is_a_services(void **state)
         fail_msg("exit %d: %s", code, said);
     free(said);
     said = ask("troth-participant", "", text, &code);
-    if (code != 2 || !strstr(said, "\"operations\" is missing here; only a service"))
+    if (code != 2 ||
+        !strstr(said, "\"operations\" is missing here; write \"operations: {}\" to offer none"))
         fail_msg("exit %d: %s", code, said);
     free(said);
 }
