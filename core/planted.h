@@ -46,6 +46,10 @@
     BUG(DECIDE_ON_OWN_ACCEPTANCE)   /* three-phase commits when only the coordinator accepted */ \
     BUG(GUESS_IN_MINORITY)          /* a participant alone for long rolls back */ \
     BUG(CLEAN_REGISTER_EARLY)       /* a row goes while another site may still ask */ \
+    BUG(CLEANED_AS_FRESH)           /* where the row may have gone the register is taken for fresh */ \
+    BUG(ACCEPT_OVER_PROMISE)        /* the first acceptance is stored over a row that is there */ \
+    BUG(LIST_NOT_KEPT)              /* who takes part is known in memory alone */ \
+    BUG(LIST_OF_ANOTHER)            /* a scan tells another transaction's list */ \
     /* sagas */ \
     BUG(SAGA_SEND_BEFORE_BEGUN)     /* first tries leave before the beginning is durable */ \
     BUG(SAGA_TELL_BEFORE_ENDED)     /* the client hears the end before it is durable */ \

@@ -98,7 +98,7 @@ void site_found(struct agent *agent, struct entry *entry, const struct db_prepar
     struct site *site = entry->site;
     if (!site)
         site = site_attach(agent, entry, prepared->prepared_at_us, NULL);
-    if (!site->sites && prepared->sites && prepared->sites[0])
+    if (!site->sites && prepared->sites && prepared->sites[0] && !PLANTED(LIST_NOT_KEPT))
         site->sites = xstrdup(prepared->sites);
 }
 
@@ -224,7 +224,7 @@ static bool may_be_forgotten(const struct agent *agent, const struct site *site)
 {
     int64_t half = (int64_t)(agent->barrier_keep_us / 2);
     bool prepared = site->entry && site->entry->branch.state == BRANCH_IN_DOUBT;
-    return !site->exists && !prepared &&
+    return !site->exists && !prepared && !PLANTED(CLEANED_AS_FRESH) &&
            site->begun_us < agent->host.wall_us(agent->host.self) - half;
 }
 

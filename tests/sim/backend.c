@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "core/planted.h"
 #include "participant/agent.h"
 #include "tests/sim/backend_private.h"
 #include "tests/sim/order_book.h"
@@ -14,10 +15,12 @@
 
 /* ---- answers to the agent ---- */
 
+enum { SITES_BYTES = 256 }; /* a list of all participants, at most */
+
 struct worked {
     void *tag;
     enum db_outcome outcome;
-    bool fenced, duplicate;
+    bool duplicate;
     uint64_t xid;
     int failed, call_count;
     char sqlstate[6];
@@ -28,6 +31,7 @@ struct worked {
 struct found {
     gid_text gid;
     bool registered;
+    char sites[SITES_BYTES]; /* "": not known, or of two phases */
     uint64_t xid;
     int64_t at_us;
 };
@@ -64,7 +68,6 @@ static void worked_arrives(struct world *world, void *subject, uint64_t number, 
     for (int i = 0; i < worked->call_count; i++)
         results[i] = worked->results[i][0] ? worked->results[i] : NULL;
     struct db_worked told = {.outcome = worked->outcome,
-                             .fenced = worked->fenced,
                              .duplicate = worked->duplicate,
                              .xid = worked->xid,
                              .failed_statement = worked->failed,
@@ -92,7 +95,6 @@ void backend_worked(struct local *local, enum db_outcome outcome, const char *sq
         return;
     struct worked worked = {.tag = local->tag,
                             .outcome = outcome,
-                            .fenced = local->fenced,
                             .duplicate = local->duplicate,
                             .xid = local->xid,
                             .failed = local->failed < 0 ? -1 : local->failed - local->first,
@@ -184,6 +186,7 @@ static void scanned_arrives(struct world *world, void *subject, uint64_t number,
     for (int i = 0; i < scanned->count; i++)
         rows[i] = (struct db_prepared){.gid = scanned->found[i].gid,
                                        .registered = scanned->found[i].registered,
+                                       .sites = scanned->found[i].sites,
                                        .xid = scanned->found[i].xid,
                                        .prepared_at_us = scanned->found[i].at_us};
     world_note(world, (uint64_t)scanned->count, "db%d says %d prepared%s",
@@ -245,7 +248,7 @@ static void work_starts(struct world *world, void *subject, uint64_t id, void *d
     struct database *database = subject;
     struct local *local = database_find(database, id);
     if (local)
-        database_start(database, local);
+        database_advance(database, local);
 }
 
 static void check_room(const struct backend *backend)
@@ -445,6 +448,21 @@ static void port_lookup(void *self, const char *gtrid, bool fence, void *tag)
                 question);
 }
 
+static void find(const struct database *database, const struct local *local, struct found *found)
+{
+    const struct row *row =
+        local->foreign ? NULL : register_table_find(&database->registers, local->gtrid);
+    const char *list = local->sites;
+    if (PLANTED(LIST_OF_ANOTHER) && list)
+        list = register_table_other_list(&database->registers, list);
+    const char *sites = row && row->sites[0] ? row->sites : list ? list : "";
+    *found = (struct found){
+        .registered = row || list, .xid = local->xid, .at_us = local->prepared_at_us};
+    strcpy(found->gid, local->gid);
+    CHECK(strlen(sites) < sizeof(found->sites));
+    strcpy(found->sites, sites);
+}
+
 static void scan_asked(struct world *world, void *subject, uint64_t number, void *data)
 {
     (void)number;
@@ -457,14 +475,8 @@ static void scan_asked(struct world *world, void *subject, uint64_t number, void
     struct scanned *scanned = xcalloc(1, sizeof(*scanned) + (size_t)count * sizeof(struct found));
     *scanned = (struct scanned){.tag = question->tag, .ok = ok, .count = count};
     struct list *at = database->prepared.next;
-    for (int i = 0; i < count; i++, at = at->next) {
-        const struct local *local = LOCAL(at);
-        snprintf(scanned->found[i].gid, sizeof(scanned->found[i].gid), "%s", local->gid);
-        scanned->found[i].registered =
-            !local->foreign && register_table_find(&database->registers, local->gtrid) != NULL;
-        scanned->found[i].xid = local->xid;
-        scanned->found[i].at_us = local->prepared_at_us;
-    }
+    for (int i = 0; i < count; i++, at = at->next)
+        find(database, LOCAL(at), &scanned->found[i]);
     backend_answer(question->backend, question->boot, scanned_arrives, scanned);
 }
 

@@ -91,7 +91,7 @@ static void step_arrives(struct world *world, void *subject, uint64_t id, void *
         backend_worked(local, DB_FAILED, "", "");
         database_rollback(database, local);
     } else {
-        database_start(database, local);
+        database_advance(database, local);
     }
 }
 
@@ -176,12 +176,12 @@ static enum db_adopted adopt(struct world *world, struct database *database,
         return DB_ADOPT_FOREIGN;
     if (!claim->three_phase)
         return DB_ADOPTED;
-    if (!register_table_insert(&database->registers, &claim->row, world->now_us))
+    if (!register_table_store(&database->registers, &claim->row, NULL, world->now_us))
         return DB_ADOPT_FENCED;
     database_flushed(database);
     local->three_phase = true;
     registers_begun(world->registers, claim->gtrid, 0);
-    registers_prepared(world->registers, database->index, claim->gtrid);
+    registers_prepared(world->registers, database->index, claim->gtrid, claim->sites);
     return DB_ADOPTED;
 }
 

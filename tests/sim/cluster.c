@@ -251,6 +251,11 @@ bool cluster_cleans(void)
     return setup.keep_us < 3600 * SECOND_US;
 }
 
+uint64_t cluster_keep_us(void)
+{
+    return setup.keep_us;
+}
+
 bool cluster_deaf(void)
 {
     return setup.deaf >= 0;

@@ -15,6 +15,8 @@ bool cluster_forgetful(void);
 /* Participants keep registers for seconds only: what is older may be nobody's to finish any more.
  */
 bool cluster_cleans(void);
+/* For how long they are kept. */
+uint64_t cluster_keep_us(void);
 /* A participant listens nowhere, and so takes no part in three phases. */
 bool cluster_deaf(void);
 void cluster_start(struct world *world);

@@ -40,7 +40,6 @@ static void local_free(struct local *local)
 {
     list_remove(&local->node);
     free(local->effects);
-    free((char *)local->row.sites);
     free(local);
 }
 
@@ -131,15 +130,13 @@ static void tell_begun(const struct database *database, const struct local *loca
     registers_begun(database->world->registers, local->gtrid, participants);
 }
 
-static void add_row(struct local *local, const struct db_work *work)
+static void add_sites(struct database *database, struct local *local, const struct db_work *work)
 {
-    if (!work->row)
+    if (!work->sites)
         return;
-    CHECK(work->mode == DB_PREPARE && strcmp(work->row->gtrid, local->gtrid) == 0);
+    CHECK(work->mode == DB_PREPARE && !local->sites);
     local->three_phase = true;
-    local->row = *work->row;
-    local->row.gtrid = local->gtrid;
-    local->row.sites = xstrdup(work->row->sites);
+    local->sites = register_table_list(&database->registers, work->sites);
 }
 
 static void add_effects(struct local *local, const struct db_work *work)
@@ -177,7 +174,7 @@ struct local *database_begin(struct backend *backend, const struct db_work *work
     struct gid gid;
     if (branch && gid_parse(work->gid, &gid))
         gtrid_format(local->gtrid, gid.cluster, gid.coordinator, gid.tx);
-    add_row(local, work);
+    add_sites(database, local, work);
     add_effects(local, work);
     list_append(&database->working, &local->node);
     if (work->mode != DB_READ_ONLY)
@@ -188,7 +185,7 @@ struct local *database_begin(struct backend *backend, const struct db_work *work
     return local;
 }
 
-/* What wrote nothing is not prepared, and needs no row. */
+/* What wrote nothing is not prepared, and is no site. */
 void database_go_on(struct database *database, struct local *local, const struct db_work *work,
                     void *tag)
 {
@@ -205,7 +202,7 @@ void database_go_on(struct database *database, struct local *local, const struct
     if (work->mode == DB_PREPARE && local->xid == 0)
         local->mode = DB_READ_ONLY;
     else
-        add_row(local, work);
+        add_sites(database, local, work);
     order_book_begun(database->world, database->index, local->gid, token_of(local));
     if (local->three_phase)
         tell_begun(database, local);
@@ -383,23 +380,7 @@ void database_tail_clear(struct database *database)
 
 void database_flushed(struct database *database)
 {
-    register_table_flush(&database->registers);
     database_tail_clear(database);
-}
-
-/* The row is inserted by a transaction of its own; where there is one nothing else is done. */
-void database_start(struct database *database, struct local *local)
-{
-    struct world *world = database->world;
-    if (local->three_phase &&
-        !register_table_insert(&database->registers, &local->row, world->now_us)) {
-        local->fenced = true;
-        world_note(world, 15, "db%d has a row of %s", database->index, local->gtrid);
-        backend_worked(local, DB_FAILED, "", "another site has begun to finish this transaction");
-        database_rollback(database, local);
-        return;
-    }
-    database_advance(database, local);
 }
 
 static void tell_oracle(struct database *database, const struct local *local, int change)
@@ -464,7 +445,7 @@ static void end_prepare(struct database *database, struct local *local)
                local->failed >= 0 ? " (an expectation failed)" : "");
     database_flushed(database);
     if (local->three_phase)
-        registers_prepared(world->registers, database->index, local->gtrid);
+        registers_prepared(world->registers, database->index, local->gtrid, local->sites);
     local->stage = STAGE_PREPARED;
     local->prepared_at_us = database_wall_us(database);
     list_remove(&local->node);
@@ -551,7 +532,6 @@ void database_finish(struct database *database, struct local *local, bool commit
         xid_end(database, local->xid, DB_STATUS_ABORTED);
         release(database, local);
     }
-    register_table_flush(&database->registers);
     local->stage = STAGE_FINISHED;
     local->by_commit = commit;
     list_append(&database->tail, &local->node);

@@ -67,10 +67,10 @@ struct local {
     int waits_for;
     bool foreign;
     bool three_phase;
-    struct db_register row; /* three phases: what it inserts first */
-    bool fenced;            /* such a row was there before */
-    bool duplicate;         /* its barrier row was */
-    bool by_commit;         /* FINISHED: how */
+    const char
+        *sites;     /* of troth.sites, with whom it is prepared; NULL: of two phases, or adopted */
+    bool duplicate; /* its barrier row was there before */
+    bool by_commit; /* FINISHED: how */
     int64_t prepared_at_us;
 };
 
@@ -151,8 +151,6 @@ int64_t database_money(const struct database *database);
 /* ---- for the port (backend.c) ---- */
 
 struct local *database_begin(struct backend *backend, const struct db_work *work, void *tag);
-/* The server has got it. */
-void database_start(struct database *database, struct local *local);
 /* More work, or the end, of what is open. */
 void database_go_on(struct database *database, struct local *local, const struct db_work *work,
                     void *tag);
@@ -161,7 +159,7 @@ struct local *database_find_tag(struct backend *backend, const void *tag);
 /* At work still; NULL: it has ended. */
 struct local *database_find(struct database *database, uint64_t id);
 struct local *database_find_prepared(struct database *database, const char *gid);
-/* Goes on with the statements until it waits, fails, or may be ended. */
+/* The server has got it: goes on with the statements until it waits, fails, or may be ended. */
 void database_advance(struct database *database, struct local *local);
 void database_rollback(struct database *database, struct local *local);
 /* COMMIT PREPARED or ROLLBACK PREPARED. */

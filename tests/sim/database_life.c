@@ -125,7 +125,6 @@ void database_crash(struct database *database, uint64_t length_us)
     orphan_all(database, NULL, true);
     backend_stores_crash(database);
     backend_heuristics_crash(database);
-    register_table_crash(&database->registers, world);
     database->up = false;
     database->generation++;
     for (int i = 0; i < BACKENDS; i++) {

@@ -51,6 +51,7 @@ static void add_verdict(struct jobs_report *report, const struct verdict *verdic
     report->three_phase.aborted += (uint64_t)verdict->three_phase.aborted;
     report->three_phase.terminated += (uint64_t)verdict->three_phase.terminated;
     report->three_phase.alone += (uint64_t)verdict->three_phase.alone;
+    report->three_phase.orphans += (uint64_t)verdict->three_phase.orphans;
     report->sagas.begun += (uint64_t)verdict->sagas.begun;
     report->sagas.completed += (uint64_t)verdict->sagas.completed;
     report->sagas.compensated += (uint64_t)verdict->sagas.compensated;
@@ -183,6 +184,7 @@ static void gather(struct jobs_report *report, const struct jobs_report *part)
     report->three_phase.aborted += part->three_phase.aborted;
     report->three_phase.terminated += part->three_phase.terminated;
     report->three_phase.alone += part->three_phase.alone;
+    report->three_phase.orphans += part->three_phase.orphans;
     report->sagas.begun += part->sagas.begun;
     report->sagas.completed += part->sagas.completed;
     report->sagas.compensated += part->sagas.compensated;

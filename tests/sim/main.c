@@ -175,10 +175,10 @@ static int run_one(const struct options *options)
     if (three->begun)
         printf(
             "%d three-phase transactions: %d proposed, %d decided commit, %d decided abort; %d of "
-            "these by a participant; %d ended somewhere while their coordinator was away; %d "
-            "coordinators gone for good\n",
+            "these by a participant; %d ended somewhere while their coordinator was away, %d of "
+            "these orphans; %d coordinators gone for good\n",
             three->begun, three->proposed, three->committed, three->aborted, three->terminated,
-            three->alone, verdict.gone);
+            three->alone, three->orphans, verdict.gone);
     const struct saga_count *sagas = &verdict.sagas;
     if (sagas->begun)
         printf("%d sagas: %d completed, %d compensated; %d steps done, %d undone; %d answers, %d "
@@ -233,11 +233,11 @@ static int run_many(const struct options *options, const char *program)
     printf("%" PRIu64 " three-phase transactions: %" PRIu64 " proposed, %" PRIu64
            " decided commit, %" PRIu64 " decided abort; %" PRIu64
            " of these by a participant; %" PRIu64
-           " ended somewhere while their coordinator was away; %" PRIu64
-           " coordinators gone for good\n",
+           " ended somewhere while their coordinator was away, %" PRIu64
+           " of these orphans; %" PRIu64 " coordinators gone for good\n",
            report.three_phase.begun, report.three_phase.proposed, report.three_phase.committed,
            report.three_phase.aborted, report.three_phase.terminated, report.three_phase.alone,
-           report.gone);
+           report.three_phase.orphans, report.gone);
     printf("%" PRIu64 " sagas: %" PRIu64 " completed, %" PRIu64 " compensated; %" PRIu64
            " steps done, %" PRIu64 " undone; %" PRIu64 " answers, %" PRIu64 " refused\n",
            report.sagas.begun, report.sagas.completed, report.sagas.compensated, report.sagas.marks,

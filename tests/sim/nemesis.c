@@ -9,6 +9,8 @@
 
 static uint32_t mixture; /* one bit a fault */
 static uint64_t pace_us;
+static struct node *truant; /* it is away until rows of its time have gone */
+static bool makes_orphans;  /* with a coordinator that is gone for good all agents die once */
 
 static uint32_t sometimes(struct world *world, uint32_t most_ppm)
 {
@@ -194,9 +196,41 @@ static void crash_at_a_point_of_three(struct world *world)
         arm(node, coordinator, 3);
 }
 
+/* An agent votes, and is away until what the others kept of that transaction may have gone. */
+static void play_truant(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    struct node *node = subject;
+    if (world->healed || !node_up(node))
+        return;
+    world_note(world, 19, "fault: %s will be away for long", node->name);
+    node_crash_at(node, "participant.voted", (int64_t)world_between(world, 0, 3),
+                  (int64_t)world_between(world, 1, 6));
+    node->absence_us = cluster_keep_us() + world_between(world, 0, 3 * SECOND_US);
+    truant = node;
+}
+
+/* The truant is back: and who could tell it how all ended is away. */
+static void hide_coordinator(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    if (!world->healed && node_up(subject))
+        node_crash(subject, world_between(world, 2 * SECOND_US, 8 * SECOND_US));
+}
+
+static void truant_started(struct node *node)
+{
+    struct world *world = node->world;
+    truant = NULL;
+    for (int i = 0; i < world->coordinator_count; i++)
+        world_after(world, 1, hide_coordinator, world->coordinators[i], 0, NULL);
+}
+
 void nemesis_started(struct node *node)
 {
     struct world *world = node->world;
+    if (node == truant)
+        truant_started(node);
     if (!world->workload->besieged || world->healed || !world_chance(world, PPM / 4))
         return;
     for (int i = 0; i < world->coordinator_count; i++)
@@ -205,6 +239,27 @@ void nemesis_started(struct node *node)
     for (int i = 0; i < world->participant_count; i++)
         if (world->agents[i] == node)
             arm(node, false, 0);
+}
+
+static void kill_agent(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    struct node *node = subject;
+    if (!world->healed && node_up(node))
+        node_crash(node, any_length(world));
+}
+
+/* Before any of them begins to finish what is left: then only the databases know of it. */
+void nemesis_gone(struct node *node)
+{
+    struct world *world = node->world;
+    if (!node->once || !makes_orphans || world->healed)
+        return;
+    makes_orphans = false;
+    world_note(world, 18, "fault: all agents will die");
+    for (int i = 0; i < world->participant_count; i++)
+        world_after(world, world_latency(world, 100 * MILLISECOND_US), kill_agent, world->agents[i],
+                    0, NULL);
 }
 
 static void quicken(struct world *world, void *subject, uint64_t number, void *data)
@@ -376,6 +431,11 @@ void nemesis_begin(struct world *world)
         !workload->calm && world->protocols != PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 3);
     if (workload->besieged)
         pace_us = paces_us[world_between(world, 1, 2)];
+    makes_orphans = world_chance(world, PPM / 2);
+    truant = NULL;
+    if (cluster_cleans() && !workload->calm)
+        world_after(world, world_between(world, 0, 4 * SECOND_US), play_truant,
+                    any_participant(world), 0, NULL);
     world_note(world, mixture, "mixture of faults %x, pace %llu us%s", mixture,
                (unsigned long long)pace_us, workload->calm ? ", calm" : "");
     world_after(world, world_latency(world, 3 * SECOND_US), strike, NULL, 0, NULL);

@@ -31,6 +31,8 @@ enum fault {
 void nemesis_begin(struct world *world);
 /* A process is about to start: it may die again at what it does first. */
 void nemesis_started(struct node *node);
+/* A process is gone. */
+void nemesis_gone(struct node *node);
 /* The world is healed: no fault from now on, everybody is or comes up. */
 void nemesis_end(struct world *world);
 

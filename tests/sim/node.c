@@ -115,6 +115,7 @@ void node_crash(struct node *node, uint64_t restart_us)
     node->dying = false;
     if (node->class->gone)
         node->class->gone(node);
+    nemesis_gone(node);
     if (!node->once)
         world_after(node->world, restart_us, restart, node, 0, NULL);
 }

@@ -82,7 +82,7 @@ static void request_arrives(struct world *world, void *subject, uint64_t id, voi
     (void)world, (void)data;
     struct local *local = database_find(subject, id);
     if (local)
-        database_start(subject, local);
+        database_advance(subject, local);
 }
 
 /* The connection breaks; what it carried goes on unseen, or ends. */

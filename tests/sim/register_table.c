@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "core/check.h"
-
-/* PostgreSQL's writer flushes what no commit waits for after three of its rounds of 200 ms. */
-#define FLUSHED_AFTER_US (600 * MILLISECOND_US)
+#include "core/planted.h"
 
 #define ROW(position) CONTAINER(position, struct row, node)
 
@@ -28,6 +26,9 @@ void register_table_fini(struct register_table *table)
     while (!list_empty(&table->rows))
         row_free(ROW(table->rows.next));
     free(table->settled);
+    for (size_t i = 0; i < table->list_count; i++)
+        free(table->lists[i]);
+    free(table->lists);
 }
 
 static struct row *find(const struct register_table *table, const char *gtrid)
@@ -66,26 +67,18 @@ static struct row *row_add(struct register_table *table, const struct db_registe
     return row;
 }
 
-bool register_table_insert(struct register_table *table, const struct db_register *row,
-                           uint64_t now_us)
-{
-    if (find(table, row->gtrid))
-        return false;
-    row_add(table, row, now_us);
-    return true;
-}
-
 bool register_table_store(struct register_table *table, const struct db_register *row,
                           const struct register_state *before, uint64_t now_us)
 {
     struct row *old = find(table, row->gtrid);
+    if (PLANTED(ACCEPT_OVER_PROMISE) && old && !before)
+        before = &old->state;
     if (register_table_settled(table, row->gtrid) || (old == NULL) != (before == NULL) ||
         (old && !register_state_equal(&old->state, before)))
         return false;
     if (!old)
         old = row_add(table, row, now_us);
     old->state = row->state;
-    register_table_flush(table);
     return true;
 }
 
@@ -110,23 +103,22 @@ bool register_table_settle(struct register_table *table, const char *gtrid)
     return true;
 }
 
-void register_table_flush(struct register_table *table)
+const char *register_table_list(struct register_table *table, const char *sites)
 {
-    for (struct list *i = table->rows.previous; i != &table->rows && !ROW(i)->flushed;
-         i = i->previous)
-        ROW(i)->flushed = true;
+    for (size_t i = 0; i < table->list_count; i++)
+        if (strcmp(table->lists[i], sites) == 0)
+            return table->lists[i];
+    if (table->list_count == table->list_room) {
+        table->list_room = table->list_room ? table->list_room * 2 : 8;
+        table->lists = xrealloc(table->lists, table->list_room * sizeof(*table->lists));
+    }
+    return table->lists[table->list_count++] = xstrdup(sites);
 }
 
-void register_table_crash(struct register_table *table, struct world *world)
+const char *register_table_other_list(const struct register_table *table, const char *sites)
 {
-    uint64_t unflushed = 0;
-    for (struct list *i = table->rows.previous; i != &table->rows && !ROW(i)->flushed;
-         i = i->previous)
-        unflushed += ROW(i)->at_us + FLUSHED_AFTER_US > world->now_us;
-    for (uint64_t lost = world_between(world, 0, unflushed); lost > 0; lost--) {
-        struct row *row = ROW(table->rows.previous);
-        world_note(world, row->at_us, "db: the row of %s was not flushed, and is lost", row->gtrid);
-        row_free(row);
-    }
-    register_table_flush(table);
+    for (size_t i = table->list_count; i > 0; i--)
+        if (strcmp(table->lists[i - 1], sites) != 0)
+            return table->lists[i - 1];
+    return sites;
 }

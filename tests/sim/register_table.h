@@ -1,6 +1,5 @@
-/* The model of troth.register and troth.settled in one database. Rows are separate from the
- * prepared transactions, and survive a crash. Only a row that PREPARE inserts waits for no flush:
- * it is seen at once, and lost in a crash before anything later was flushed. */
+/* The model of troth.register, troth.settled and troth.sites in one database. Rows are separate
+ * from the prepared transactions, and survive a crash: each is durable before anybody sees it. */
 #ifndef TROTH_TESTS_SIM_REGISTER_TABLE_H
 #define TROTH_TESTS_SIM_REGISTER_TABLE_H
 
@@ -20,13 +19,14 @@ struct row {
     int64_t begun_us;
     struct register_state state;
     uint64_t at_us; /* when it was inserted */
-    bool flushed;
 };
 
 struct register_table {
     struct list rows;
     gtrid_text *settled;
     size_t settled_count, settled_room;
+    char **lists; /* of sites, each once */
+    size_t list_count, list_room;
 };
 
 void register_table_init(struct register_table *table);
@@ -34,18 +34,15 @@ void register_table_fini(struct register_table *table);
 
 const struct row *register_table_find(const struct register_table *table, const char *gtrid);
 bool register_table_settled(const struct register_table *table, const char *gtrid);
-/* PREPARE's own. False: there was one. */
-bool register_table_insert(struct register_table *table, const struct db_register *row,
-                           uint64_t now_us);
 /* Compare and set; what it sets is durable. before NULL: there must be no row. */
 bool register_table_store(struct register_table *table, const struct db_register *row,
                           const struct register_state *before, uint64_t now_us);
 /* A row that holds commit becomes a bit. False: there is none, or it holds something else. */
 bool register_table_settle(struct register_table *table, const char *gtrid);
+/* As it lies there from now on. */
+const char *register_table_list(struct register_table *table, const char *sites);
+/* For a planted bug: not this one, if there is another. */
+const char *register_table_other_list(const struct register_table *table, const char *sites);
 void register_table_remove(struct register_table *table, const char *gtrid);
-/* Everything that was inserted is durable: something later in the log was flushed. */
-void register_table_flush(struct register_table *table);
-/* The server died: of what was not flushed, some last part is gone. */
-void register_table_crash(struct register_table *table, struct world *world);
 
 #endif

@@ -7,6 +7,7 @@
 #include "core/id.h"
 #include "core/map.h"
 #include "journal.pb-c.h"
+#include "participant/sites.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/database.h"
 #include "tests/sim/node.h"
@@ -27,8 +28,10 @@ struct transaction {
     uint32_t sites;    /* the coordinator is bit 0, participant i is bit i + 1; 0: not known */
     uint32_t prepared; /* likewise: where it was */
     bool begun, proposed;
-    bool alone;         /* a branch was ended while the coordinator was away */
-    bool undecided_end; /* some branch or client saw it aborted, and nobody had decided */
+    bool alone;  /* a branch was ended while the coordinator was away */
+    bool orphan; /* likewise, for good, and every agent had died since its branch was prepared */
+    uint64_t boots[SITES]; /* by bit: the agent's when its branch was prepared */
+    bool undecided_end;    /* some branch or client saw it aborted, and nobody had decided */
     uint32_t committed, rolled_back;
     struct register_state held[SITES]; /* by bit */
     struct acceptance *acceptances;
@@ -150,9 +153,40 @@ void registers_begun(struct registers *registers, const char *gtrid, uint32_t pa
     learn_sites(registers, transaction, participants ? participants << 1 | 1u << COORDINATOR : 0);
 }
 
-void registers_prepared(struct registers *registers, int participant, const char *gtrid)
+static int site_named(const struct world *world, const char *name)
 {
-    find_or_add(registers, gtrid)->prepared |= 2u << participant;
+    for (int i = 0; i < world->participant_count; i++)
+        if (strcmp(world->agents[i]->name, name) == 0)
+            return i + 1;
+    return COORDINATOR;
+}
+
+/* 0: it can't be read. */
+static uint32_t sites_listed(const struct world *world, const char *sites)
+{
+    struct site_address list[SITES_MOST];
+    char *text = xstrdup(sites);
+    int count = sites_split(text, list);
+    uint32_t bits = 1u << COORDINATOR;
+    for (int i = 0; i < count; i++)
+        bits |= 1u << site_named(world, list[i].name);
+    free(text);
+    return __builtin_popcount(bits) == count + 1 ? bits : 0;
+}
+
+/* Whoever finds it has nothing else that tells whom to ask. */
+void registers_prepared(struct registers *registers, int participant, const char *gtrid,
+                        const char *sites)
+{
+    struct transaction *transaction = find_or_add(registers, gtrid);
+    uint32_t listed = sites_listed(registers->world, sites);
+    uint32_t self = 2u << participant;
+    if (!(listed & self))
+        world_violation(registers->world, "%s is prepared at p%d with the list \"%s\"", gtrid,
+                        participant, sites);
+    transaction->prepared |= self;
+    transaction->boots[participant + 1] = node_boot(registers->world->agents[participant]);
+    learn_sites(registers, transaction, listed);
 }
 
 /* ---- changes ---- */
@@ -325,15 +359,32 @@ void registers_journaled(struct registers *registers, int coordinator, const voi
 
 /* ---- ends ---- */
 
-static bool coordinator_is_up(const struct world *world, const char *gtrid)
+/* -1: nobody's. */
+static int coordinator_of(const struct world *world, const char *gtrid)
 {
     struct gid gid;
-    if (!gtrid_parse(gtrid, &gid))
-        return true;
-    for (int i = 0; i < world->coordinator_count; i++)
+    for (int i = 0; gtrid_parse(gtrid, &gid) && i < world->coordinator_count; i++)
         if (strcmp(world->coordinators[i]->name, gid.coordinator) == 0)
-            return node_up(world->coordinators[i]);
+            return i;
+    return -1;
+}
+
+static bool is_orphan(const struct world *world, const struct transaction *transaction)
+{
+    for (int i = 0; i < world->participant_count; i++)
+        if (transaction->prepared & 2u << i &&
+            transaction->boots[i + 1] == node_boot(world->agents[i]))
+            return false;
     return true;
+}
+
+static void note_who_is_left(const struct world *world, struct transaction *transaction)
+{
+    int coordinator = coordinator_of(world, transaction->gtrid);
+    if (coordinator < 0 || node_up(world->coordinators[coordinator]))
+        return;
+    transaction->alone = true;
+    transaction->orphan |= cluster_gone(world, coordinator) && is_orphan(world, transaction);
 }
 
 void registers_finishing(struct registers *registers, int participant, const char *gtrid,
@@ -345,7 +396,7 @@ void registers_finishing(struct registers *registers, int participant, const cha
             transaction->committed |= 2u << participant;
         return;
     }
-    transaction->alone |= !coordinator_is_up(registers->world, gtrid);
+    note_who_is_left(registers->world, transaction);
     *(commit ? &transaction->committed : &transaction->rolled_back) |= 2u << participant;
     check_known(registers, transaction, commit ? REGISTER_COMMIT : REGISTER_ABORT,
                 name_of(participant + 1), "carries out");
@@ -383,14 +434,6 @@ void registers_shown_decided(struct registers *registers, const char *gtrid, uin
     struct transaction *transaction = find(registers, gtrid);
     if (transaction)
         check_known(registers, transaction, value, "somebody who looks", "is shown");
-}
-
-static int site_named(const struct world *world, const char *name)
-{
-    for (int i = 0; i < world->participant_count; i++)
-        if (strcmp(world->agents[i]->name, name) == 0)
-            return i + 1;
-    return COORDINATOR;
 }
 
 static bool has_accepted(const struct transaction *transaction, int site,
@@ -447,6 +490,7 @@ struct registers_count registers_count(const struct registers *registers)
         count.committed += transaction->decision == REGISTER_COMMIT;
         count.aborted += transaction->decision == REGISTER_ABORT;
         count.alone += transaction->alone;
+        count.orphans += transaction->orphan;
         count.terminated +=
             transaction->decision != REGISTER_EMPTY && transaction->decided_at.site != COORDINATOR;
     }

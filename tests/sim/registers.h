@@ -20,6 +20,7 @@ struct registers_count {
     int aborted;    /* decided abort, by a majority; others their coordinator aborted alone */
     int terminated; /* of those decided: at a ballot of a participant */
     int alone;      /* some branch was ended while its coordinator was away */
+    int orphans;    /* likewise, for good, and no process was left that knew of it */
 };
 
 struct registers *registers_new(struct world *world);
@@ -27,7 +28,9 @@ void registers_free(struct registers *registers);
 
 /* Work of it was given to a database. sites: a bit a participant; 0: not known from this. */
 void registers_begun(struct registers *registers, const char *gtrid, uint32_t participants);
-void registers_prepared(struct registers *registers, int participant, const char *gtrid);
+/* It is prepared there, with that list of who takes part. */
+void registers_prepared(struct registers *registers, int participant, const char *gtrid,
+                        const char *sites);
 /* The register at that participant is durably so. */
 void registers_stored(struct registers *registers, int participant, const char *gtrid,
                       const struct register_state *state);

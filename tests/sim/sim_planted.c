@@ -23,8 +23,8 @@ static bool is_rare(enum planted_bug bug)
 static bool only_hinders(enum planted_bug bug)
 {
     return bug == PLANTED_NO_AND_STAY_PREPARED || bug == PLANTED_PREPARE_AFTER_ABORT ||
-           bug == PLANTED_CHECKPOINT_DROPS_EPOCHS || bug == PLANTED_SAGA_NO_RESUME ||
-           bug == PLANTED_OPEN_HAS_NO_DEADLINE;
+           bug == PLANTED_CHECKPOINT_DROPS_EPOCHS || bug == PLANTED_LIST_NOT_KEPT ||
+           bug == PLANTED_SAGA_NO_RESUME || bug == PLANTED_OPEN_HAS_NO_DEADLINE;
 }
 
 static void is_caught(void **state)
