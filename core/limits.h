@@ -24,8 +24,12 @@ _Static_assert(6 + LIMIT_GTRID_BYTES + 1 + 3 <= LIMIT_GID_BYTES, "a gid must fit
 /* Rounds of proposals in one of them. A site that is outbid begins the next one 200 ms later at the
  * earliest, so this many take six years: a greater one was made up, and is not believed. */
 #define LIMIT_ROUNDS (1u << 30)
-/* Their names and addresses, as they travel with PREPARE and lie in troth.register. */
+/* Their names and addresses, as they travel with PREPARE and lie in troth.sites. */
 #define LIMIT_ADDRESS_BYTES 63
+/* Different lists of them whose numbers in troth.sites a participant remembers: at most 3 KiB each.
+ * Beyond it the one that was used longest ago is asked for again when it is needed, which costs a
+ * round trip. */
+#define LIMIT_SITE_LISTS 4096
 /* Links that a participant has to others at one time, to finish transactions without their
  * coordinator. Each is a socket, and goes when it was of no use for a while. */
 #define LIMIT_LINES 64

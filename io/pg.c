@@ -140,8 +140,9 @@ void pg_control_is_on(struct pg *pg)
 {
     if (pg->phase == PG_DOWN) {
         pg->phase = PG_OPENING;
-        /* Another server may answer now, where types have other OIDs. */
+        /* Another server may answer now, where types have other OIDs, and lists other numbers. */
         pg_statements_forget_types(&pg->statements);
+        pg_sites_forget(pg);
     }
     open_all(pg);
     pg_review(pg);
@@ -297,6 +298,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
                                 .heuristics_forget = pg_heuristics_forget};
     pg->events = nobody;
     list_init(&pg->later);
+    list_init(&pg->sites_used);
     pg_statements_init(&pg->statements);
     pg->later_handle = xmalloc(sizeof(*pg->later_handle));
     CHECK(uv_idle_init(pg->shared.uv, pg->later_handle) == 0);
@@ -345,6 +347,8 @@ void pg_free(struct pg *pg)
     pg_lanes_fini(pg);
     pg_finishers_fini(pg);
     pg_registers_fini(pg);
+    pg_sites_forget(pg);
+    map_fini(&pg->sites);
     pg_statements_fini(&pg->statements);
     uv_close((uv_handle_t *)pg->later_handle, free_handle);
     free(pg->shared.conninfo);

@@ -18,8 +18,8 @@ struct pg_config {
     const char *participant;
     int connections; /* for work; those that finish branches are extra */
     uint64_t lock_timeout_us;
-    /* Registers will be used: their two connections are opened with the others, and not only when
-     * the first is asked for. */
+    /* Registers will be used: their connection is opened with the others, and not only when the
+     * first is asked for. */
     bool three_phase;
     /* Who does work that has calls instead of statements (io/pg_handlers.h), on as many threads as
      * there are connections; outlives the port. NULL: no work has. */

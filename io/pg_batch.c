@@ -85,43 +85,10 @@ static void steps_begin(struct pg_batch *batch)
     batch->step_count = batch->step_next = 0;
 }
 
-static bool has_enough(const struct pg_batch *batch)
-{
-    int count = 0;
-    for (struct list *at = batch->waiting.next; at != &batch->waiting; at = at->next)
-        if (ask_of(at)->alone || ++count == PG_BATCH_ENOUGH)
-            return true;
-    return false;
-}
-
-static bool is_busy(const struct pg *pg)
-{
-    int count = 0;
-    for (int i = 0; i < pg->worker_count && count < PG_BATCH_BUSY; i++)
-        count += pg->workers[i].work != NULL;
-    return count == PG_BATCH_BUSY;
-}
-
-static void on_patience(uv_timer_t *timer);
-
-/* A statement for one row costs the database nearly as much as one for ten. While it is busy anyway
- * what waits for more is no slower for it. */
-static bool waits_for_more(struct pg *pg, struct pg_batch *batch)
-{
-    if (!batch->patient || batch->due || !is_busy(pg) || has_enough(batch))
-        return false;
-    if (!uv_is_active((uv_handle_t *)batch->patience))
-        CHECK(uv_timer_start(batch->patience, on_patience, PG_BATCH_PATIENCE_MS, 0) == 0);
-    return true;
-}
-
 static void batch_send(struct pg *pg, struct pg_batch *batch)
 {
-    if (batch->count > 0 || !pg_batch_ready(batch) || list_empty(&batch->waiting) ||
-        waits_for_more(pg, batch))
+    if (batch->count > 0 || !pg_batch_ready(batch) || list_empty(&batch->waiting))
         return;
-    batch->due = false;
-    CHECK(uv_timer_stop(batch->patience) == 0);
     fill(batch);
     steps_begin(batch);
     batch->connection.standby_doubt = false;
@@ -139,13 +106,6 @@ static void on_idle(uv_idle_t *idle)
 {
     struct pg_batch *batch = idle->data;
     uv_idle_stop(idle);
-    batch_send(batch->connection.self, batch);
-}
-
-static void on_patience(uv_timer_t *timer)
-{
-    struct pg_batch *batch = timer->data;
-    batch->due = true;
     batch_send(batch->connection.self, batch);
 }
 
@@ -169,9 +129,6 @@ static void step_failed(struct pg *pg, struct pg_batch *batch, const PGresult *r
     if (batch->count == 1) {
         snprintf(batch->asks[0]->sqlstate, sizeof(batch->asks[0]->sqlstate), "%s", sqlstate);
         batch->asks[0]->problem = xstrdup(message);
-        const char *expected = batch->asks[0]->question->expected;
-        if (expected && strcmp(sqlstate, expected) == 0)
-            return;
     }
     if (strcmp(batch->trouble, message) == 0)
         return;
@@ -239,7 +196,7 @@ static void on_ready(struct pg_connection *connection)
     struct pg_batch *batch = CONTAINER(connection, struct pg_batch, connection);
     steps_begin(batch);
     batch->preparing = true;
-    batch->doubt = batch->durable;
+    batch->doubt = true;
     for (int i = 0; i < PG_BATCH_KINDS && batch->questions[i]; i++) {
         batch->steps[batch->step_count++] = NULL;
         pg_connection_prepare(connection, batch->questions[i]->name, batch->questions[i]->sql, 0,
@@ -283,43 +240,31 @@ void pg_batch_ask(struct pg *pg, struct pg_batch *batch, struct pg_ask *ask)
 }
 
 /* The plans are those of few rows asked of a big table, whatever the statistics say; and nobody
- * holds a row for long. */
-#define SETTINGS                                                                                   \
-    "select set_config(v.name, v.value, false) from (values ('lock_timeout', '1s'),"               \
-    " ('statement_timeout', '10s'), ('idle_in_transaction_session_timeout', '60s'),"               \
-    " ('idle_session_timeout', '0'), ('client_connection_check_interval', '1s'),"                  \
-    " ('default_transaction_isolation', 'read committed'),"                                        \
-    " ('standard_conforming_strings', 'on'), ('plan_cache_mode', 'force_generic_plan'),"           \
-    " ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'),"        \
-    " ('enable_mergejoin', 'off'), ('jit', 'off'),"
-
-static const char lazy_settings[] = SETTINGS " ('synchronous_commit', 'off')) v (name, value)"
-                                             " join pg_settings s on lower(s.name) = v.name";
-
-/* What is answered as stored must be on the disk whatever the role's default is; a setting that
- * waits for more than that stays. */
-static const char durable_settings[] =
-    SETTINGS " ('synchronous_commit', 'on')) v (name, value)"
-             " join pg_settings s on lower(s.name) = v.name"
-             " where v.name <> 'synchronous_commit' or s.setting = 'off'";
+ * holds a row for long. What is answered as stored must be on the disk whatever the role's default
+ * is; a setting that waits for more than that stays. */
+static const char settings[] =
+    "select set_config(v.name, v.value, false) from (values ('lock_timeout', '1s'),"
+    " ('statement_timeout', '10s'), ('idle_in_transaction_session_timeout', '60s'),"
+    " ('idle_session_timeout', '0'), ('client_connection_check_interval', '1s'),"
+    " ('default_transaction_isolation', 'read committed'),"
+    " ('standard_conforming_strings', 'on'), ('plan_cache_mode', 'force_generic_plan'),"
+    " ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'),"
+    " ('enable_mergejoin', 'off'), ('jit', 'off'), ('synchronous_commit', 'on')) v (name, value)"
+    " join pg_settings s on lower(s.name) = v.name"
+    " where v.name <> 'synchronous_commit' or s.setting = 'off'";
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
 void pg_batch_init(struct pg *pg, struct pg_batch *batch, const char *name,
-                   const struct pg_question *const *questions, bool durable)
+                   const struct pg_question *const *questions)
 {
     list_init(&batch->waiting);
-    batch->durable = durable;
-    batch->patient = !durable;
     batch->name = name;
     batch->questions = questions;
-    pg_connection_init(&batch->connection, &pg->shared, &owner, pg,
-                       durable ? durable_settings : lazy_settings);
+    pg_connection_init(&batch->connection, &pg->shared, &owner, pg, settings);
     batch->idle = xmalloc(sizeof(*batch->idle));
     CHECK(uv_idle_init(pg->shared.uv, batch->idle) == 0);
-    batch->patience = xmalloc(sizeof(*batch->patience));
-    CHECK(uv_timer_init(pg->shared.uv, batch->patience) == 0);
-    batch->idle->data = batch->patience->data = batch;
+    batch->idle->data = batch;
 }
 
 static void free_handle(uv_handle_t *handle)
@@ -333,5 +278,4 @@ void pg_batch_fini(struct pg *pg, struct pg_batch *batch)
     answer_all(pg, batch, false);
     pg_refuse_all(pg, &batch->waiting);
     uv_close((uv_handle_t *)batch->idle, free_handle);
-    uv_close((uv_handle_t *)batch->patience, free_handle);
 }

@@ -27,13 +27,8 @@ struct pg_owed {
 
 enum {
     PG_BATCH_MOST = 256, /* so that none waits long for the answer of all */
-    PG_BATCH_KINDS = 4,
+    PG_BATCH_KINDS = 6,
     PG_BATCH_COLUMNS = 13,
-    /* Of a patient batch: while the database works for so many branches, it waits until so many
-     * ask, or the first of them has waited so long. */
-    PG_BATCH_BUSY = 4,
-    PG_BATCH_ENOUGH = 16,
-    PG_BATCH_PATIENCE_MS = 2,
 };
 
 /* A kind of question: one statement with an array of values in each of its parameters. */
@@ -43,7 +38,6 @@ struct pg_question {
     /* Adds the ask, which is at this index of its batch, to the columns; returns how many they are.
      */
     int (*add)(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask, int index);
-    const char *expected; /* an SQLSTATE that is an answer and no trouble, or NULL */
     /* A row of the statement's result; NULL: there is none that matters. */
     void (*row)(struct pg_batch *batch, const struct pg_question *question, const PGresult *result,
                 int row);
@@ -66,11 +60,7 @@ struct pg_batch {
     struct pg_connection connection;
     const struct pg_question *const *questions; /* PG_BATCH_KINDS at most, then NULL */
     const char *name;                           /* of what it uses, for the log */
-    bool durable;                               /* its commits wait for the disk */
-    bool patient;                               /* see PG_BATCH_BUSY */
     uv_idle_t *idle;
-    uv_timer_t *patience;               /* of the first that waits */
-    bool due;                           /* which is at its end */
     struct list waiting;                /* struct pg_ask: for the batch after the one under way */
     struct pg_ask *asks[PG_BATCH_MOST]; /* under way */
     int count;
@@ -86,7 +76,7 @@ struct pg_batch {
 };
 
 void pg_batch_init(struct pg *pg, struct pg_batch *batch, const char *name,
-                   const struct pg_question *const *questions, bool durable);
+                   const struct pg_question *const *questions);
 /* Closes, and refuses all. */
 void pg_batch_fini(struct pg *pg, struct pg_batch *batch);
 bool pg_batch_ready(const struct pg_batch *batch);

@@ -386,16 +386,42 @@ void pg_lookup(void *self, const char *gtrid, bool fence, void *tag)
     ask_fenced(self, request);
 }
 
+/* The sites of prepared branches, by the locks that they hold (io/pg_sites.c). All locks are read
+ * once, in one picture, and after the list of what is prepared: a branch that is in the list has
+ * its locks, unless it was ended between the two. It is known by the lock on its xid: the
+ * documentation of pg_locks calls its virtualtransaction '-1/<xid>', but that is so only after a
+ * restart; until then it is the one that it had as a session (MarkAsPreparingGuts in twophase.c of
+ * PostgreSQL, since 13.5 and 14.1). It is the same in all its locks, also while they go over from
+ * the session to what is prepared, when some have a pid still; and no other transaction has it, as
+ * a session counts on. Locks of somebody else of the same class are no list, or make it unknown.
+ *
+ * The conditions are cases so that the planner takes them for likely ones: from its own idea, a
+ * handful of rows, it would compare ten thousand branches with ten thousand locks one by one. */
+#define KEPT                                                                                       \
+    "l as materialized (select virtualtransaction, transactionid, objid::bigint as id"             \
+    "   from pg_locks where (select count(*) from p) > 0 and case when not granted then false"     \
+    "     when locktype = 'transactionid' then true when locktype <> 'advisory' then false"        \
+    "     else classid = " PG_SITES_LOCK_CLASS " and objsubid = 2 and database ="                  \
+    "       (select d.oid from pg_database d where d.datname = current_database()) end),"          \
+    " kept as materialized (select unnest(array_agg(l.transactionid)"                              \
+    "     filter (where l.transactionid is not null)) as xid,"                                     \
+    "   case when min(s.id) = max(s.id) then min(s.sites) else '' end as sites"                    \
+    "   from l left join troth.sites s on s.id = l.id"                                             \
+    "   group by l.virtualtransaction having min(s.id) is not null)"
+
 /* One row even when nothing is prepared, for what is the same in all. The snapshot is looked at
  * once: it holds every prepared xid, and ten thousand times ten thousand of them took longer than
  * the statement may. */
 static const char scan_sql[] =
-    "select current_setting('max_prepared_transactions'),"
+    "with p as materialized (select gid, transaction, prepared from pg_prepared_xacts"
+    "   where database = current_database()), " KEPT
+    " select current_setting('max_prepared_transactions'),"
     " (select pg_snapshot_xmax(pg_current_snapshot())::text), p.gid, p.transaction::text,"
     " (extract(epoch from p.prepared) * 1000000)::bigint::text,"
-    " (select r.sites from troth.register r where r.participant = $1"
-    "   and r.gtrid = substring(p.gid from '^troth\\.(.*)\\.[0-9]+$'))"
-    " from (values (1)) one left join pg_prepared_xacts p on p.database = current_database()";
+    " coalesce(nullif(r.sites, ''), kept.sites, r.sites)"
+    " from (values (1)) one left join p on true left join kept on kept.xid = p.transaction"
+    " left join lateral (select r.sites from troth.register r where r.participant = $1"
+    "   and r.gtrid = substring(p.gid from '^troth\\.(.*)\\.[0-9]+$') limit 1) r on true";
 
 uint64_t pg_xid_widen(uint32_t xid, uint64_t next)
 {

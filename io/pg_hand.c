@@ -3,7 +3,7 @@
  *   begin       BEGIN, the limits of the transaction, and a mark that it alone has
  *   calls       each handler in turn, and a look at what it left
  *   the end     the mark is still there, then
- *                 DB_PREPARE    the xid, PREPARE TRANSACTION
+ *                 DB_PREPARE    the xid, the sites if it has any, PREPARE TRANSACTION
  *                 DB_READ_ONLY  no xid was given, COMMIT
  *                 DB_ONE_PHASE  the barrier row, COMMIT
  *                 DB_STEP       nothing: it stays open
@@ -297,8 +297,13 @@ static void commit(struct pg_hand *hand, struct pg_job *job, char *sql)
 static void prepare(struct pg_hand *hand, struct pg_job *job)
 {
     struct pg_hand_reply reply;
-    char *sql = xasprintf("select " GUARD ", pg_current_xact_id()::text; PREPARE TRANSACTION '%s'",
-                          hand->token, hand->user, job->work->gid);
+    char sites[80] = "";
+    CHECK(!job->work->sites || job->sites_id > 0);
+    if (job->work->sites)
+        snprintf(sites, sizeof(sites), ", " PG_SITES_LOCK("%d"), job->sites_id);
+    char *sql =
+        xasprintf("select " GUARD ", pg_current_xact_id()::text%s; PREPARE TRANSACTION '%s'",
+                  hand->token, hand->user, sites, job->work->gid);
     if (end(hand, job, sql, "PREPARE TRANSACTION", &reply))
         job->outcome = DB_PREPARED;
     /* Also when it is lost: if it comes up again, this is what it is known by. */

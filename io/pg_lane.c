@@ -59,7 +59,7 @@ static void refuse_cancelled(struct pg *pg, struct pg_owed *owed)
     struct pg_ride *ride = CONTAINER(owed, struct pg_ride, owed);
     void *tag = ride->tag;
     ride_free(ride);
-    pg_work_refuse(pg, tag, QUERY_CANCELED, "cancelled", "", false);
+    pg_work_refuse(pg, tag, QUERY_CANCELED, "cancelled", "");
 }
 
 /* Nothing of it remains. */
@@ -69,7 +69,7 @@ static void go_alone(struct pg *pg, struct pg_ride *ride)
         pg_later(pg, &ride->owed);
         return;
     }
-    pg_work_start(pg, ride->work, ride->tag);
+    pg_work_start(pg, ride->work, 0, ride->tag);
     ride_free(ride);
 }
 

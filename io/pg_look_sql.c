@@ -156,7 +156,8 @@ const char pg_look_reach_sql[] =
     " ('barrier', 'insert'), ('barrier', 'update'), ('barrier', 'delete'),"                        \
     " ('register', 'select'), ('register', 'insert'), ('register', 'update'),"                     \
     " ('register', 'delete'), ('settled', 'select'), ('settled', 'insert'),"                       \
-    " ('settled', 'update'), ('settled', 'delete'), ('heuristic', 'select'),"                      \
+    " ('settled', 'update'), ('settled', 'delete'), ('sites', 'select'), ('sites', 'insert'), "    \
+    "('heuristic', 'select'),"                                                                     \
     " ('heuristic', 'insert'), ('heuristic', 'update')),"                                          \
     " there as materialized (select c.oid, c.relname, n.oid as schema from pg_namespace n"         \
     "   left join pg_class c on c.relnamespace = n.oid and c.relkind in ('r', 'p')"                \

@@ -2,7 +2,8 @@
  *
  *   the first DB_STEP   BEGIN, limits, the work, its xid unless it only reads, Sync
  *   another one         limits, the work, its xid unless it only reads, Sync
- *   its DB_PREPARE      PREPARE TRANSACTION, Sync; or, as nothing was written, COMMIT, Sync
+ *   its DB_PREPARE      the sites if it has any, PREPARE TRANSACTION, Sync; or, as nothing was
+ *                       written, COMMIT, Sync
  *   DB_ROLLBACK         ROLLBACK, Sync
  *
  * A worker belongs to its tag from the first DB_STEP until the answer that leaves nothing open.
@@ -66,6 +67,8 @@ static void end_send(struct pg_worker *worker)
         pg_run_send(worker, STEP_END, &commit_statement, -1, NULL);
         return;
     }
+    if (worker->work->sites)
+        pg_sites_send(worker, STEP_SITES);
     snprintf(sql, sizeof(sql), "PREPARE TRANSACTION '%s'", worker->work->gid);
     pg_step_add(&worker->steps, STEP_END, -1);
     pg_connection_query(&worker->connection, sql, 0, NULL);
@@ -117,7 +120,7 @@ static void gone_tell(struct pg *pg, struct pg_owed *owed)
 {
     struct gone *gone = CONTAINER(owed, struct gone, owed);
     list_remove(&owed->link);
-    pg_work_refuse(pg, gone->tag, "", "database connection lost", gone->reason, false);
+    pg_work_refuse(pg, gone->tag, "", "database connection lost", gone->reason);
     free(gone->reason);
     free(gone);
 }
@@ -142,7 +145,7 @@ static void leave(struct pg *pg, struct pg_worker *worker)
     }
 }
 
-bool pg_open_take(struct pg *pg, const struct db_work *work, void *tag)
+bool pg_open_take(struct pg *pg, const struct db_work *work, int sites_id, void *tag)
 {
     bool first = work->mode == DB_STEP;
     if (!first && work->mode != DB_ROLLBACK && !work->open)
@@ -151,7 +154,7 @@ bool pg_open_take(struct pg *pg, const struct db_work *work, void *tag)
     if (!worker && first)
         return false;
     if (worker && worker->stage == PG_RUN_OPEN && pg_connection_ready(&worker->connection)) {
-        pg_run_begin(worker, work, tag);
+        pg_run_begin(worker, work, sites_id, tag);
         return true;
     }
     tell_later(pg, tag, worker && worker->reason ? worker->reason : "");

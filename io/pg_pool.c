@@ -70,7 +70,6 @@ static void job_answer(struct pg_pool *pool, struct pg_job *job)
     struct pg *pg = pool->pg;
     const struct db_worked worked = {
         .outcome = job->outcome,
-        .fenced = job->fenced,
         .duplicate = job->duplicate,
         .too_large = job->too_large,
         .xid = job->xid,
@@ -198,9 +197,10 @@ static void on_async(uv_async_t *async)
 
 /* ---- taking work ----------------------------------------------------------------------------- */
 
-void pg_pool_work(struct pg_pool *pool, const struct db_work *work, void *tag)
+void pg_pool_work(struct pg_pool *pool, const struct db_work *work, int sites_id, void *tag)
 {
     struct pg_job *job = job_new(work, tag);
+    job->sites_id = sites_id;
     struct pg_hand *hand = hand_of(pool, tag);
     CHECK(work->call_count == 0 || work->calls);
     if (hand) {
@@ -225,7 +225,7 @@ uint64_t pg_pool_open_xid(const struct pg_pool *pool, const void *tag)
 }
 
 bool pg_pool_refuse(struct pg_pool *pool, void *tag, const char *sqlstate, const char *reason,
-                    const char *detail, bool fenced)
+                    const char *detail)
 {
     static const struct db_work take_back = {.mode = DB_ROLLBACK};
     struct pg_hand *hand = hand_of(pool, tag);
@@ -234,7 +234,6 @@ bool pg_pool_refuse(struct pg_pool *pool, void *tag, const char *sqlstate, const
     CHECK(!hand->job);
     struct pg_job *job = job_new(&take_back, tag);
     job_fail(job, sqlstate, reason, detail);
-    job->fenced = fenced;
     hand_give(hand, job);
     return true;
 }

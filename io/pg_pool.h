@@ -25,7 +25,8 @@ struct pg_job {
     bool continues;       /* the tag has a transaction open on this hand */
     uint64_t deadline_us; /* uv_hrtime's clock */
     enum db_outcome outcome;
-    bool duplicate, too_large, fenced;
+    int sites_id; /* as a worker's */
+    bool duplicate, too_large;
     uint64_t xid;
     uint64_t open_xid; /* DB_OPENED: of what is open; 0: it only reads */
     int failed_call;
@@ -86,11 +87,11 @@ struct pg_pool {
 struct pg_pool *pg_pool_new(struct pg *pg, const struct pg_config *config);
 /* Cancels what runs and waits for its end; nothing is answered any more. */
 void pg_pool_free(struct pg_pool *pool);
-void pg_pool_work(struct pg_pool *pool, const struct db_work *work, void *tag);
+void pg_pool_work(struct pg_pool *pool, const struct db_work *work, int sites_id, void *tag);
 void pg_pool_cancel(struct pg_pool *pool, const void *tag);
 /* Takes back what the tag has open, and answers with that. False: it has nothing open. */
 bool pg_pool_refuse(struct pg_pool *pool, void *tag, const char *sqlstate, const char *reason,
-                    const char *detail, bool fenced);
+                    const char *detail);
 /* As pg_open_xid. */
 uint64_t pg_pool_open_xid(const struct pg_pool *pool, const void *tag);
 /* As pg_work_cancel_done. */

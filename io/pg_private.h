@@ -2,14 +2,14 @@
  * does which work), pg_run.c (doing it), pg_steps.c (what it has sent), pg_joined.c (in one round
  * trip), pg_lane.c (steps of sagas together), pg_open.c (what stays open), pg_adopt.c (what others
  * have prepared), pg_pool.c and pg_hand.c (work that is a function of the program), pg_finish.c
- * (ending prepared branches), pg_register.c (registers of three-phase transactions), pg_control.c
- * (asking and fencing), pg_upkeep.c (what is folded and deleted).
+ * (ending prepared branches), pg_register.c (registers of three-phase transactions), pg_sites.c
+ * (who takes part in them), pg_control.c (asking and fencing), pg_upkeep.c (what is folded and
+ * deleted).
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each
  *   lanes      2, if any     steps of sagas, many in one round trip
- *   registers  1             loads and stores registers, many at a time
- *   rows       1             inserts the rows of branches before their work, likewise
+ *   registers  1             loads and stores registers, and lists of sites, many at a time
  *   inspector  1, if any     looks, for an operator
  *   finishers  some more     COMMIT and ROLLBACK PREPARED: never behind a branch's work, which may
  *                            wait for the very lock that a commit would free
@@ -20,6 +20,7 @@
 #define TROTH_IO_PG_PRIVATE_H
 
 #include "core/list.h"
+#include "core/map.h"
 #include "io/pg.h"
 #include "io/pg_batch.h"
 #include "io/pg_connection.h"
@@ -64,6 +65,7 @@ struct pg_worker {
     bool wrote_nothing;  /* it ends with COMMIT where PREPARE was wanted */
     uint64_t open_xid;   /* of what is open; 0: it has none by now */
     uint64_t xid;
+    int sites_id; /* of the work's sites; 0: it has none, or won't be prepared */
     int failed_statement;
     char sqlstate[6];
     char *reason, *detail;
@@ -166,7 +168,9 @@ struct pg {
     struct list idle;     /* of workers; the one used last is taken first */
     struct list queue;    /* struct pg_queued: work that no worker was free for */
     struct pg_lanes lanes;
-    struct pg_batch registers, rows;
+    struct pg_batch registers;
+    struct map sites;       /* the numbers of lists, by their text; LIMIT_SITE_LISTS at most */
+    struct list sites_used; /* the same: the one that was used longest ago is first */
     struct pg_finisher *finishers;
     int finisher_count, finisher_next;
     struct pg_statements statements;
@@ -195,11 +199,11 @@ void pg_workers_init(struct pg *pg, int count, uint64_t lock_timeout_us);
 void pg_workers_fini(struct pg *pg);
 void pg_work(void *self, const struct db_work *work, void *tag);
 void pg_cancel(void *self, void *tag);
-/* Runs it without regard to its row: on an idle worker, or when there is one. */
-void pg_work_start(struct pg *pg, const struct db_work *work, void *tag);
+/* Runs it on an idle worker, or when there is one. sites_id: the number of its sites, or 0. */
+void pg_work_start(struct pg *pg, const struct db_work *work, int sites_id, void *tag);
 /* Answers that nothing was done. */
 void pg_work_refuse(struct pg *pg, void *tag, const char *sqlstate, const char *reason,
-                    const char *detail, bool fenced);
+                    const char *detail);
 /* Starts queued work on idle workers. */
 void pg_work_dispatch(struct pg *pg);
 /* Answers all queued work: the database is down. */
@@ -237,7 +241,7 @@ void pg_lanes_cancel_done(struct pg *pg, uint64_t serial);
 void pg_run_init(struct pg *pg, struct pg_worker *worker);
 void pg_run_fini(struct pg_worker *worker);
 /* On a worker that is ready and idle. */
-void pg_run_begin(struct pg_worker *worker, const struct db_work *work, void *tag);
+void pg_run_begin(struct pg_worker *worker, const struct db_work *work, int sites_id, void *tag);
 
 /* Sends a statement of the port's own or of the work, at that index or -1. */
 void pg_run_send(struct pg_worker *worker, enum pg_step_kind kind,
@@ -255,7 +259,7 @@ bool pg_run_cancel_held(struct pg *pg, struct pg_worker *worker);
 /* ---- pg_open.c ------------------------------------------------------------------------------- */
 
 /* True: it is for what the tag has open, or had. */
-bool pg_open_take(struct pg *pg, const struct db_work *work, void *tag);
+bool pg_open_take(struct pg *pg, const struct db_work *work, int sites_id, void *tag);
 /* Of what the tag has open; 0: it only reads, or is gone. */
 uint64_t pg_open_xid(struct pg *pg, const void *tag);
 /* The tag's request is answered with a failure: nothing of it stays open. */
@@ -278,18 +282,33 @@ void pg_finish(void *self, const char *gid, bool commit, void *tag);
 void pg_registers_init(struct pg *pg, bool wanted);
 void pg_registers_fini(struct pg *pg);
 void pg_registers_open(struct pg *pg);
-/* Those that are not ready. */
+/* Unless it is ready. */
 void pg_registers_close(struct pg *pg);
 /* Connections. */
 int pg_registers_wanted(const struct pg *pg);
 int pg_registers_ready(const struct pg *pg);
-/* Inserts the work's row, then starts the work; or refuses it. */
-void pg_register_branch(struct pg *pg, const struct db_work *work, void *tag);
-/* Its work will not start; false: it is not one whose row is being inserted. */
-bool pg_register_cancel(struct pg *pg, const void *tag);
 void pg_register_load(void *self, const char *gtrid, void *tag);
 void pg_register_store(void *self, const struct db_register *row,
                        const struct register_state *before, void *tag);
+
+/* ---- pg_sites.c ------------------------------------------------------------------------------ */
+
+/* The lock that a branch holds on the number of its list, and what it is known by in pg_locks: the
+ * class is 'trth'. Lists are numbered from 1. */
+#define PG_SITES_LOCK_CLASS "1953657960"
+#define PG_SITES_LOCK(id)   "pg_advisory_xact_lock_shared(" PG_SITES_LOCK_CLASS ", " id ")"
+
+/* Starts the work when its sites have a number; or refuses it. */
+void pg_sites_work(struct pg *pg, const struct db_work *work, void *tag);
+/* Its work will not start; false: it is not one that waits for that. */
+bool pg_sites_cancel(struct pg *pg, const void *tag);
+/* Another database may answer now; also for the end. */
+void pg_sites_forget(struct pg *pg);
+/* Sends what keeps the sites beside the worker's transaction. STEP_XID: asks for its xid as well.
+ */
+void pg_sites_send(struct pg_worker *worker, enum pg_step_kind kind);
+/* Asked of the registers' connection. */
+extern const struct pg_question pg_sites_question;
 
 /* ---- pg_upkeep.c ----------------------------------------------------------------------------- */
 

@@ -1,7 +1,5 @@
-/* The registers of three-phase transactions: loaded and stored in batches that wait for the disk,
- * and the rows of branches that are about to be prepared, inserted in batches that do not: they are
- * committed before their PREPARE TRANSACTION is sent, so the flush of that, later in the log, is
- * theirs as well.
+/* The registers of three-phase transactions: loaded and stored in batches that wait for the disk. A
+ * register that was never asked for anything has no row.
  *
  * A backend that nobody hears any more may still store what it was given. Being compare-and-set,
  * that comes too late for whatever was stored since. */
@@ -22,13 +20,6 @@ struct site_ask {
     struct register_state before, state;
     enum db_stored stored;
     enum db_found found;
-};
-
-struct row_ask {
-    struct pg_ask ask;
-    const struct db_work *work;
-    void *tag;
-    bool cancelled;
 };
 
 static struct site_ask *register_of(const struct pg_ask *ask)
@@ -56,6 +47,13 @@ static void add_state(struct pg_array columns[5], const struct register_state *s
     pg_array_number(&columns[2], state->accepted.round);
     pg_array_number(&columns[3], state->accepted.site);
     pg_array_number(&columns[4], state->value);
+}
+
+static void add_row(struct pg_array columns[3], const struct site_ask *insert)
+{
+    pg_array_text(&columns[0], insert->gtrid);
+    pg_array_text(&columns[1], insert->sites);
+    pg_array_number(&columns[2], insert->begun_us);
 }
 
 static struct site_ask *asked(struct pg_batch *batch, const PGresult *result, int row)
@@ -89,9 +87,7 @@ static int insert_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg
 {
     const struct site_ask *insert = register_of(ask);
     (void)index;
-    pg_array_text(&columns[0], insert->gtrid);
-    pg_array_text(&columns[1], insert->sites);
-    pg_array_number(&columns[2], insert->begun_us);
+    add_row(columns, insert);
     add_state(&columns[3], &insert->state);
     add_place(&columns[8], insert->gtrid);
     return 12;
@@ -150,19 +146,34 @@ static const struct pg_question update_question = {
 /* ---- accept ---------------------------------------------------------------------------------- */
 
 /* What nearly every transaction asks of its registers: a fresh one accepts the coordinator's commit
- * at ballot {0,0}. So it is not spelled out row by row. */
+ * at ballot {0,0}. So it is not spelled out row by row: mostly for one that has no row yet, else
+ * for that of a branch that was adopted. */
 static const struct register_state fresh;
 static const struct register_state first_commit = {.value = REGISTER_COMMIT};
+
+static const char first_sql[] =
+    "insert into troth.register (participant, gtrid, sites, begun_us, value)"
+    " select $1, a.gtrid, a.sites, a.begun_us, 2"
+    " from unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[],"
+    "   $8::bigint[]) a (gtrid, sites, begun_us, cluster, coordinator, epoch, seq)"
+    " where not exists (select from troth.settled s where " IS_SETTLED ")"
+    " on conflict do nothing returning gtrid";
+
+static int first_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask, int index)
+{
+    (void)index;
+    add_row(columns, register_of(ask));
+    add_place(&columns[3], register_of(ask)->gtrid);
+    return 7;
+}
+
+static const struct pg_question first_question = {
+    .name = "first", .sql = first_sql, .add = first_add, .row = stored_row};
 
 static const char accept_sql[] =
     "update troth.register set value = 2 where gtrid = any($2::text[]) and participant = $1"
     " and promised_round = 0 and promised_site = 0 and accepted_round = 0 and accepted_site = 0"
     " and value = 0 returning gtrid";
-
-static bool is_first_commit(const struct register_state *state, const struct register_state *before)
-{
-    return register_state_equal(before, &fresh) && register_state_equal(state, &first_commit);
-}
 
 static int accept_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask,
                       int index)
@@ -293,14 +304,21 @@ static void stored(struct pg *pg, struct pg_ask *ask, bool known)
     register_free(store);
 }
 
+static const struct pg_question *question_of(const struct register_state *state,
+                                             const struct register_state *before)
+{
+    bool first = register_state_equal(state, &first_commit);
+    if (!before)
+        return first ? &first_question : &insert_question;
+    return first && register_state_equal(before, &fresh) ? &accept_question : &update_question;
+}
+
 void pg_register_store(void *self, const struct db_register *row,
                        const struct register_state *before, void *tag)
 {
     struct pg *pg = self;
     struct site_ask *store = xcalloc(1, sizeof(*store));
-    store->ask.question = !before                                ? &insert_question
-                          : is_first_commit(&row->state, before) ? &accept_question
-                                                                 : &update_question;
+    store->ask.question = question_of(&row->state, before);
     store->ask.renew = register_renew;
     store->ask.answer = stored;
     store->stored = DB_CHANGED;
@@ -314,137 +332,43 @@ void pg_register_store(void *self, const struct db_register *row,
     pg_batch_ask(pg, &pg->registers, &store->ask);
 }
 
-/* ---- the rows of branches -------------------------------------------------------------------- */
-
-/* A row that is there already must be an error, not passed over: that costs those nothing that are
- * new, which is nearly all. */
-static const char branch_sql[] =
-    "insert into troth.register (participant, gtrid, sites, begun_us)"
-    " select $1, a.gtrid, a.sites, a.begun_us"
-    " from unnest($2::text[], $3::text[], $4::bigint[]) a (gtrid, sites, begun_us)";
-
-#define UNIQUE_VIOLATION "23505"
-
-static struct row_ask *row_of(const struct pg_ask *ask)
-{
-    return CONTAINER(ask, struct row_ask, ask);
-}
-
-static int branch_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask,
-                      int index)
-{
-    const struct db_register *row = row_of(ask)->work->row;
-    (void)index;
-    pg_array_text(&columns[0], row->gtrid);
-    pg_array_text(&columns[1], row->sites);
-    pg_array_number(&columns[2], row->begun_us);
-    return 3;
-}
-
-static const struct pg_question branch_question = {
-    .name = "branch", .sql = branch_sql, .add = branch_add, .expected = UNIQUE_VIOLATION};
-
-static void branch_renew(struct pg_ask *ask)
-{
-    (void)ask;
-}
-
-static const char no_database[] = "the database can't be used";
-
-static void branch_inserted(struct pg *pg, struct pg_ask *ask, bool known)
-{
-    struct row_ask *row = row_of(ask);
-    if (known && !row->cancelled)
-        pg_work_start(pg, row->work, row->tag);
-    else if (row->cancelled)
-        pg_work_refuse(pg, row->tag, "57014", "cancelled", "", false);
-    else if (strcmp(ask->sqlstate, UNIQUE_VIOLATION) == 0)
-        pg_work_refuse(pg, row->tag, "", "another site has begun to finish this transaction", "",
-                       true);
-    else
-        pg_work_refuse(pg, row->tag, ask->sqlstate, ask->problem ? ask->problem : no_database,
-                       ask->problem ? "" : pg->trouble, false);
-    free(row);
-}
-
-void pg_register_branch(struct pg *pg, const struct db_work *work, void *tag)
-{
-    struct row_ask *row = xcalloc(1, sizeof(*row));
-    row->ask.question = &branch_question;
-    row->ask.renew = branch_renew;
-    row->ask.answer = branch_inserted;
-    row->work = work;
-    row->tag = tag;
-    pg_batch_ask(pg, &pg->rows, &row->ask);
-}
-
-static bool cancel(struct pg_ask *ask, const void *tag)
-{
-    struct row_ask *row = row_of(ask);
-    if (row->tag != tag)
-        return false;
-    row->cancelled = true;
-    return true;
-}
-
-bool pg_register_cancel(struct pg *pg, const void *tag)
-{
-    for (int i = 0; i < pg->rows.count; i++)
-        if (cancel(pg->rows.asks[i], tag))
-            return true;
-    for (struct list *at = pg->rows.waiting.next; at != &pg->rows.waiting; at = at->next)
-        if (cancel(CONTAINER(CONTAINER(at, struct pg_owed, link), struct pg_ask, owed), tag))
-            return true;
-    return false;
-}
-
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static const struct pg_question *const register_questions[PG_BATCH_KINDS] = {
-    &insert_question, &accept_question, &update_question, &load_question};
-static const struct pg_question *const row_questions[PG_BATCH_KINDS] = {&branch_question};
+static const struct pg_question *const questions[PG_BATCH_KINDS] = {
+    &insert_question, &first_question, &accept_question,
+    &update_question, &load_question,  &pg_sites_question};
 
 void pg_registers_init(struct pg *pg, bool wanted)
 {
-    pg_batch_init(pg, &pg->registers, "troth.register", register_questions, true);
-    pg_batch_init(pg, &pg->rows, "troth.register, rows of branches", row_questions, false);
-    pg->registers.wanted = pg->rows.wanted = wanted;
+    pg_batch_init(pg, &pg->registers, "troth.register and troth.sites", questions);
+    pg->registers.wanted = wanted;
 }
 
 void pg_registers_fini(struct pg *pg)
 {
     pg_batch_fini(pg, &pg->registers);
-    pg_batch_fini(pg, &pg->rows);
 }
 
 void pg_registers_open(struct pg *pg)
 {
     if (pg->registers.wanted)
         pg_connection_open(&pg->registers.connection);
-    if (pg->rows.wanted)
-        pg_connection_open(&pg->rows.connection);
-}
-
-static void close_unready(struct pg *pg, struct pg_batch *batch)
-{
-    if (batch->connection.state == PG_CONNECTION_READY)
-        return;
-    pg_connection_close(&batch->connection);
-    pg_refuse_all(pg, &batch->waiting); /* for its first connection */
 }
 
 void pg_registers_close(struct pg *pg)
 {
-    close_unready(pg, &pg->registers);
-    close_unready(pg, &pg->rows);
+    if (pg->registers.connection.state == PG_CONNECTION_READY)
+        return;
+    pg_connection_close(&pg->registers.connection);
+    pg_refuse_all(pg, &pg->registers.waiting); /* for its first connection */
 }
 
 int pg_registers_wanted(const struct pg *pg)
 {
-    return pg->registers.wanted + pg->rows.wanted;
+    return pg->registers.wanted;
 }
 
 int pg_registers_ready(const struct pg *pg)
 {
-    return pg_batch_ready(&pg->registers) + pg_batch_ready(&pg->rows);
+    return pg_batch_ready(&pg->registers);
 }

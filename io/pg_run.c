@@ -2,7 +2,8 @@
  *
  *   resolving   select $1::regtype ... Sync         only for type names that were never asked
  *   working     BEGIN, (Parse) statement ..., then
- *                 DB_PREPARE    the xid, PREPARE TRANSACTION, Sync
+ *                 DB_PREPARE    the xid, PREPARE TRANSACTION, Sync; of three phases the xid and
+ *                               the sites (io/pg_sites.c)
  *                 DB_READ_ONLY  COMMIT, Sync
  *                 DB_ONE_PHASE  the barrier row, COMMIT, Sync; but when a number of rows must be
  *                               looked at first, or a result goes into that row, and the last
@@ -90,6 +91,7 @@ static void reset(struct pg_worker *worker)
     worker->open_xid = 0;
     worker->duplicate = worker->too_large = worker->stale = false;
     worker->xid = 0;
+    worker->sites_id = 0;
     worker->failed_statement = -1;
     worker->sqlstate[0] = '\0';
     worker->reason = worker->detail = NULL;
@@ -232,7 +234,10 @@ static void commit_send(struct pg_worker *worker)
 static void prepare_send(struct pg_worker *worker)
 {
     char sql[LIMIT_GID_BYTES + 32];
-    pg_run_send(worker, STEP_XID, &xid_statement, -1, NULL);
+    if (worker->work->sites)
+        pg_sites_send(worker, STEP_XID);
+    else
+        pg_run_send(worker, STEP_XID, &xid_statement, -1, NULL);
     snprintf(sql, sizeof(sql), "PREPARE TRANSACTION '%s'", worker->work->gid);
     pg_step_add(&worker->steps, STEP_END, -1);
     pg_connection_query(&worker->connection, sql, 0, NULL);
@@ -300,9 +305,10 @@ static void begin(struct pg_worker *worker)
         working_begin(worker);
 }
 
-void pg_run_begin(struct pg_worker *worker, const struct db_work *work, void *tag)
+void pg_run_begin(struct pg_worker *worker, const struct db_work *work, int sites_id, void *tag)
 {
     worker->work = work;
+    worker->sites_id = sites_id;
     worker->tag = tag;
     begin(worker);
 }
@@ -520,6 +526,7 @@ static void step_done(struct pg_worker *worker, const struct pg_step *step, PGre
                                             : "COMMIT") == 0;
         break;
     case STEP_BEGIN:
+    case STEP_SITES:
     case STEP_BARRIER:
     case STEP_MARK:
     case STEP_ROLLBACK:

@@ -13,13 +13,14 @@ const char pg_server_facts_sql[] =
     "   where name ~ 'prepared.*timeout' and setting not in ('0', '-1', 'off', '')),"
     " coalesce((select has_schema_privilege(n.oid, 'usage') and"
     "   bool_and(has_table_privilege(c.oid, 'select') and (c.relname = 'installed' or"
-    "     has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'update')"
-    "     and (c.relname = 'heuristic' or has_table_privilege(c.oid, 'delete'))))"
+    "     has_table_privilege(c.oid, 'insert') and (c.relname = 'sites' or"
+    "     has_table_privilege(c.oid, 'update') and (c.relname = 'heuristic' or"
+    "     has_table_privilege(c.oid, 'delete')))))"
     "   from pg_namespace n left join pg_class c on c.relnamespace = n.oid"
-    "   and c.relname in ('installed', 'barrier', 'register', 'settled', 'heuristic')"
+    "   and c.relname in ('installed', 'barrier', 'register', 'settled', 'sites', 'heuristic')"
     "   where n.nspname = 'troth' group by n.oid), true),"
     " (select string_agg('troth.' || t, ', ')"
-    "   from unnest(array['barrier', 'register', 'settled', 'heuristic']) t"
+    "   from unnest(array['barrier', 'register', 'settled', 'sites', 'heuristic']) t"
     "   where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace"
     "     where n.nspname = 'troth' and c.relname = t))";
 

@@ -8,7 +8,7 @@
 #include "core/error.h"
 
 /* The version of sql/troth.sql. */
-enum { PG_SCHEMA_VERSION = 4 };
+enum { PG_SCHEMA_VERSION = 5 };
 
 /* Two queries without parameters; the second fails where the schema is not installed. */
 extern const char pg_server_facts_sql[];

@@ -12,6 +12,7 @@ enum pg_step_kind {
     STEP_PARSE,
     STEP_STATEMENT,
     STEP_XID,
+    STEP_SITES,
     STEP_BARRIER,
     STEP_JOINED, /* the last statement and the barrier row */
     STEP_MARK,   /* what waits for the disk, and with it for all that was committed before */

@@ -12,6 +12,7 @@ enum { CANCEL_AGAIN_MS = 200 }; /* a cancel that finds the backend between two c
 struct pg_queued {
     struct pg_owed owed;
     const struct db_work *work;
+    int sites_id;
     void *tag;
     bool cancelled;
 };
@@ -35,15 +36,14 @@ static struct pg_queued *queued_of(struct list *link)
 }
 
 void pg_work_refuse(struct pg *pg, void *tag, const char *sqlstate, const char *reason,
-                    const char *detail, bool fenced)
+                    const char *detail)
 {
     static const char *const no_results[LIMIT_CALLS];
-    if (pg->pool && pg_pool_refuse(pg->pool, tag, sqlstate, reason, detail, fenced))
+    if (pg->pool && pg_pool_refuse(pg->pool, tag, sqlstate, reason, detail))
         return;
     pg_open_refused(pg, tag);
     const struct db_worked worked = {
         .outcome = DB_FAILED,
-        .fenced = fenced,
         .failed_statement = -1,
         .sqlstate = sqlstate,
         .reason = reason,
@@ -61,16 +61,16 @@ static void queued_refuse(struct pg *pg, struct pg_owed *owed)
     list_remove(&owed->link);
     free(queued);
     if (cancelled)
-        pg_work_refuse(pg, tag, "57014", "cancelled", "", false);
+        pg_work_refuse(pg, tag, "57014", "cancelled", "");
     else
-        pg_work_refuse(pg, tag, "", "the database can't be used", pg->trouble, false);
+        pg_work_refuse(pg, tag, "", "the database can't be used", pg->trouble);
 }
 
-static void start(struct pg *pg, const struct db_work *work, void *tag)
+static void start(struct pg *pg, const struct db_work *work, int sites_id, void *tag)
 {
     struct pg_worker *worker = CONTAINER(pg->idle.next, struct pg_worker, idle);
     list_remove(&worker->idle);
-    pg_run_begin(worker, work, tag);
+    pg_run_begin(worker, work, sites_id, tag);
 }
 
 /* A session that broke while it was idle leaves the list before anything is sent on it. */
@@ -90,7 +90,7 @@ void pg_work_dispatch(struct pg *pg)
     while (pg->phase == PG_UP && !list_empty(&pg->queue) && can_start(pg)) {
         struct pg_queued *queued = queued_of(pg->queue.next);
         list_remove(&queued->owed.link);
-        start(pg, queued->work, queued->tag);
+        start(pg, queued->work, queued->sites_id, queued->tag);
         free(queued);
     }
 }
@@ -101,21 +101,22 @@ void pg_work_refuse_queued(struct pg *pg)
         queued_refuse(pg, &queued_of(pg->queue.next)->owed);
 }
 
-void pg_work_start(struct pg *pg, const struct db_work *work, void *tag)
+void pg_work_start(struct pg *pg, const struct db_work *work, int sites_id, void *tag)
 {
     if (pg->pool) {
-        pg_pool_work(pg->pool, work, tag);
+        pg_pool_work(pg->pool, work, sites_id, tag);
         return;
     }
-    if (pg_open_take(pg, work, tag))
+    if (pg_open_take(pg, work, sites_id, tag))
         return;
     if (pg->phase == PG_UP && list_empty(&pg->queue) && can_start(pg)) {
-        start(pg, work, tag);
+        start(pg, work, sites_id, tag);
         return;
     }
     struct pg_queued *queued = xcalloc(1, sizeof(*queued));
     queued->owed.refuse = queued_refuse;
     queued->work = work;
+    queued->sites_id = sites_id;
     queued->tag = tag;
     if (pg->phase == PG_UP)
         list_append(&pg->queue, &queued->owed.link);
@@ -135,13 +136,12 @@ void pg_work(void *self, const struct db_work *work, void *tag)
     CHECK(work->mode != DB_PREPARE || pg_gid_valid(work->gid));
     CHECK(work->mode != DB_ONE_PHASE || work->gtrid);
     CHECK(!work->keeps_result || (work->mode == DB_ONE_PHASE && work->call_count == 1));
-    CHECK(work->mode == DB_PREPARE || !work->row);
+    CHECK(work->mode == DB_PREPARE || !work->sites);
     /* What wrote nothing is not prepared. */
-    bool row = work->row && (!work->open || open_xid(pg, tag) != 0);
-    if (row && pg->phase == PG_UP)
-        pg_register_branch(pg, work, tag);
+    if (work->sites && (!work->open || open_xid(pg, tag) != 0))
+        pg_sites_work(pg, work, tag);
     else if (!pg_lanes_take(pg, work, tag))
-        pg_work_start(pg, work, tag);
+        pg_work_start(pg, work, 0, tag);
 }
 
 static void on_cancel_timer(uv_timer_t *timer)
@@ -185,7 +185,7 @@ static void cancel_begin(struct pg *pg)
 void pg_cancel(void *self, void *tag)
 {
     struct pg *pg = self;
-    if (pg_register_cancel(pg, tag))
+    if (pg_sites_cancel(pg, tag))
         return;
     if (pg->pool) {
         pg_pool_cancel(pg->pool, tag);
@@ -259,8 +259,8 @@ void pg_workers_fini(struct pg *pg)
     for (int i = 0; i < pg->worker_count; i++)
         pg_run_fini(&pg->workers[i]);
     free(pg->workers);
-    /* What is refused from here on, also of rows that wait, asks whether one of them has it open.
-     */
+    /* What is refused from here on, also while it waits for its list, asks whether one of them has
+     * it open. */
     pg->workers = NULL;
     pg->worker_count = 0;
     free(pg->worker_settings);

@@ -54,7 +54,20 @@ comment on table troth.register is
     'is deleted or changed by hand may let two databases disagree';
 comment on column troth.register.value is 'accepted: 0 nothing, 1 abort, 2 commit';
 comment on column troth.register.sites is
-    'whom to ask when the coordinator is gone; empty where the branch was never prepared here';
+    'whom to ask when the coordinator is gone; empty where that is not known here';
+
+-- Who takes part in three-phase transactions: each list once. A branch holds, in the transaction that
+-- it is, the shared advisory lock (1953657960, id) until it is committed or rolled back: PREPARE
+-- TRANSACTION keeps that with it. The index is of hashes, as a list may be too long for another.
+create table if not exists troth.sites (
+    id integer generated always as identity primary key,
+    sites text collate "C" not null,
+    exclude using hash (sites with =)
+);
+comment on table troth.sites is
+    'Three-phase commit: lists of who takes part. A prepared branch names its list by the advisory '
+    'lock (1953657960, id) that it holds. There are as many rows as different lists were ever used, '
+    'some 100 bytes each, and none is deleted: a running participant remembers its number';
 
 -- What was committed and applied at every site needs no register any more: a bit is left of it.
 create table if not exists troth.settled (
@@ -87,4 +100,4 @@ create table if not exists troth.heuristic (
 comment on table troth.heuristic is
     'Outcomes that an operator forced on branches in doubt, a row a branch';
 
-insert into troth.installed (version) values (1), (2), (3), (4) on conflict do nothing;
+insert into troth.installed (version) values (1), (2), (3), (4), (5) on conflict do nothing;

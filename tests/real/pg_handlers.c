@@ -200,20 +200,34 @@ static void a_branch_is_prepared_then_committed_and_its_xid_proves_it(void **sta
     assert_int_equal(rig_status(rig, answer.xid), DB_STATUS_COMMITTED);
 }
 
-static void a_branch_of_three_phases_has_its_row_and_is_fenced_by_another(void **state)
+static void expect_found(struct rig *rig, const char *sites)
+{
+    struct rig_answer scan = {0};
+    rig_scan(rig, &scan);
+    assert_int_equal(scan.count, 1);
+    assert_int_equal(scan.prepared[0].registered, sites[0] != '\0');
+    assert_string_equal(scan.prepared[0].sites, sites);
+}
+
+static void a_branch_of_three_phases_has_its_list(void **state)
 {
     struct rig *rig = *state;
     struct db_call one = call_of(&obeys, take_ten);
     struct db_work work = work_of(DB_PREPARE, rig_gid, &one, 1);
-    struct db_register row = registers_row(rig_gtrid, &fresh);
-    work.row = &row;
+    for (int i = 0; i < 3; i++) { /* the second time its number is known */
+        work.sites = i < 2 ? registers_sites : NULL;
+        struct rig_answer answer = answer_to(rig, &work);
+        assert_int_equal(answer.outcome, DB_PREPARED);
+        assert_true(answer.xid > 0);
+        expect_found(rig, i < 2 ? registers_sites : "");
+        assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
+    }
+    rig_sql(rig, "truncate troth.sites; alter table troth.sites add constraint rig check"
+                 " (sites = '')");
+    work.sites = "payments=tcp://3";
     struct rig_answer answer = answer_to(rig, &work);
-    assert_int_equal(answer.outcome, DB_PREPARED);
-    registers_expect(rig, rig_gtrid, &fresh);
-    assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
-    answer = answer_to(rig, &work);
-    assert_int_equal(answer.outcome, DB_FAILED);
-    assert_true(answer.fenced);
+    rig_sql(rig, "alter table troth.sites drop constraint rig");
+    failed(&answer, "23514", "", "check constraint");
     assert_string_equal(rig_prepared_count(rig), "0");
     works_on(rig);
 }
@@ -326,9 +340,8 @@ static void steps_are_one_transaction_that_is_prepared_in_the_end(void **state)
     struct db_work take_b = work_of(DB_STEP, rig_gid, &other, 1);
     struct db_work prepare = work_of(DB_PREPARE, rig_gid, NULL, 0);
     struct db_work take_back = work_of(DB_ROLLBACK, NULL, NULL, 0);
-    struct db_register row = registers_row(rig_gtrid, &fresh);
     prepare.open = true;
-    prepare.row = &row;
+    prepare.sites = registers_sites;
     for (int i = 0; i < 3; i++) {
         step(rig, &first, &take);
         assert_int_equal(first.outcome, DB_OPENED);
@@ -341,7 +354,7 @@ static void steps_are_one_transaction_that_is_prepared_in_the_end(void **state)
     step(rig, &first, &prepare);
     assert_int_equal(first.outcome, DB_PREPARED);
     assert_int_equal(rig_status(rig, first.xid), DB_STATUS_IN_PROGRESS);
-    registers_expect(rig, rig_gtrid, &fresh);
+    expect_found(rig, registers_sites);
     step(rig, &second, &take_back);
     assert_int_equal(second.outcome, DB_FAILED);
     assert_int_equal(rig_finish(rig, rig_gid, true), DB_FINISHED);
@@ -359,10 +372,12 @@ static void steps_that_only_read_are_committed(void **state)
     struct db_work look = work_of(DB_STEP, rig_gid, &one, 1);
     struct db_work prepare = work_of(DB_PREPARE, rig_gid, NULL, 0);
     prepare.open = true;
+    prepare.sites = registers_sites;
     step(rig, &tag, &look);
     assert_int_equal(tag.outcome, DB_OPENED);
     step(rig, &tag, &prepare);
     assert_int_equal(tag.outcome, DB_COMMITTED);
+    assert_string_equal(rig_sql(rig, "select count(*) from troth.sites"), "0");
     assert_string_equal(rig_prepared_count(rig), "0");
     assert_string_equal(rig_sql(rig, locks_of_ours), "0");
     works_on(rig);
@@ -387,22 +402,20 @@ static void a_step_that_fails_leaves_nothing_open(void **state)
     works_on(rig);
 }
 
-static void what_is_open_and_fenced_is_rolled_back(void **state)
+static void what_is_open_and_has_no_list_is_rolled_back(void **state)
 {
     struct rig *rig = *state;
     struct rig_answer tag;
     struct db_call one = call_of(&obeys, take_ten);
     struct db_work take = work_of(DB_STEP, rig_gid, &one, 1);
     struct db_work prepare = work_of(DB_PREPARE, rig_gid, NULL, 0);
-    struct db_register row = registers_row(rig_gtrid, &promised);
-    assert_int_equal(rig_store(rig, &row, NULL), DB_STORED);
-    row = registers_row(rig_gtrid, &fresh);
     prepare.open = true;
-    prepare.row = &row;
+    prepare.sites = registers_sites;
+    rig_sql(rig, "alter table troth.sites add constraint rig check (sites = '')");
     step(rig, &tag, &take);
     step(rig, &tag, &prepare);
-    assert_int_equal(tag.outcome, DB_FAILED);
-    assert_true(tag.fenced);
+    rig_sql(rig, "alter table troth.sites drop constraint rig");
+    failed(&tag, "23514", "", "check constraint");
     assert_string_equal(rig_sql(rig, locks_of_ours), "0");
     works_on(rig);
 }
@@ -780,7 +793,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_branch_is_prepared_then_committed_and_its_xid_proves_it),
-        TEST(a_branch_of_three_phases_has_its_row_and_is_fenced_by_another),
+        TEST(a_branch_of_three_phases_has_its_list),
         TEST(one_phase_leaves_its_row_and_is_not_done_twice),
         TEST(a_step_keeps_its_result_byte_for_byte),
         TEST(a_result_that_is_too_large_to_keep_is_not_done),
@@ -790,7 +803,7 @@ int main(void)
         TEST(steps_are_one_transaction_that_is_prepared_in_the_end),
         TEST(steps_that_only_read_are_committed),
         TEST(a_step_that_fails_leaves_nothing_open),
-        TEST(what_is_open_and_fenced_is_rolled_back),
+        TEST(what_is_open_and_has_no_list_is_rolled_back),
         TEST(what_is_open_is_lost_with_its_session),
         TEST(a_refusal_is_told_with_its_word_and_leaves_nothing),
         TEST(an_sql_error_is_told_as_postgresql_says_it),

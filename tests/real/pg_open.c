@@ -105,18 +105,17 @@ static void steps_see_each_other_and_are_prepared_as_one(void **state)
     all_is_well(rig);
 }
 
-static void what_only_reads_is_committed_and_makes_no_row(void **state)
+static void what_only_reads_is_committed_and_keeps_no_list(void **state)
 {
     struct rig *rig = *state;
     struct rig_answer answer;
     struct db_statement look[] = {rig_plain("promise", "set transaction read only"),
                                   rig_plain("look", "select n from rig where id = 'a'")};
     struct db_work work = step_of(look, 2), end = end_of(DB_PREPARE);
-    struct db_register row = registers_row(rig_gtrid, &fresh);
-    end.row = &row;
+    end.sites = registers_sites;
     assert_int_equal(request(rig, &work, &answer), DB_OPENED);
     assert_int_equal(request(rig, &end, &answer), DB_COMMITTED);
-    registers_expect_none(rig, rig_gtrid);
+    assert_string_equal(rig_sql(rig, "select count(*) from troth.sites"), "0");
     nothing_is_left(rig);
     all_is_well(rig);
 }
@@ -332,22 +331,49 @@ static void a_server_that_stops_takes_what_is_open_with_it(void **state)
 
 /* ---- three phases -------------------------------------------------------------------------- */
 
-static void the_row_goes_in_before_it_is_prepared(void **state)
+static void its_list_is_kept_with_it(void **state)
+{
+    struct rig *rig = *state;
+    struct db_work end = end_of(DB_PREPARE);
+    end.sites = registers_sites;
+    for (int i = 0; i < 2; i++) { /* the second time its number is known */
+        struct rig_answer answer, scan = {0};
+        open_one(rig, &answer);
+        assert_int_equal(request(rig, &end, &answer), DB_PREPARED);
+        assert_true(answer.xid > 0);
+        rig_scan(rig, &scan);
+        assert_int_equal(scan.count, 1);
+        assert_true(scan.prepared[0].registered);
+        assert_string_equal(scan.prepared[0].sites, registers_sites);
+        assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
+    }
+    nothing_is_left(rig);
+    all_is_well(rig);
+}
+
+/* While its list waits to be inserted. */
+static void without_its_list_nothing_stays_open(void **state)
 {
     struct rig *rig = *state;
     struct rig_answer answer;
     struct db_work end = end_of(DB_PREPARE);
-    struct db_register row = registers_row(rig_gtrid, &fresh);
-    end.row = &row;
+    end.sites = registers_sites;
     open_one(rig, &answer);
-    assert_int_equal(request(rig, &end, &answer), DB_PREPARED);
-    assert_false(answer.fenced);
-    registers_expect(rig, rig_gtrid, &fresh);
-    assert_int_equal(rig_finish(rig, rig_gid, false), DB_FINISHED);
-    /* It is there now: another one is fenced, and nothing of it stays open. */
-    open_one(rig, &answer);
+    rig_sql(rig, "alter table troth.sites add constraint rig check (sites = '')");
     assert_int_equal(request(rig, &end, &answer), DB_FAILED);
-    assert_true(answer.fenced);
+    rig_sql(rig, "alter table troth.sites drop constraint rig");
+    assert_string_equal(answer.sqlstate, "23514");
+    nothing_is_left(rig);
+    /* And its session is lost before it is known. */
+    open_one(rig, &answer);
+    rig_sql(rig, "begin; lock table troth.sites");
+    answer = (struct rig_answer){0};
+    rig_work_begin(rig, &end, &answer);
+    rig_turn_until_sql(rig, lock_waits, "1");
+    end_its_session(rig);
+    rig_sql(rig, "rollback");
+    rig_until(rig, &answer.done, "the end is answered");
+    assert_int_equal(answer.outcome, DB_FAILED);
     nothing_is_left(rig);
     all_is_well(rig);
 }
@@ -455,7 +481,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_RIG(steps_see_each_other_and_are_prepared_as_one),
-        WITH_RIG(what_only_reads_is_committed_and_makes_no_row),
+        WITH_RIG(what_only_reads_is_committed_and_keeps_no_list),
         WITH_RIG(what_is_written_past_the_xid_is_refused),
         WITH_RIG(a_rollback_leaves_nothing_however_often),
         WITH_RIG(two_are_open_at_once_and_a_third_waits),
@@ -467,7 +493,8 @@ int main(void)
         WITH_RIG(a_session_that_is_lost_while_open_is_told_by_the_next_request),
         WITH_RIG(a_session_that_is_lost_in_its_prepare_is_not_known),
         WITH_RIG(a_server_that_stops_takes_what_is_open_with_it),
-        WITH_RIG(the_row_goes_in_before_it_is_prepared),
+        WITH_RIG(its_list_is_kept_with_it),
+        WITH_RIG(without_its_list_nothing_stays_open),
         WITH_RIG(what_is_prepared_with_that_xid_is_adopted),
         WITH_RIG(with_three_phases_its_row_goes_in_once),
         WITH_RIG(what_another_database_has_is_not_this_one_s),

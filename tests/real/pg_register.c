@@ -74,7 +74,39 @@ static void a_value_that_is_none_loads_as_none(void **state)
     }
 }
 
-/* The hot path has a statement of its own: it is as strict. */
+/* What nearly every transaction stores: it has a statement of its own, which is as strict. */
+static void the_first_commit_makes_a_row_where_there_is_none(void **state)
+{
+    struct rig *rig = *state;
+    const struct register_state commit = {.value = REGISTER_COMMIT};
+    const uint64_t settled[] = {5};
+    struct rig_answer answers[4] = {{0}}, load = {0};
+    struct db_register rows[] = {
+        registers_row(rig_gtrid, &commit), registers_row("rig.c1.7.2", &commit),
+        registers_row(rig_gtrid, &commit), registers_row("rig.c1.7.3", &promised)};
+    for (int i = 0; i < 4; i++) /* in one batch, the third for the second time */
+        rig_store_begin(rig, &rows[i], NULL, &answers[i]);
+    for (int i = 0; i < 4; i++) {
+        rig_until(rig, &answers[i].done, "the stores are answered");
+        assert_int_equal(answers[i].stored, i == 2 ? DB_CHANGED : DB_STORED);
+    }
+    rig_load(rig, rig_gtrid, &load);
+    assert_true(register_state_equal(&load.row.state, &commit));
+    assert_string_equal(load.row.sites, registers_sites);
+    assert_true(load.row.begun_us == rows[0].begun_us);
+    registers_expect(rig, "rig.c1.7.2", &commit);
+    rows[3].state = commit;
+    assert_int_equal(rig_store(rig, &rows[3], NULL), DB_CHANGED);
+    registers_expect(rig, "rig.c1.7.3", &promised);
+    /* One that was settled is not taken for new. */
+    struct db_register row = registers_row("rig.c1.7.5", &commit);
+    assert_int_equal(rig_store(rig, &row, NULL), DB_STORED);
+    rig->port->register_settle(rig->port->self, "c1", 7, settled, 1);
+    rig_status(rig, 1000); /* asked after it, on the same session */
+    assert_int_equal(rig_store(rig, &row, NULL), DB_CHANGED);
+    registers_expect(rig, "rig.c1.7.5", &decided);
+}
+
 static void the_first_commit_is_accepted_by_a_fresh_register_only(void **state)
 {
     struct rig *rig = *state;
@@ -368,6 +400,7 @@ int main(void)
         WITH_RIG(a_store_changes_only_what_it_was_told_is_there),
         WITH_RIG(each_part_of_what_was_there_counts),
         WITH_RIG(a_value_that_is_none_loads_as_none),
+        WITH_RIG(the_first_commit_makes_a_row_where_there_is_none),
         WITH_RIG(the_first_commit_is_accepted_by_a_fresh_register_only),
         WITH_RIG(of_two_stores_at_once_one_finds_the_other),
         WITH_RIG(two_participants_of_one_database_have_a_register_each),

@@ -174,7 +174,7 @@ static void a_store_of_an_older_process_is_ended_before_up(void **state)
     assert_int_equal(rig_store(rig, &row, &fresh), DB_STORED);
 }
 
-static void connections_for_registers_are_opened_when_they_are_needed_first(void **state)
+static void the_connection_for_registers_is_opened_when_it_is_needed_first(void **state)
 {
     enum { SOME = 5 };
     static const char open[] = "select count(*) from pg_stat_activity where application_name like"
@@ -182,18 +182,15 @@ static void connections_for_registers_are_opened_when_they_are_needed_first(void
     struct rig *rig = *state;
     struct rig_answer answers[SOME] = {{0}}, load = {0};
     struct db_work works[SOME];
-    struct db_register rows[SOME];
-    char gids[SOME][40], gtrids[SOME][40];
+    char gids[SOME][40];
     rig_stop(rig);
     rig->two_phase = true;
     rig_start_again(rig);
     rig_await_sql(rig, open, "5"); /* control, two for work, two for finishing */
     for (int i = 0; i < SOME; i++) {
-        snprintf(gtrids[i], sizeof(gtrids[i]), "rig.c1.7.%d", i + 1);
         snprintf(gids[i], sizeof(gids[i]), "troth.rig.c1.7.%d.0", i + 1);
         works[i] = rig_work_of(DB_PREPARE, gids[i], NULL, 0);
-        rows[i] = registers_row(gtrids[i], &fresh);
-        works[i].row = &rows[i];
+        works[i].sites = registers_sites;
         rig_work_begin(rig, &works[i], &answers[i]);
     }
     for (int i = 0; i < SOME; i++) {
@@ -201,9 +198,9 @@ static void connections_for_registers_are_opened_when_they_are_needed_first(void
         assert_int_equal(answers[i].outcome, DB_PREPARED);
     }
     assert_string_equal(rig_sql(rig, open), "6");
-    rig_load(rig, gtrids[0], &load);
-    assert_int_equal(load.found, DB_FOUND);
-    assert_string_equal(rig_sql(rig, open), "7");
+    rig_load(rig, rig_gtrid, &load);
+    assert_int_equal(load.found, DB_NOT_FOUND);
+    assert_string_equal(rig_sql(rig, open), "6");
     for (int i = 0; i < SOME; i++)
         assert_int_equal(rig_finish(rig, gids[i], false), DB_FINISHED);
 }
@@ -213,8 +210,7 @@ static void what_waits_for_its_first_connection_is_answered_when_the_server_stop
     struct rig *rig = *state;
     struct rig_answer load = {0}, answer = {0};
     struct db_work work = rig_work_of(DB_PREPARE, rig_gid, NULL, 0);
-    struct db_register row = registers_row(rig_gtrid, &fresh);
-    work.row = &row;
+    work.sites = registers_sites;
     rig_stop(rig);
     rig->two_phase = true;
     rig_start_again(rig);
@@ -243,7 +239,7 @@ int main(void)
                                         forget_standby_and_close),
         WITH_RIG(freeing_the_port_with_stores_under_way_is_clean),
         WITH_RIG(a_store_of_an_older_process_is_ended_before_up),
-        WITH_RIG(connections_for_registers_are_opened_when_they_are_needed_first),
+        WITH_RIG(the_connection_for_registers_is_opened_when_it_is_needed_first),
         WITH_RIG(what_waits_for_its_first_connection_is_answered_when_the_server_stops),
     };
     return registers_run(tests, sizeof(tests) / sizeof(tests[0]));

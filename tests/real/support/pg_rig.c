@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "core/check.h"
+#include "core/map.h"
 #include "tests/real/support/cluster.h"
 
 enum { LIMIT_S = 20, TICK_MS = 50 };
@@ -46,7 +47,6 @@ static void on_worked(void *self, void *tag, const struct db_worked *worked)
 {
     struct rig_answer *answer = answered(self, tag);
     answer->outcome = worked->outcome;
-    answer->fenced = worked->fenced;
     answer->duplicate = worked->duplicate;
     answer->too_large = worked->too_large;
     answer->stale = worked->stale;
@@ -117,6 +117,9 @@ static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared 
         answer->prepared[i].registered = prepared[i].registered;
         snprintf(answer->prepared[i].sites, sizeof(answer->prepared[i].sites), "%s",
                  prepared[i].sites ? prepared[i].sites : "");
+        answer->prepared[i].sites_hash =
+            prepared[i].sites ? hash_bytes(prepared[i].sites, strlen(prepared[i].sites))
+                              : hash_bytes("", 0);
         answer->prepared[i].xid = prepared[i].xid;
         answer->prepared[i].prepared_at_us = prepared[i].prepared_at_us;
     }
@@ -297,7 +300,8 @@ void rig_open(struct rig *rig, int connections)
         fail_msg("%s", error_format(&error, text, sizeof(text)));
     rig_sql(rig, "set client_min_messages = error");
     end_prepared(rig);
-    rig_sql(rig, "truncate troth.barrier, troth.register, troth.settled, troth.heuristic");
+    rig_sql(rig, "truncate troth.barrier, troth.register, troth.settled, troth.sites,"
+                 " troth.heuristic");
     rig_sql(rig, "drop table if exists rig; create table rig (id text primary key, n bigint not "
                  "null check (n >= 0)); insert into rig values ('a', 100), ('b', 100)");
     rig_start(rig, connections);

@@ -49,7 +49,7 @@ struct rig_heuristics {
 struct rig_answer {
     bool done;
     enum db_outcome outcome;
-    bool fenced, duplicate, too_large, stale;
+    bool duplicate, too_large, stale;
     uint64_t xid;
     int failed_statement;
     char sqlstate[6];
@@ -77,6 +77,7 @@ struct rig_answer {
         char gid[200];
         bool registered;
         char sites[256];
+        uint64_t sites_hash; /* of all of it, which may be longer */
         uint64_t xid;
         int64_t prepared_at_us;
     } prepared[RIG_PREPARED];

@@ -38,7 +38,7 @@ void registers_expect_none(struct rig *rig, const char *gtrid)
 void registers_turn_until_ready(struct rig *rig)
 {
     time_t limit = time(NULL) + 20;
-    while (!(pg_registers_ready(rig->pg) == 2)) {
+    while (!(pg_registers_ready(rig->pg) == 1)) {
         if (time(NULL) > limit)
             fail_msg("not within 20 s: the register's connection is back");
         uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);

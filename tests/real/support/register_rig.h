@@ -18,7 +18,7 @@ extern const char lock_waits[];      /* SQL: how many wait for a lock */
 struct db_register registers_row(const char *gtrid, const struct register_state *state);
 void registers_expect(struct rig *rig, const char *gtrid, const struct register_state *state);
 void registers_expect_none(struct rig *rig, const char *gtrid);
-/* Turns the loop until both connections of registers are there. */
+/* Turns the loop until the connection of registers is there. */
 void registers_turn_until_ready(struct rig *rig);
 /* For main: runs the tests with a rig each; by tests/run only. WITH_RIG: one of them. */
 int registers_run(const struct CMUnitTest *tests, size_t count);
