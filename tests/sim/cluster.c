@@ -400,6 +400,15 @@ static bool not_yet(char *why, size_t size, const char *name, const char *what, 
     return false;
 }
 
+int cluster_coordinator_of(const struct world *world, const char *gtrid)
+{
+    struct gid gid;
+    for (int i = 0; gtrid_parse(gtrid, &gid) && i < world->coordinator_count; i++)
+        if (strcmp(world->coordinators[i]->name, gid.coordinator) == 0)
+            return i;
+    return -1;
+}
+
 bool cluster_gone(const struct world *world, int coordinator)
 {
     return world->coordinators[coordinator]->once && !node_up(world->coordinators[coordinator]);

@@ -21,6 +21,8 @@ uint64_t cluster_keep_us(void);
 bool cluster_deaf(void);
 void cluster_start(struct world *world);
 
+/* Whose transaction it is; -1: nobody's here. */
+int cluster_coordinator_of(const struct world *world, const char *gtrid);
 /* This coordinator has died, and nobody starts it again. */
 bool cluster_gone(const struct world *world, int coordinator);
 

@@ -359,16 +359,6 @@ void registers_journaled(struct registers *registers, int coordinator, const voi
 
 /* ---- ends ---- */
 
-/* -1: nobody's. */
-static int coordinator_of(const struct world *world, const char *gtrid)
-{
-    struct gid gid;
-    for (int i = 0; gtrid_parse(gtrid, &gid) && i < world->coordinator_count; i++)
-        if (strcmp(world->coordinators[i]->name, gid.coordinator) == 0)
-            return i;
-    return -1;
-}
-
 static bool is_orphan(const struct world *world, const struct transaction *transaction)
 {
     for (int i = 0; i < world->participant_count; i++)
@@ -380,7 +370,7 @@ static bool is_orphan(const struct world *world, const struct transaction *trans
 
 static void note_who_is_left(const struct world *world, struct transaction *transaction)
 {
-    int coordinator = coordinator_of(world, transaction->gtrid);
+    int coordinator = cluster_coordinator_of(world, transaction->gtrid);
     if (coordinator < 0 || node_up(world->coordinators[coordinator]))
         return;
     transaction->alone = true;
