@@ -41,16 +41,29 @@ void scan_soon(struct agent *agent)
 
 /* ---- the result of a scan ------------------------------------------------------------------ */
 
+enum place {
+    PLACE_NONE, /* of two phases, or prepared by somebody and never a site of its transaction */
+    PLACE_OWN,
+    PLACE_STRANGE,
+};
+
 /* Two participants may share a database: then each finds the other's branches too. A list that
  * can't be read is looked at when it is needed. */
-static bool is_own(const struct agent *agent, const struct db_prepared *prepared, int branch)
+static enum place place_of(const struct agent *agent, const struct db_prepared *prepared,
+                           int branch)
 {
+    if (!prepared->registered)
+        return PLACE_NONE;
     struct site_address list[SITES_MOST];
     char *text = xstrdup(prepared->sites ? prepared->sites : "");
     int count = sites_split(text, list);
-    bool own = count == 0 || (branch < count && strcmp(list[branch].name, agent->participant) == 0);
+    enum place place = PLACE_OWN;
+    if (count > 0 && branch >= count)
+        place = PLACE_NONE;
+    else if (count > 0 && strcmp(list[branch].name, agent->participant) != 0)
+        place = PLACE_STRANGE;
     free(text);
-    return own;
+    return place;
 }
 
 static void note(struct agent *agent, const struct db_prepared *prepared)
@@ -75,8 +88,9 @@ static void note(struct agent *agent, const struct db_prepared *prepared)
     if (!entry)
         return;
     entry->seen = agent->scans;
-    entry->strange = prepared->registered && !is_own(agent, prepared, id.branch);
-    if (prepared->registered && !entry->strange && (entry->site || !site_taken(agent, &id)))
+    enum place place = place_of(agent, prepared, id.branch);
+    entry->strange = place == PLACE_STRANGE;
+    if (place == PLACE_OWN && (entry->site || !site_taken(agent, &id)))
         site_found(agent, entry, prepared);
 }
 
