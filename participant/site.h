@@ -102,9 +102,9 @@ struct site {
 
 /* One of the sites as a terminator sees it. */
 struct termination_site {
-    const char *name, *address; /* "" for the coordinator's address */
-    bool heard, decided;
-    struct register_state state; /* what it last said */
+    const char *name, *address;    /* "" for the coordinator's address */
+    bool answered, heard, decided; /* answered: it was there once, though it could not tell */
+    struct register_state state;   /* what it last said */
 };
 
 struct termination {

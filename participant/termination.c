@@ -601,9 +601,11 @@ void termination_reply(struct agent *agent, const char *from, const char *coordi
         return;
     }
     struct termination_site *said = &termination->sites[wire->site];
-    if (!said->heard)
+    bool heard = reply != REGISTER_WAIT && reply != REGISTER_HELD;
+    if (!said->answered || (heard && !said->heard))
         encourage(agent, site);
-    said->heard = reply != REGISTER_WAIT && reply != REGISTER_HELD;
+    said->answered = true;
+    said->heard = heard;
     said->decided = reply == REGISTER_DECIDED || register_decided(&state);
     if (said->heard)
         said->state = state;

@@ -165,6 +165,26 @@ static void another_participants_branch_is_no_exhibit(void **state)
     assert_int_equal(testified(false)->n_exhibits, 0);
 }
 
+/* Somebody has prepared it, and it was never asked to vote. */
+static void a_branch_that_the_list_leaves_out_is_nobody_elses(void **state)
+{
+    (void)state;
+    pass(61000000);
+    scan_finds("troth.shop.c1.5.1.3", true);
+    ask_what(WIRE__WHAT__EVIDENCE, gtrid_1, false);
+    struct db_held held = held_1;
+    held.gid = "troth.shop.c1.5.1.3";
+    looked(&(struct db_inspected){.ok = true,
+                                  .held = &held,
+                                  .held_count = 1,
+                                  .status = DB_STATUS_ERROR,
+                                  .barrier = "",
+                                  .report = ""});
+    const Wire__Testimony *testimony = testified(false);
+    assert_int_equal(testimony->n_exhibits, 1);
+    assert_true(testimony->exhibits[0]->prepared);
+}
+
 static void all_that_is_prepared_is_listed(void **state)
 {
     (void)state;
@@ -285,6 +305,7 @@ int main(void)
         WITH_DOOR(what_was_forced_is_an_exhibit),
         WITH_DOOR(a_database_that_is_down_leaves_what_the_process_knows),
         WITH_DOOR(another_participants_branch_is_no_exhibit),
+        WITH_DOOR(a_branch_that_the_list_leaves_out_is_nobody_elses),
         WITH_DOOR(all_that_is_prepared_is_listed),
         WITH_DOOR(what_does_not_fit_a_message_is_counted_or_left_out),
         WITH_DOOR(the_server_is_described_with_whom_it_reaches),

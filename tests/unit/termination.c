@@ -239,17 +239,8 @@ static void a_minority_that_is_outbid_says_so_once(void **state)
     expect_finish(false, 6000000);
 }
 
-/* Each round is a flush, for nothing while there is no majority: they become rare, and the first
- * after somebody has come back comes at once. */
-static void a_minority_that_is_outbid_rests_longer_until_somebody_comes(void **state)
+static void is_outbid_and_rests_longer_each_time(void)
 {
-    (void)state;
-    be_in_doubt();
-    all_answer(false);
-    orders->answers = true;
-    inventory->away = true;
-    judge(WIRE__VERDICT__VERDICT_HOLD);
-    pass(5000000);
     uint64_t longest_us = 0;
     for (int i = 0; i < 8; i++) {
         uint32_t round = (uint32_t)table.state.promised.round;
@@ -262,6 +253,20 @@ static void a_minority_that_is_outbid_rests_longer_until_somebody_comes(void **s
         longest_us = rested_us > longest_us ? rested_us : longest_us;
     }
     assert_true(longest_us > 8000000);
+}
+
+/* Each round is a flush, for nothing while there is no majority: they become rare, and the first
+ * after somebody has come back comes at once. */
+static void a_minority_that_is_outbid_rests_longer_until_somebody_comes(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    all_answer(false);
+    orders->answers = true;
+    inventory->away = true;
+    judge(WIRE__VERDICT__VERDICT_HOLD);
+    pass(5000000);
+    is_outbid_and_rests_longer_each_time();
     uint32_t round = (uint32_t)table.state.promised.round;
     ASK(orders->door, .seq = 1, .question = WIRE__QUESTION__PROMISE, .ballot = {round + 1, 1});
     pass(2000000);
@@ -270,6 +275,17 @@ static void a_minority_that_is_outbid_rests_longer_until_somebody_comes(void **s
     all_answer(true);
     inventory->away = false;
     expect_finish(false, 3000000);
+}
+
+static void who_can_not_tell_is_nobody_who_came(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    all_answer(true);
+    inventory->instead = WIRE__ANSWERED__CANNOT_TELL;
+    judge(WIRE__VERDICT__VERDICT_HOLD);
+    pass(5000000);
+    is_outbid_and_rests_longer_each_time();
 }
 
 static void an_address_that_is_not_listened_on_is_told_to_nobody(void **state)
@@ -715,6 +731,7 @@ int main(void)
         TEST(a_minority_says_so),
         TEST(a_minority_that_is_outbid_says_so_once),
         TEST(a_minority_that_is_outbid_rests_longer_until_somebody_comes),
+        TEST(who_can_not_tell_is_nobody_who_came),
         TEST(an_address_that_is_not_listened_on_is_told_to_nobody),
         TEST(who_is_outbid_rests_and_tries_again_higher),
         TEST(who_is_asked_by_another_terminator_leaves_it_the_first_move),
