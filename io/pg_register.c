@@ -49,13 +49,6 @@ static void add_state(struct pg_array columns[5], const struct register_state *s
     pg_array_number(&columns[4], state->value);
 }
 
-static void add_row(struct pg_array columns[3], const struct site_ask *insert)
-{
-    pg_array_text(&columns[0], insert->gtrid);
-    pg_array_text(&columns[1], insert->sites);
-    pg_array_number(&columns[2], insert->begun_us);
-}
-
 static struct site_ask *asked(struct pg_batch *batch, const PGresult *result, int row)
 {
     int index = atoi(PQgetvalue(result, row, 0));
@@ -87,7 +80,9 @@ static int insert_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg
 {
     const struct site_ask *insert = register_of(ask);
     (void)index;
-    add_row(columns, insert);
+    pg_array_text(&columns[0], insert->gtrid);
+    pg_array_text(&columns[1], insert->sites);
+    pg_array_number(&columns[2], insert->begun_us);
     add_state(&columns[3], &insert->state);
     add_place(&columns[8], insert->gtrid);
     return 12;
@@ -151,20 +146,21 @@ static const struct pg_question update_question = {
 static const struct register_state fresh;
 static const struct register_state first_commit = {.value = REGISTER_COMMIT};
 
+/* No list of sites: the branch has it. No look at what was settled, either: that was decided as
+ * commit, which this is, too. */
 static const char first_sql[] =
     "insert into troth.register (participant, gtrid, sites, begun_us, value)"
-    " select $1, a.gtrid, a.sites, a.begun_us, 2"
-    " from unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[],"
-    "   $8::bigint[]) a (gtrid, sites, begun_us, cluster, coordinator, epoch, seq)"
-    " where not exists (select from troth.settled s where " IS_SETTLED ")"
+    " select $1, a.gtrid, '', a.begun_us, 2"
+    " from unnest($2::text[], $3::bigint[]) a (gtrid, begun_us)"
     " on conflict do nothing returning gtrid";
 
 static int first_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask, int index)
 {
+    const struct site_ask *first = register_of(ask);
     (void)index;
-    add_row(columns, register_of(ask));
-    add_place(&columns[3], register_of(ask)->gtrid);
-    return 7;
+    pg_array_text(&columns[0], first->gtrid);
+    pg_array_number(&columns[1], first->begun_us);
+    return 2;
 }
 
 static const struct pg_question first_question = {

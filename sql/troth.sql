@@ -30,8 +30,6 @@ create index if not exists barrier_at on troth.barrier using brin (at);
 
 -- Three-phase commit: this site's register of each transaction (core/register.h). The participant is
 -- in the key because two of them may share a database, and two sites must never share a register.
--- What changes stands together, in front, so that an update logs little; no index has any of it and
--- each page keeps room for a second version of all its rows, so that the update touches one page.
 create table if not exists troth.register (
     promised_round bigint not null default 0,
     promised_site bigint not null default 0,
@@ -44,7 +42,8 @@ create table if not exists troth.register (
     participant text collate "C" not null,
     sites text not null,
     primary key (gtrid, participant)
-) with (fillfactor = 50);
+);
+alter table troth.register reset (fillfactor); -- most rows are stored once
 -- No CHECK: the server reads its expression again for each statement, which costs a batch of rows a
 -- tenth, and who reads a row looks whether it makes sense.
 alter table troth.register drop constraint if exists register_value_check;
@@ -54,7 +53,7 @@ comment on table troth.register is
     'is deleted or changed by hand may let two databases disagree';
 comment on column troth.register.value is 'accepted: 0 nothing, 1 abort, 2 commit';
 comment on column troth.register.sites is
-    'whom to ask when the coordinator is gone; empty where that is not known here';
+    'whom to ask when the coordinator is gone; empty where a lock of the branch tells, or nothing';
 
 -- Who takes part in three-phase transactions: each list once. A branch holds, in the transaction that
 -- it is, the shared advisory lock (1953657960, id) until it is committed or rolled back: PREPARE
