@@ -414,7 +414,7 @@ void pg_lookup(void *self, const char *gtrid, bool fence, void *tag)
  * the statement may. */
 static const char scan_sql[] =
     "with p as materialized (select gid, transaction, prepared from pg_prepared_xacts"
-    "   where database = current_database()), " KEPT
+    "   where case when database = current_database() then true else false end), " KEPT
     " select current_setting('max_prepared_transactions'),"
     " (select pg_snapshot_xmax(pg_current_snapshot())::text), p.gid, p.transaction::text,"
     " (extract(epoch from p.prepared) * 1000000)::bigint::text,"

@@ -78,6 +78,7 @@ struct orphan {
     const struct death *death;
     const struct purchase *kind;
     char name[16], address[64], prefix[32]; /* of its gids */
+    char gtrid[160];                        /* of a transaction of its that was seen in doubt */
     char customer[8], sku[8], keys[ATTEMPTS][24];
     pid_t pid;
     bool dead, buying;
@@ -258,17 +259,26 @@ static bool is_lost_everywhere(struct shop *shop, const struct orphan *orphan)
     return true;
 }
 
+static void note_gtrid(struct orphan *orphan, const char *gid)
+{
+    const char *gtrid = gid + strlen("troth."), *branch = strrchr(gid, '.');
+    snprintf(orphan->gtrid, sizeof(orphan->gtrid), "%.*s", (int)(branch - gtrid), gtrid);
+}
+
 /* Which coordinators have a branch in doubt somewhere: a bit each. */
-static uint32_t find_doubts(const struct orphanage *orphanage)
+static uint32_t find_doubts(struct orphanage *orphanage)
 {
     uint32_t doubts = 0;
     for (enum process p = ORDERS; p < PROCESSES; p++) {
         PGresult *result = cluster_query(process_names[p], "select gid from pg_prepared_xacts");
         for (int row = 0; row < PQntuples(result); row++) {
             for (int i = 0; i < orphanage->count; i++) {
-                const char *prefix = orphanage->orphans[i].prefix;
-                if (strncmp(PQgetvalue(result, row, 0), prefix, strlen(prefix)) == 0)
-                    doubts |= UINT32_C(1) << i;
+                struct orphan *orphan = &orphanage->orphans[i];
+                const char *gid = PQgetvalue(result, row, 0);
+                if (strncmp(gid, orphan->prefix, strlen(orphan->prefix)) != 0)
+                    continue;
+                doubts |= UINT32_C(1) << i;
+                note_gtrid(orphan, gid);
             }
         }
         PQclear(result);
@@ -369,27 +379,12 @@ static bool all_have_learnt(void *self)
     return true;
 }
 
-/* The id of the newest transaction of that coordinator for which orders has a register. */
-static bool find_gtrid(const struct orphan *orphan, char *gtrid, size_t size)
-{
-    char sql[200];
-    snprintf(sql, sizeof(sql),
-             "select gtrid from troth.register where gtrid like '%s%%' order by at desc limit 1",
-             orphan->prefix + strlen("troth."));
-    PGresult *result = cluster_query("orders", sql);
-    bool found = PQntuples(result) == 1;
-    if (found)
-        snprintf(gtrid, size, "%s", PQgetvalue(result, 0, 0));
-    PQclear(result);
-    return found;
-}
-
 static void expect_shown(struct shop *shop, const struct orphan *orphan)
 {
-    char gtrid[160];
-    if (orphan->count != 1 || !find_gtrid(orphan, gtrid, sizeof(gtrid)))
+    if (orphan->count != 1 || !orphan->gtrid[0])
         return;
-    struct said said = shop_say_to(shop, orphan->address, "tx", "show", gtrid, "--json", NULL);
+    struct said said =
+        shop_say_to(shop, orphan->address, "tx", "show", orphan->gtrid, "--json", NULL);
     if (orphan->effects[0]) {
         assert_int_equal(said.code, 0);
         said_has(&said, "\"state\":\"applied\"");

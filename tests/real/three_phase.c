@@ -41,15 +41,18 @@ static void forget_registers(void)
         cluster_do(process_names[p], "truncate troth.register, troth.settled");
 }
 
-/* Of two purchases the rows are folded into two bits. */
+/* Of two purchases the rows are folded into bits. With the coordinator two sites are a majority: a
+ * third that nobody asked has nothing to remember. */
 static bool both_are_settled(void *self)
 {
+    int64_t settled = 0;
     (void)self;
     for (enum process p = ORDERS; p < PROCESSES; p++) {
-        if (count_rows(p, "true") != 0 || count_settled(p) != 2)
+        if (count_rows(p, "true") != 0)
             return false;
+        settled += count_settled(p);
     }
-    return true;
+    return settled >= 4;
 }
 
 static void a_purchase_commits_in_all_three_databases(struct shop *shop)
@@ -71,7 +74,7 @@ static void a_purchase_commits_in_all_three_databases(struct shop *shop)
     assert_int_equal(books_check(), 2);
 }
 
-/* A row that was never asked for anything may stay until its age, but none says commit. */
+/* Nobody is asked for anything, so nobody has a row. */
 static void a_refused_purchase_is_in_no_database(struct shop *shop)
 {
     struct purchase purchase = {.protocol = "3pc", .amount = 100000};
@@ -84,7 +87,7 @@ static void a_refused_purchase_is_in_no_database(struct shop *shop)
     books_wait_settled(shop);
     assert_int_equal(books_check(), 0);
     for (enum process p = ORDERS; p < PROCESSES; p++) {
-        assert_int_equal(count_rows(p, "value = 2 or promised_round > 0"), 0);
+        assert_int_equal(count_rows(p, "true"), 0);
         assert_int_equal(count_settled(p), 0);
     }
 }
@@ -102,27 +105,32 @@ static void guess_next_gtrid(struct shop *shop, char *next, size_t size)
     snprintf(next, size, "%.*s.%llu", (int)(dot - gtrid), gtrid, seq + 1);
 }
 
-/* As when another site had given the transaction up before payments ever heard of it. */
-static void a_participant_whose_register_was_there_before_votes_no(struct shop *shop)
+/* As when other sites had begun to give the transaction up, and were lost with what they had asked,
+ * before it was prepared here: the coordinator's ballot does no harm there. Of one such site it has
+ * no need; of more it outbids what they have promised. */
+static void registers_that_have_promised_before_are_outbid(struct shop *shop)
 {
-    struct purchase purchase = {.protocol = "3pc"};
-    char gtrid[160], sql[500];
-    forget_registers();
-    guess_next_gtrid(shop, gtrid, sizeof(gtrid));
-    snprintf(sql, sizeof(sql),
-             "insert into troth.register (gtrid, participant, sites, begun_us, promised_round,"
-             " promised_site) values ('%s', 'payments', '', 0, 1, 1)",
-             gtrid);
-    cluster_do("payments", sql);
-    purchase_begin(shop, &purchase);
-    struct said said = purchase_end(shop, &purchase);
-    assert_int_equal(said.code, TOLD_ABORTED);
-    said_has(&said, "(fenced)");
-    said_has(&said, gtrid);
-    said_fini(&said);
-    books_wait_settled(shop);
-    assert_int_equal(books_check(), 1);
-    assert_int_equal(books_count(purchase.order), 0);
+    for (int count = 1; count <= 3; count++) {
+        struct purchase purchase = {.protocol = "3pc"};
+        char gtrid[160], sql[500];
+        forget_registers();
+        guess_next_gtrid(shop, gtrid, sizeof(gtrid));
+        for (int i = 0; i < count; i++) {
+            snprintf(sql, sizeof(sql),
+                     "insert into troth.register (gtrid, participant, sites, begun_us,"
+                     " promised_round, promised_site) values ('%s', '%s', '', 0, 1, 1)",
+                     gtrid, process_names[ORDERS + i]);
+            cluster_do(process_names[ORDERS + i], sql);
+        }
+        purchase_begin(shop, &purchase);
+        struct said said = purchase_end(shop, &purchase);
+        assert_int_equal(said.code, TOLD_COMMITTED);
+        said_has(&said, gtrid);
+        said_fini(&said);
+        books_wait_settled(shop);
+        assert_int_equal(books_count(purchase.order), 1);
+    }
+    assert_int_equal(books_check(), 6);
 }
 
 /* ---- waiting for a majority ------------------------------------------------------------------ */
@@ -573,7 +581,7 @@ int main(void)
     const struct CMUnitTest others[] = {
         SHOP_TEST(a_purchase_commits_in_all_three_databases),
         SHOP_TEST(a_refused_purchase_is_in_no_database),
-        SHOP_TEST(a_participant_whose_register_was_there_before_votes_no),
+        SHOP_TEST(registers_that_have_promised_before_are_outbid),
         SHOP_TEST(a_terminator_that_dies_before_it_tells_leaves_a_decision),
         SHOP_TEST(a_database_that_is_down_is_no_obstacle_while_the_coordinator_lives),
         SHOP_TEST(a_database_that_is_down_without_the_coordinator_is_waited_for),

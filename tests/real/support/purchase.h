@@ -68,7 +68,8 @@ int books_check(void);
 int books_count(const char *order);
 int books_count_purchase(const struct purchase *purchase); /* wherever it has effects */
 int books_count_notes(const char *participant, const char *order);
-/* The newest transaction of three phases: the id of the row in the register of orders. */
+/* The id of the newest transaction of three phases that is prepared, or has a row, in a database
+ * that answers. */
 void books_newest_gtrid(char *gtrid, size_t size);
 
 #endif
