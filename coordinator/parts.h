@@ -172,7 +172,8 @@ void server_asked(struct server *server, struct guest *guest, const Wire__Ask *a
 void server_replied(struct server *server, struct guest *guest, const Wire__Reply *reply);
 void server_told(struct server *server, struct guest *guest, const Wire__Decided *decided);
 void server_send_ask(struct server *server, struct tx_branch *branch);
-/* The machine wants this branch's site asked: now, or only when a majority does not answer soon. */
+/* The machine wants this branch's site asked: now, or only when enough others do not answer soon.
+ */
 void server_want_ask(struct server *server, struct tx_branch *branch);
 /* The answer to the site's last ask goes out when all that was appended is durable. */
 void server_reply_later(struct server *server, struct tx *tx, int site, enum register_reply reply);

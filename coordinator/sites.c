@@ -228,7 +228,7 @@ static int rank(const struct tx *tx, int index)
     return (index - first + count) % count + (prompt ? 0 : 2 * count) + (prepared ? 0 : count);
 }
 
-/* The coordinator's own ballot needs no promises, only to be accepted by a majority: so the others
+/* The coordinator's own ballot needs no promises, only to be accepted by enough: so the others
  * are left alone, and hear of it by COMMIT. */
 static bool is_spare(const struct tx *tx, int index)
 {
@@ -236,7 +236,7 @@ static bool is_spare(const struct tx *tx, int index)
     for (int i = 0; i < tx->machine.branch_count; i++)
         before += rank(tx, i) < own;
     return tx->machine.proposer.ballot.round == 0 &&
-           before >= proposer_majority(&tx->machine.proposer) - 1;
+           before >= proposer_acceptances(&tx->machine.proposer) - 1;
 }
 
 void server_want_ask(struct server *server, struct tx_branch *branch)
@@ -342,7 +342,7 @@ static void hear(struct server *server, struct guest *guest, struct tx *tx,
         site->state = event->state;
     site->heard = true;
     if (late)
-        return; /* the others were a majority */
+        return; /* the others were enough */
     if (!server_step(server, tx, event)) {
         stray(server, guest, "a reply", tx->id, "it was not asked that");
         return;
@@ -391,7 +391,7 @@ void server_replied(struct server *server, struct guest *guest, const Wire__Repl
     struct tx *tx = ours(server, reply->coordinator) ? server_find(server, id) : NULL;
     guest->participant->tardy = false;
     if (!tx)
-        return; /* over: the others were a majority */
+        return; /* over: the others were enough */
     struct transaction_event event = {.type = EVENT_REPLIED};
     int index = tx->sites ? branch_of(tx, guest) : -1;
     if (index < 0 || reply->site != (uint32_t)index + 1 || !take_reply(reply, &event)) {
@@ -470,7 +470,7 @@ static void tell_bystanders(struct server *server, struct tx *tx)
 
 void server_decided(struct server *server, struct tx *tx)
 {
-    /* A crash here: a majority has decided and nobody was told. Whoever asks the registers finds
+    /* A crash here: it is decided and nobody was told. Whoever asks the registers finds
      * the same: the restart, or participants that do not wait for it. */
     CRASH_POINT("coordinator.decided");
     tx->decided_us = server->host.wall_us(server->host.self);

@@ -5,12 +5,13 @@
  * There is one place where commit is proposed (decide, in transaction.c), and one engine that makes
  * a decision of it (core/proposer.h). In two phases this coordinator is the only site: its own
  * acceptance, the COMMIT record, is the decision as soon as it is durable. In three phases the
- * participants are sites too; then it is what a majority has accepted, and may be another's doing.
+ * participants are sites too; then it is what half of them have accepted, and may be another's
+ * doing.
  *
  * Invariants, checked at each step:
  * T1  the record is appended only when every branch voted yes or read-only;
  * T2  after the record was appended nothing aborts, but the registers of a majority of the sites;
- * T3  a branch is told commit, and a client committed, only after a majority of the sites has
+ * T3  a branch is told commit, and a client committed, only after half of the sites have
  *     accepted it durably: with two phases after the record is durable;
  * T4  the transaction ends only when every branch that was told commit has carried it out, or an
  *     operator has forgotten that one could not prove it;
@@ -207,7 +208,7 @@ struct transaction {
     bool alone; /* one phase */
     bool keyed; /* a client's key must be durable with the decision, even with nothing to apply */
     bool appended;  /* the COMMIT or PROPOSED record is; this site aborts nothing from here on */
-    bool committed; /* decided, and durable: at a majority of the sites */
+    bool committed; /* decided, and durable: at half of the sites */
     bool late;      /* the deadline passed: nobody waits for applied any more */
     bool granting;  /* this site's own register grants the proposer's ask when it is durable */
     uint8_t in[BRANCH_STATES]; /* how many branches are in each state */

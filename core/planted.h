@@ -35,7 +35,7 @@
     BUG(PREPARE_AFTER_ABORT)        /* an abort that overtakes queued work is forgotten */ \
     /* the register */ \
     BUG(ACCEPT_BELOW_PROMISE)       /* a promise does not fence what comes below it */ \
-    BUG(MINORITY_DECIDES)           /* one site short of a majority is enough */ \
+    BUG(MINORITY_DECIDES)           /* one site less than needed is enough */ \
     BUG(IGNORE_ACCEPTED)            /* a terminator aborts whatever others have accepted */ \
     BUG(TAKE_LOWEST_ACCEPTED)       /* of two accepted values the one at the lower ballot */ \
     BUG(COUNT_STALE_GRANT)          /* a grant of an earlier ballot or phase counts in this one */ \

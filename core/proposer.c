@@ -14,10 +14,19 @@ void proposer_init(struct proposer *proposer, int sites, int self)
     *proposer = (struct proposer){.sites = (uint8_t)sites, .self = (uint8_t)self};
 }
 
+static int or_one_less(int sites)
+{
+    return PLANTED(MINORITY_DECIDES) && sites > 1 ? sites - 1 : sites;
+}
+
 int proposer_majority(const struct proposer *proposer)
 {
-    int majority = proposer->sites / 2 + 1;
-    return PLANTED(MINORITY_DECIDES) && majority > 1 ? majority - 1 : majority;
+    return or_one_less(proposer->sites / 2 + 1);
+}
+
+int proposer_acceptances(const struct proposer *proposer)
+{
+    return or_one_less((proposer->sites + 1) / 2);
 }
 
 int proposer_granted(const struct proposer *proposer)
@@ -88,7 +97,8 @@ static enum proposer_turn granted(struct proposer *proposer, int site,
         proposer->best = state->accepted;
         proposer->value = state->value;
     }
-    if (proposer_granted(proposer) < proposer_majority(proposer))
+    int needed = promising ? proposer_majority(proposer) : proposer_acceptances(proposer);
+    if (proposer_granted(proposer) < needed)
         return PROPOSER_PROGRESSED;
     if (!promising) {
         enter(proposer, PROPOSER_DECIDED);

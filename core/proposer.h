@@ -1,9 +1,9 @@
 /* Who brings the decision about: pure. One engine for both protocols and for everybody. The
  * coordinator proposes commit at ballot {0,0}, which is its own; over one site (two-phase) its own
- * acceptance is a majority, and so the decision. A site that waits too long, or a coordinator that
+ * acceptance is enough, and so the decision. A site that waits too long, or a coordinator that
  * was outbid or started again, begins a round of its own at a higher ballot: it gathers promises
  * from a majority, takes the value accepted at the highest ballot or else abort, and has that
- * accepted by a majority.
+ * accepted by so many that every majority has one of them.
  *
  * A site asks itself first: nothing is asked of another before this site's own register has granted
  * it, durably. So no ballot is used twice, also by a site that has forgotten all but its register;
@@ -68,7 +68,12 @@ enum proposer_turn proposer_hear(struct proposer *proposer, int site,
                                  const struct register_state *state);
 /* The decision was heard from somebody. EMPTY is none: NOTHING. */
 enum proposer_turn proposer_learn(struct proposer *proposer, enum register_value value);
+/* How many must promise: more than half of the sites. */
 int proposer_majority(const struct proposer *proposer);
+/* How many must accept: so many that every majority has one of them (H. Howard, D. Malkhi, A.
+ * Spiegelman, "Flexible Paxos: Quorum Intersection Revisited", 2016). Of an odd number of sites
+ * that is a majority, of an even number half. */
+int proposer_acceptances(const struct proposer *proposer);
 int proposer_granted(const struct proposer *proposer); /* sites that granted in this phase */
 
 #endif

@@ -5,7 +5,7 @@
  *
  * It is an acceptor of single-decree Paxos (L. Lamport, "Paxos Made Simple", 2001, section 2.2),
  * and the whole is the commit protocol of J. Gray and L. Lamport, "Consensus on Transaction
- * Commit", 2006, with one register for the decision: what a majority of the sites has accepted at
+ * Commit", 2006, with one register for the decision: what half of the sites have accepted at
  * one ballot is decided, for ever.
  *
  * Invariants, checked by tests/model and the simulator:

@@ -103,9 +103,10 @@ static const char *name_of(int site)
 
 /* ---- what is decided ---- */
 
-static bool is_majority(const struct transaction *transaction, uint32_t sites)
+/* No majority is without one of them. */
+static bool are_enough(const struct transaction *transaction, uint32_t sites)
 {
-    return transaction->sites != 0 && 2 * __builtin_popcount(sites & transaction->sites) >
+    return transaction->sites != 0 && 2 * __builtin_popcount(sites & transaction->sites) >=
                                           __builtin_popcount(transaction->sites);
 }
 
@@ -116,7 +117,7 @@ static void decided(struct registers *registers, struct transaction *transaction
     if (transaction->decision == acceptance->value)
         return;
     if (transaction->decision != REGISTER_EMPTY) {
-        world_violation(world, "%s: majorities accepted %s, and %s", transaction->gtrid,
+        world_violation(world, "%s: enough accepted %s, and enough %s", transaction->gtrid,
                         registers_word(transaction->decision), registers_word(acceptance->value));
         return;
     }
@@ -130,7 +131,7 @@ static void decided(struct registers *registers, struct transaction *transaction
 static void look_for_decision(struct registers *registers, struct transaction *transaction)
 {
     for (size_t i = 0; i < transaction->acceptance_count; i++)
-        if (is_majority(transaction, transaction->acceptances[i].sites))
+        if (are_enough(transaction, transaction->acceptances[i].sites))
             decided(registers, transaction, &transaction->acceptances[i]);
 }
 

@@ -1,5 +1,5 @@
 /* The oracle of three-phase transactions. It sees every durable change of every register, in the
- * databases and in the coordinators' journals, and knows what is decided: what a majority of the
+ * databases and in the coordinators' journals, and knows what is decided: what half of the
  * sites has accepted at one ballot. Nobody may act, or tell a client, otherwise. */
 #ifndef TROTH_TESTS_SIM_REGISTERS_H
 #define TROTH_TESTS_SIM_REGISTERS_H
@@ -16,8 +16,8 @@ struct registers;
 struct registers_count {
     int begun;      /* transactions of which some branch was begun in a database */
     int proposed;   /* the coordinator's proposal became durable */
-    int committed;  /* decided commit, by a majority */
-    int aborted;    /* decided abort, by a majority; others their coordinator aborted alone */
+    int committed;  /* decided commit */
+    int aborted;    /* decided abort; others their coordinator aborted alone */
     int terminated; /* of those decided: at a ballot of a participant */
     int alone;      /* some branch was ended while its coordinator was away */
     int orphans;    /* likewise, for good, and no process was left that knew of it */
@@ -50,7 +50,7 @@ void registers_shown_decided(struct registers *registers, const char *gtrid, uin
 void registers_shown(struct registers *registers, const char *gtrid, const char *site,
                      const struct register_state *state);
 
-/* What a majority has accepted. */
+/* What enough sites have accepted. */
 enum register_value registers_decision(const struct registers *registers, const char *gtrid);
 /* It has one participant, as far as is known: without its coordinator there is no majority. */
 bool registers_lonely(const struct registers *registers, const char *gtrid);

@@ -50,7 +50,7 @@ struct run {
     int letter_count;
     struct holders holders[BALLOTS];
     int holder_count;
-    uint8_t chosen;  /* what a majority holds at one ballot */
+    uint8_t chosen;  /* what enough hold at one ballot */
     uint8_t decided; /* what some site took for the decision */
     const char *broken;
     bool seen_outbid, seen_crash, seen_own_round;
@@ -82,7 +82,7 @@ static bool reaches(const struct run *run, int site)
 
 static void see_chosen(struct run *run, const struct holders *holders, uint8_t value)
 {
-    if (__builtin_popcount(holders->sites) < run->sites / 2 + 1)
+    if (__builtin_popcount(holders->sites) < (run->sites + 1) / 2)
         return;
     expect(run, !run->chosen || run->chosen == value, "two values are chosen");
     run->chosen = value;
@@ -105,7 +105,7 @@ static void see_accepted(struct run *run, int site, struct ballot ballot, uint8_
 static void see_decided(struct run *run, uint8_t value)
 {
     expect(run, !run->decided || run->decided == value, "two sites decided differently");
-    expect(run, run->abandoned || run->chosen == value, "a decision that no majority holds");
+    expect(run, run->abandoned || run->chosen == value, "a decision that too few hold");
     expect(run, value == REGISTER_ABORT || run->proposed, "commit was never proposed");
     run->decided = value;
 }

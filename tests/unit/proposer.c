@@ -113,33 +113,35 @@ static void nobody_is_asked_before_the_own_register_has_granted(void **unused)
     assert_int_equal(proposer_wants(&table.proposer), 1 << 0 | 1 << 1);
 }
 
-static void a_majority_of_any_number_of_sites_decides_and_no_less(void **unused)
+static void half_of_any_number_of_sites_decides_and_no_less(void **unused)
 {
     (void)unused;
-    const int sizes[] = {1, 2, 3, 4, 5, 31, 32}, majorities[] = {1, 2, 2, 3, 3, 16, 17};
+    const int sizes[] = {1, 2, 3, 4, 5, 31, 32}, enough[] = {1, 1, 2, 2, 3, 16, 16};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct table table;
         lay_proposed(&table, sizes[i]);
-        assert_int_equal(proposer_majority(&table.proposer), majorities[i]);
-        for (int site = 0; site < majorities[i] - 1; site++) {
+        assert_int_equal(proposer_acceptances(&table.proposer), enough[i]);
+        for (int site = 0; site < enough[i] - 1; site++) {
             assert_int_equal(ask(&table, site), PROPOSER_PROGRESSED);
             assert_int_equal(proposer_granted(&table.proposer), site + 1);
             assert_int_equal(proposer_wants(&table.proposer), first(sizes[i]) & ~first(site + 1));
         }
-        assert_int_equal(ask(&table, majorities[i] - 1), PROPOSER_HAS_DECIDED);
+        assert_int_equal(ask(&table, enough[i] - 1), PROPOSER_HAS_DECIDED);
         assert_decided(&table, REGISTER_COMMIT);
     }
 }
 
-static void any_two_majorities_share_a_site(void **unused)
+static void every_majority_has_one_of_those_who_accepted(void **unused)
 {
     (void)unused;
     for (int sites = 1; sites <= LIMIT_SITES; sites++) {
         struct table table;
         lay(&table, sites, 0);
         int majority = proposer_majority(&table.proposer);
+        int acceptances = proposer_acceptances(&table.proposer);
         assert_true(2 * majority > sites);
         assert_true(2 * (majority - 1) <= sites); /* and none is larger than it must be */
+        assert_int_equal(majority + acceptances, sites + 1);
     }
 }
 
@@ -549,8 +551,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_phases_are_one_site_that_decides_by_its_own_acceptance),
         cmocka_unit_test(nobody_is_asked_before_the_own_register_has_granted),
-        cmocka_unit_test(a_majority_of_any_number_of_sites_decides_and_no_less),
-        cmocka_unit_test(any_two_majorities_share_a_site),
+        cmocka_unit_test(half_of_any_number_of_sites_decides_and_no_less),
+        cmocka_unit_test(every_majority_has_one_of_those_who_accepted),
         cmocka_unit_test(a_round_in_which_nobody_has_accepted_aborts),
         cmocka_unit_test(commit_that_one_site_has_accepted_is_brought_to_its_end),
         cmocka_unit_test(the_value_accepted_at_the_highest_ballot_is_taken),
