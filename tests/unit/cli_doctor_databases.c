@@ -94,11 +94,11 @@ static void missing_rights_come_with_the_grants_to_run(void **state)
          "  info     role The \"odd\" sees neither other sessions' queries nor standbys: troth tx "
          "explain can't show who is blocked at what -> as a superuser: GRANT pg_read_all_stats TO "
          "\"The \"\"odd\"\"\"\n"},
-        {"\"schema_version\":4", "\"schema_version\":3", 1,
-         "  warning  the schema troth has version 3; this troth knows 4 -> "},
-        {"\"schema_version\":4", "\"schema_version\":5", 0,
-         "  info     the schema troth has version 5; this troth knows 4 -> "},
-        {"\"schema_version\":4", "\"schema_version\":null", 1,
+        {"\"schema_version\":5", "\"schema_version\":4", 1,
+         "  warning  the schema troth has version 4; this troth knows 5 -> "},
+        {"\"schema_version\":5", "\"schema_version\":6", 0,
+         "  info     the schema troth has version 6; this troth knows 5 -> "},
+        {"\"schema_version\":5", "\"schema_version\":null", 1,
          "  problem  the schema troth is not installed -> run once: troth-participant --install"},
         {"\"missing_tables\":[]", "\"missing_tables\":[\"troth.register\"]", 1,
          "  problem  troth.register is missing -> "},
@@ -111,7 +111,7 @@ static void who_may_not_read_the_version_is_not_told_to_install(void **state)
     struct desk *desk = *state;
     struct health health;
     health_init(&health, desk);
-    report_change(&health, "\"schema_version\":4,\"missing_rights\":[]",
+    report_change(&health, "\"schema_version\":5,\"missing_rights\":[]",
                   "\"schema_version\":null,\"missing_rights\":[\"select on troth.installed\"]");
     expect_finding(desk, 1, "  problem  role payments lacks 1 right on the schema troth -> ");
     expect_no(desk, 1, "not installed");

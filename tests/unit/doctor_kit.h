@@ -36,7 +36,7 @@ static const char doctor_report[] =
     "\"default_transaction_read_only\":\"off\",\"synchronous_standby_names\":\"\","
     "\"track_activities\":\"on\",\"zero_damaged_pages\":\"off\"},"
     "\"connections\":{\"used\":25,\"max\":100},\"slots\":{\"used\":3,\"max\":64},"
-    "\"work_connections\":16,\"schema_version\":4,\"missing_rights\":[],\"missing_tables\":[],"
+    "\"work_connections\":16,\"schema_version\":5,\"missing_rights\":[],\"missing_tables\":[],"
     "\"oldest_prepared_ms\":5,\"oldest_xmin_age\":812,\"oldest_xmin_of\":\"session 1 (psql)\","
     "\"frozen_age\":1000,\"freeze_max_age\":200000000,\"standbys\":[]}";
 
