@@ -401,8 +401,7 @@ void pg_lookup(void *self, const char *gtrid, bool fence, void *tag)
     "l as materialized (select virtualtransaction, transactionid, objid::bigint as id"             \
     "   from pg_locks where (select count(*) from p) > 0 and case when not granted then false"     \
     "     when locktype = 'transactionid' then true when locktype <> 'advisory' then false"        \
-    "     else classid = " PG_SITES_LOCK_CLASS " and objsubid = 2 and database ="                  \
-    "       (select d.oid from pg_database d where d.datname = current_database()) end),"          \
+    "     else classid = " PG_SITES_LOCK_CLASS " and objsubid = 2 end),"                           \
     " kept as materialized (select unnest(array_agg(l.transactionid)"                              \
     "     filter (where l.transactionid is not null)) as xid,"                                     \
     "   case when min(s.id) = max(s.id) then min(s.sites) else '' end as sites"                    \

@@ -390,12 +390,17 @@ static void locks_of_others_are_no_list(void **state)
 {
     struct rig *rig = *state;
     struct rig_answer answer = {0};
+    char key[40], own[300];
+    prepare(rig, "troth.rig.c1.7.3.0", registers_sites);
+    key_of(rig, key, sizeof(key));
+    snprintf(own, sizeof(own),
+             "select pg_advisory_xact_lock(1953657960, 1000000000),"
+             " pg_advisory_xact_lock_shared(1953657960, -1), pg_advisory_xact_lock(1, %s),"
+             " pg_advisory_xact_lock_shared((1953657960::bigint << 32) + %s)",
+             strchr(key, ' '), strchr(key, ' '));
     struct db_statement statements[] = {
         rig_plain("session", "select pg_advisory_lock(1, 1), pg_advisory_lock_shared(2)"),
-        rig_plain("own", "select pg_advisory_xact_lock(1953657960, 77),"
-                         " pg_advisory_xact_lock_shared(1953657960, -1),"
-                         " pg_advisory_xact_lock((1953657960::bigint << 32) + 1)"),
-        rig_plain("unlock", "select pg_advisory_unlock_all()")};
+        rig_plain("own", own)};
     struct db_work work = rig_work_of(DB_PREPARE, rig_gid, statements, 2);
     rig_work(rig, &work, &answer);
     assert_int_equal(answer.outcome, DB_PREPARED);
@@ -403,7 +408,7 @@ static void locks_of_others_are_no_list(void **state)
     work.gid = "troth.rig.c1.7.2.0";
     work.sites = registers_sites;
     statements[1].name = "others";
-    statements[1].sql = "select pg_advisory_xact_lock_shared(1953657960, 78)";
+    statements[1].sql = "select pg_advisory_xact_lock_shared(1953657960, 1000000001)";
     answer = (struct rig_answer){0};
     rig_work(rig, &work, &answer);
     assert_int_equal(answer.outcome, DB_PREPARED);
@@ -411,8 +416,10 @@ static void locks_of_others_are_no_list(void **state)
     expect_found(rig, rig_gid, NULL);
     change_process(rig);
     expect_found(rig, work.gid, registers_sites);
+    expect_found(rig, rig_gid, NULL);
     end(rig, work.gid);
     end(rig, rig_gid);
+    end(rig, "troth.rig.c1.7.3.0");
 }
 
 /* Somebody has our key: that is no list less, but two of them make none. */
