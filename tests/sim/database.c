@@ -634,6 +634,24 @@ void database_bury(struct database *database, const char *coordinator)
     operate_all(database, coordinator);
 }
 
+static bool is_misplaced(const struct database *database, const struct local *local)
+{
+    const struct own_connection *own = local->foreign ? NULL : local->backend->own;
+    return own && own->misplaced && register_table_find(&database->registers, local->gtrid);
+}
+
+void database_end_misplaced(struct database *database)
+{
+    for (struct list *i = database->prepared.next, *next; i != &database->prepared; i = next) {
+        next = i->next;
+        if (!is_misplaced(database, LOCAL(i)))
+            continue;
+        order_book_meddled(database->world, LOCAL(i)->gid);
+        operate(database, LOCAL(i));
+    }
+    database_tail_clear(database);
+}
+
 void database_end_three_phase(struct database *database)
 {
     for (struct list *i = database->prepared.next, *next; i != &database->prepared; i = next) {

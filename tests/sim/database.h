@@ -130,6 +130,9 @@ bool database_meddle(struct database *database);
 void database_resolve_held(struct database *database);
 /* Likewise those of a coordinator that is gone for good. */
 void database_bury(struct database *database, const char *coordinator);
+/* By hand: what somebody has prepared here under another participant's name, of three phases. The
+ * list says that it is that one's, who does not have it: no order reaches it. */
+void database_end_misplaced(struct database *database);
 /* Three-phase branches as the registers say, all of them together. */
 void database_end_three_phase(struct database *database);
 

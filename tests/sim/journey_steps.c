@@ -321,6 +321,7 @@ static void joined(struct step *step, const Wire__Progress *progress)
     if (step->manner == WRONG_PLACE)
         at = (at + 1) % world->participant_count;
     step->own = own_connection_new(world->databases[at], step->by, progress->gid);
+    step->own->misplaced = step->manner == WRONG_PLACE;
     step->own->told = own_told;
     step->own->user = step;
     work_next(step);

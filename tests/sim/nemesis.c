@@ -431,7 +431,7 @@ void nemesis_begin(struct world *world)
         !workload->calm && world->protocols != PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 3);
     if (workload->besieged)
         pace_us = paces_us[world_between(world, 1, 2)];
-    makes_orphans = world_chance(world, PPM / 2);
+    makes_orphans = world_chance(world, PPM * 2 / 3);
     truant = NULL;
     if (cluster_cleans() && !workload->calm)
         world_after(world, world_between(world, 0, 4 * SECOND_US), play_truant,
@@ -442,7 +442,7 @@ void nemesis_begin(struct world *world)
     /* What nobody but it could decide then waits for it in vain: not where anything else needs an
      * operator. */
     if (!workload->calm && !workload->forgetful && !workload->meddling &&
-        world->protocols != PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 5))
+        world->protocols != PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 4))
         world_after(world, SECOND_US + world_between(world, 0, 12 * SECOND_US), lose_coordinator,
                     any_coordinator(world), 0, NULL);
 }

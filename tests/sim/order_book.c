@@ -188,10 +188,11 @@ static void check_left(struct order_book *book, struct order *order, const char 
                         gtrid);
 }
 
-/* Who is there to judge it has a session with this participant, and keeps what it decides. */
+/* Who is there to judge it has a session with this participant, and keeps what it decides: of what
+ * its client has denied it keeps nothing. */
 static bool is_judged(const struct node *agent, const struct affair *affair)
 {
-    return !cluster_forgetful() && !cluster_cleans() &&
+    return !cluster_forgetful() && !cluster_cleans() && !affair->denied &&
            agent_in_session(agent->process, affair->id.coordinator);
 }
 

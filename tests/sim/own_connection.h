@@ -12,8 +12,9 @@ struct own_connection {
     struct backend backend;
     uint64_t boot; /* of its process */
     gid_text gid;
-    uint64_t xid; /* of what was worked; 0: it has written nothing */
-    bool begun;   /* a local transaction was */
+    uint64_t xid;   /* of what was worked; 0: it has written nothing */
+    bool begun;     /* a local transaction was */
+    bool misplaced; /* its branch is another participant's */
     void (*told)(struct own_connection *own, enum db_outcome outcome, const char *reason);
     void *user;
 };

@@ -12,6 +12,8 @@
 
 enum { BLOCKS = 14, BLOCK = 100, MOST_PAST = 500 };
 
+static uint64_t gone, terminated, orphans; /* in all of them, as in jobs_report */
+
 static void expect_no_failure(const struct jobs_plan *plan)
 {
     struct jobs_report report;
@@ -22,6 +24,9 @@ static void expect_no_failure(const struct jobs_plan *plan)
                       (unsigned long long)report.failed[i].seed, report.failed[i].text, SIM_PROGRAM,
                       (unsigned long long)report.failed[i].seed,
                       jobs_options(&plan->run, more, sizeof(more)));
+    gone += report.gone;
+    terminated += report.three_phase.terminated;
+    orphans += report.three_phase.orphans;
     assert_int_equal(report.runs, plan->count);
     assert_int_equal(report.failures, 0);
 }
@@ -30,6 +35,17 @@ static void seeds_hold(void **state)
 {
     struct jobs_plan plan = {.from = *(uint64_t *)*state, .count = BLOCK};
     expect_no_failure(&plan);
+}
+
+/* It is what three phases are for, and it has to be among what held. */
+static void transactions_ended_that_only_databases_knew(void **state)
+{
+    (void)state;
+    print_message("# %llu coordinators gone for good, %llu transactions decided by participants, "
+                  "%llu orphans\n",
+                  (unsigned long long)gone, (unsigned long long)terminated,
+                  (unsigned long long)orphans);
+    assert_true(gone >= 50 && terminated >= 100 && orphans >= 20);
 }
 
 static void seeds_that_broke_once_hold(void **state)
@@ -52,13 +68,15 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     static uint64_t from[BLOCKS];
     static char names[BLOCKS][64];
-    static struct CMUnitTest tests[BLOCKS + 1];
+    static struct CMUnitTest tests[BLOCKS + 2];
     for (int i = 0; i < BLOCKS; i++) {
         from[i] = 1 + (uint64_t)i * BLOCK;
         snprintf(names[i], sizeof(names[i]), "seeds %d to %d hold", 1 + i * BLOCK, (i + 1) * BLOCK);
         tests[i] = (struct CMUnitTest){
             .name = names[i], .test_func = seeds_hold, .initial_state = &from[i]};
     }
-    tests[BLOCKS] = (struct CMUnitTest)cmocka_unit_test(seeds_that_broke_once_hold);
+    tests[BLOCKS] =
+        (struct CMUnitTest)cmocka_unit_test(transactions_ended_that_only_databases_knew);
+    tests[BLOCKS + 1] = (struct CMUnitTest)cmocka_unit_test(seeds_that_broke_once_hold);
     return cmocka_run_group_tests_name("seeds", tests, NULL, NULL);
 }

@@ -96,6 +96,8 @@ static void clear(struct world *world)
     desk_sober(world->desk);
     for (int rounds = 0; rounds < 8 && !world->broken; rounds++) {
         world_run(world, world->now_us + 5 * SECOND_US);
+        for (int i = 0; rounds > 0 && i < world->participant_count; i++)
+            database_end_misplaced(world->databases[i]);
         if (desk_clear(world->desk) == 0)
             return;
         work_off(world, 60 * SECOND_US, "end what is prepared");
