@@ -580,6 +580,7 @@ bool database_meddle(struct database *database)
         if (found->effects[i].kind == EFFECT_TOKEN)
             workload_meddled(database->world, found->effects[i].token);
     order_book_meddled(database->world, found->gid);
+    registers_meddled(database->world->registers, found->gtrid);
     database_finish(database, found, world_chance(database->world, PPM / 2));
     database_tail_clear(database);
     return true;

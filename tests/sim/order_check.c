@@ -140,9 +140,10 @@ static void was_forgotten(struct order_book *book, const struct order *order, st
         if (part->again || !database_has_prepared(world->databases[i], affair->gtrid) ||
             (place->door && place->index != i))
             continue;
-        /* An abort is told when it is asked for, as ever. */
+        /* An abort is told when it is asked for, as ever. What a client has denied nobody knows. */
         const struct outcome *decided = &affair->decided[place->index % MAX_COORDINATORS];
-        bool known = !place->door && decided->known && decided->commit && !cluster_forgetful();
+        bool known = !place->door && decided->known && decided->commit && !cluster_forgetful() &&
+                     !affair->denied;
         if (part->forced || known)
             world_violation(world, "order %d forgets %s, and it is prepared at p%d", order->number,
                             affair->gtrid, i);

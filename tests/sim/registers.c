@@ -27,7 +27,7 @@ struct transaction {
     gtrid_text gtrid;
     uint32_t sites;    /* the coordinator is bit 0, participant i is bit i + 1; 0: not known */
     uint32_t prepared; /* likewise: where it was */
-    bool begun, proposed;
+    bool begun, proposed, meddled;
     bool alone;  /* a branch was ended while the coordinator was away */
     bool orphan; /* likewise, for good, and every agent had died since its branch was prepared */
     uint64_t boots[SITES]; /* by bit: the agent's when its branch was prepared */
@@ -193,11 +193,13 @@ void registers_prepared(struct registers *registers, int participant, const char
 /* ---- changes ---- */
 
 /* An abort may be known without a majority: while nothing was proposed the coordinator decides
- * alone. Then nothing may ever be proposed. */
+ * alone. Then nothing may ever be proposed. Where sites can't tell any more the coordinator
+ * believes what all databases prove, and that may be the work of somebody's hand. */
 static void check_known(struct registers *registers, struct transaction *transaction, uint8_t value,
                         const char *who, const char *does)
 {
-    if (transaction->decision == value)
+    if (transaction->decision == value ||
+        (transaction->decision == REGISTER_EMPTY && transaction->meddled))
         return;
     if (value == REGISTER_ABORT && !transaction->proposed &&
         transaction->decision == REGISTER_EMPTY) {
@@ -395,6 +397,13 @@ void registers_finishing(struct registers *registers, int participant, const cha
         !order_book_forced(registers->world, gtrid))
         world_violation(registers->world, "%s: committed at the sites %x, rolled back at %x", gtrid,
                         transaction->committed, transaction->rolled_back);
+}
+
+void registers_meddled(struct registers *registers, const char *gtrid)
+{
+    struct transaction *transaction = find(registers, gtrid);
+    if (transaction)
+        transaction->meddled = true;
 }
 
 void registers_settling(struct registers *registers, const char *gtrid)

@@ -40,6 +40,8 @@ void registers_journaled(struct registers *registers, int coordinator, const voi
 /* The participant is about to carry this out, on a branch that is prepared. */
 void registers_finishing(struct registers *registers, int participant, const char *gtrid,
                          bool commit);
+/* Somebody ends a branch of it by hand. */
+void registers_meddled(struct registers *registers, const char *gtrid);
 void registers_settling(struct registers *registers, const char *gtrid);
 /* A client is told how it ended. */
 void registers_told(struct registers *registers, const char *gtrid, bool committed);
