@@ -379,6 +379,9 @@ static void trouble(struct world *world, enum fault fault)
 static void lose_coordinator(struct world *world, void *subject, uint64_t number, void *data)
 {
     (void)number, (void)data;
+    static const char *const with_all_votes[] = {"coordinator.voted", "coordinator.deciding",
+                                                 "coordinator.proposed", "coordinator.asked",
+                                                 "coordinator.granted"};
     struct node *node = subject;
     if (world->healed)
         return;
@@ -386,7 +389,10 @@ static void lose_coordinator(struct world *world, void *subject, uint64_t number
     if (!node_up(node))
         return;
     world_note(world, 14, "fault: %s will be gone for good", node->name);
-    if (world_chance(world, PPM / 2))
+    if (makes_orphans)
+        node_crash_at(node, with_all_votes[world_between(world, 0, 4)],
+                      (int64_t)world_between(world, 0, 2), (int64_t)world_between(world, 0, 6));
+    else if (world_chance(world, PPM / 2))
         node_crash(node, 0);
     else
         arm(node, true, 3);
@@ -431,7 +437,7 @@ void nemesis_begin(struct world *world)
         !workload->calm && world->protocols != PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 3);
     if (workload->besieged)
         pace_us = paces_us[world_between(world, 1, 2)];
-    makes_orphans = world_chance(world, PPM * 2 / 3);
+    makes_orphans = false;
     truant = NULL;
     if (cluster_cleans() && !workload->calm)
         world_after(world, world_between(world, 0, 4 * SECOND_US), play_truant,
@@ -442,9 +448,11 @@ void nemesis_begin(struct world *world)
     /* What nobody but it could decide then waits for it in vain: not where anything else needs an
      * operator. */
     if (!workload->calm && !workload->forgetful && !workload->meddling &&
-        world->protocols != PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 4))
+        world->protocols != PROTOCOLS_TWO_PHASE && world_chance(world, PPM / 4)) {
+        makes_orphans = world_chance(world, PPM * 2 / 3);
         world_after(world, SECOND_US + world_between(world, 0, 12 * SECOND_US), lose_coordinator,
                     any_coordinator(world), 0, NULL);
+    }
 }
 
 /* It is a coordinator that tells the older of two processes to end. Where there is none they take

@@ -37,6 +37,14 @@ static void seeds_hold(void **state)
     expect_no_failure(&plan);
 }
 
+static void seeds_of_three_phases_hold(void **state)
+{
+    (void)state;
+    struct run_options run = {.protocols = PROTOCOLS_THREE_PHASE, .workloads = WORKLOADS_TRANSFERS};
+    struct jobs_plan plan = {.from = 1, .count = 2 * BLOCK, .run = run};
+    expect_no_failure(&plan);
+}
+
 /* It is what three phases are for, and it has to be among what held. */
 static void transactions_ended_that_only_databases_knew(void **state)
 {
@@ -68,15 +76,16 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     static uint64_t from[BLOCKS];
     static char names[BLOCKS][64];
-    static struct CMUnitTest tests[BLOCKS + 2];
+    static struct CMUnitTest tests[BLOCKS + 3];
     for (int i = 0; i < BLOCKS; i++) {
         from[i] = 1 + (uint64_t)i * BLOCK;
         snprintf(names[i], sizeof(names[i]), "seeds %d to %d hold", 1 + i * BLOCK, (i + 1) * BLOCK);
         tests[i] = (struct CMUnitTest){
             .name = names[i], .test_func = seeds_hold, .initial_state = &from[i]};
     }
-    tests[BLOCKS] =
+    tests[BLOCKS] = (struct CMUnitTest)cmocka_unit_test(seeds_of_three_phases_hold);
+    tests[BLOCKS + 1] =
         (struct CMUnitTest)cmocka_unit_test(transactions_ended_that_only_databases_knew);
-    tests[BLOCKS + 1] = (struct CMUnitTest)cmocka_unit_test(seeds_that_broke_once_hold);
+    tests[BLOCKS + 2] = (struct CMUnitTest)cmocka_unit_test(seeds_that_broke_once_hold);
     return cmocka_run_group_tests_name("seeds", tests, NULL, NULL);
 }
