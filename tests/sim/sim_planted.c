@@ -27,20 +27,35 @@ static bool only_hinders(enum planted_bug bug)
            bug == PLANTED_SAGA_NO_RESUME || bug == PLANTED_OPEN_HAS_NO_DEADLINE;
 }
 
+/* Only three phases have one. */
+static bool is_of_register(enum planted_bug bug)
+{
+    return bug >= PLANTED_ACCEPT_BELOW_PROMISE && bug <= PLANTED_LIST_OF_ANOTHER;
+}
+
+static enum workloads workloads_for(enum planted_bug bug)
+{
+    if (is_of_register(bug))
+        return WORKLOADS_TRANSFERS;
+    if (bug >= PLANTED_FIRST_OF_OPEN)
+        return WORKLOADS_STEPS;
+    return bug >= PLANTED_FIRST_OF_SAGAS ? WORKLOADS_SAGAS : WORKLOADS_ANY;
+}
+
 static void is_caught(void **state)
 {
     enum planted_bug bug = *(enum planted_bug *)*state;
     bool of_open = bug >= PLANTED_FIRST_OF_OPEN;
     bool of_operators = bug >= PLANTED_FIRST_OF_OPERATORS && !of_open;
-    struct jobs_plan plan = {.from = is_rare(bug) ? FIRST_OF_RARE : 1,
-                             .count = MOST_SEEDS,
-                             .stop_at_first = true,
-                             .run = {.safety_only = !only_hinders(bug),
-                                     .operators = of_operators ? MAX_OPERATORS : 0,
-                                     .workloads = of_open                         ? WORKLOADS_STEPS
-                                                  : bug >= PLANTED_FIRST_OF_SAGAS ? WORKLOADS_SAGAS
-                                                                                  : WORKLOADS_ANY},
-                             .planted = bug};
+    struct jobs_plan plan = {
+        .from = is_rare(bug) ? FIRST_OF_RARE : 1,
+        .count = MOST_SEEDS,
+        .stop_at_first = true,
+        .run = {.safety_only = !only_hinders(bug),
+                .operators = of_operators ? MAX_OPERATORS : 0,
+                .protocols = is_of_register(bug) ? PROTOCOLS_THREE_PHASE : PROTOCOLS_ANY,
+                .workloads = workloads_for(bug)},
+        .planted = bug};
     struct jobs_report report;
     jobs_run(&plan, &report);
     assert_true(report.failures > 0);
