@@ -216,8 +216,8 @@ void server_send_ask(struct server *server, struct tx_branch *branch)
     CHECK(peer_send(branch->participant->peer, &message, true));
 }
 
-/* Who is asked first: those that are there and answer, and among them those that are prepared, as
- * their rows then tell whom to ask; then in turn. */
+/* Who is asked first: those that are there and answer, and among them those that are prepared: they
+ * will want to know the decision, and find it at home; then in turn. */
 static int rank(const struct tx *tx, int index)
 {
     const struct participant *participant = tx->branches[index].participant;
