@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "participant/agent.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/database.h"
 #include "tests/sim/order_private.h"
@@ -128,6 +129,16 @@ static void check_forced(struct order_book *book, const struct order *order,
     }
 }
 
+/* What was forced at the door of one that is away a coordinator hears when it is back. */
+static bool can_be_asked(const struct world *world, const struct order_place *place,
+                         int participant)
+{
+    const struct node *agent = world->agents[participant];
+    return place->door ||
+           (node_up(agent) &&
+            agent_in_session(agent->process, world->coordinators[place->index]->name));
+}
+
 /* Nothing is owed: no branch waits to be ended by a row, or by a decision that is known there. */
 static void was_forgotten(struct order_book *book, const struct order *order, struct affair *affair)
 {
@@ -144,7 +155,7 @@ static void was_forgotten(struct order_book *book, const struct order *order, st
         const struct outcome *decided = &affair->decided[place->index % MAX_COORDINATORS];
         bool known = !place->door && decided->known && decided->commit && !cluster_forgetful() &&
                      !affair->denied;
-        if (part->forced || known)
+        if ((part->forced && can_be_asked(world, place, i)) || known)
             world_violation(world, "order %d forgets %s, and it is prepared at p%d", order->number,
                             affair->gtrid, i);
     }
