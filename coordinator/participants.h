@@ -81,6 +81,7 @@ struct participant {
     struct list tries_outstanding; /* sent in this session, not answered: at most LIMIT_EXECUTING */
     struct list tries_ready;       /* in tasks.congested */
     size_t tries, tries_sent;      /* both lists; the second */
+    bool leaving;                  /* it said that it is being stopped: tries wait for the next */
     bool never_seen;               /* only sagas have named it */
     struct settled *settled;       /* NULL: nothing */
 };

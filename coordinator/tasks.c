@@ -233,7 +233,7 @@ static struct saga_problem problem_of(const struct task *task, const char *code,
  * is a turn. */
 static void pump(struct server *server, struct participant *participant)
 {
-    while (participant->peer && !list_empty(&participant->tries_owed) &&
+    while (participant->peer && !participant->leaving && !list_empty(&participant->tries_owed) &&
            participant->tries_sent < LIMIT_EXECUTING) {
         struct task *task = CONTAINER(participant->tries_owed.next, struct task, waits);
         if (!send_execute(server, task)) {
@@ -475,6 +475,9 @@ void server_executed(struct server *server, struct guest *guest, const Wire__Exe
     } else {
         event.outcome = believed(task, words[executed->execution]);
         take_problem(task, executed->problem, &event.problem);
+        /* To be asked again and again would keep it from its end. */
+        if (strcmp(event.problem.code, "draining") == 0)
+            task->participant->leaving = true;
     }
     if (event.outcome == SAGA_UNSURE && executed->execution == WIRE__EXECUTION__SUCCEEDED)
         stray(server, guest, executed, event.problem.detail);
@@ -485,7 +488,8 @@ void server_executed(struct server *server, struct guest *guest, const Wire__Exe
 
 static void time_out_unsent(struct server *server, struct task *task, const char *name)
 {
-    bool connected = task->participant && task->participant->peer;
+    bool leaving = task->participant && task->participant->leaving;
+    bool connected = task->participant && task->participant->peer && !leaving;
     char message[160], detail[160];
     struct saga_problem problem = {
         .participant = name,
@@ -497,7 +501,10 @@ static void time_out_unsent(struct server *server, struct task *task, const char
                           : "see `troth participant list`, and start it",
     };
     snprintf(message, sizeof(message),
-             connected ? "participant %s is busy" : "participant %s is not connected", name);
+             connected ? "participant %s is busy"
+             : leaving ? "participant %s is being stopped"
+                       : "participant %s is not connected",
+             name);
     if (!connected && (!task->participant || task->participant->never_seen))
         snprintf(detail, sizeof(detail),
                  "none of that name has ever connected to this coordinator");

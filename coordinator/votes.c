@@ -400,7 +400,7 @@ void server_participant_down(struct server *server, struct participant *particip
     participant->changed_us = server->host.wall_us(server->host.self);
     owe_again(&participant->finishes, PLACE_OWED);
     owe_again(&participant->asks, PLACE_ASK_OWED);
-    participant->tardy = false; /* of the session */
+    participant->tardy = participant->leaving = false; /* of the session */
     if (participant->settled)
         participant->settled->count = 0; /* best effort: those of this session are lost with it */
     if (!PLANTED(KEEP_VOTE_OF_LOST_SESSION))

@@ -218,6 +218,31 @@ static void who_comes_in_time_is_asked(void **state)
     world_free(world);
 }
 
+/* Else a short backoff would keep it from ever finding itself idle. */
+static void who_is_being_stopped_is_not_asked_again_in_that_session(void **state)
+{
+    (void)state;
+    struct shop s;
+    open_shop(&s);
+    try_step(s.world, s.kit, "charge", 1);
+    struct execute e = executed_by(s.payments);
+    answer(s.payments, &e, WIRE__EXECUTION__NOT_DONE, "draining");
+    heard(0, SAGA_NOT_DONE, "draining");
+    try_step(s.world, s.kit, "charge", 2);
+    hear_nothing(s.payments);
+    leave(s.payments);
+    s.payments = participant(s.world, 2, "payments");
+    e = executed_by(s.payments);
+    assert_int_equal(e.try, 2);
+    answer(s.payments, &e, WIRE__EXECUTION__NOT_DONE, "draining");
+    heard(1, SAGA_NOT_DONE, "draining");
+    try_step(s.world, s.kit, "charge", 3);
+    pass(s.world, 11 * SECOND_US);
+    heard(2, SAGA_NOT_DONE, "not_connected");
+    assert_non_null(strstr(last.message, "is being stopped"));
+    close_shop(&s);
+}
+
 static void what_was_sent_and_not_answered_is_unsure(void **state)
 {
     (void)state;
@@ -463,6 +488,7 @@ int main(void)
         cmocka_unit_test(a_compensation_says_since_when_the_step_was_tried),
         cmocka_unit_test(what_was_not_sent_in_time_is_not_done),
         cmocka_unit_test(who_comes_in_time_is_asked),
+        cmocka_unit_test(who_is_being_stopped_is_not_asked_again_in_that_session),
         cmocka_unit_test(what_was_sent_and_not_answered_is_unsure),
         cmocka_unit_test(a_new_session_is_asked_again),
         cmocka_unit_test(after_a_lost_session_only_what_is_final_is_believed),
