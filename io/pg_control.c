@@ -408,7 +408,10 @@ void pg_lookup(void *self, const char *gtrid, bool fence, void *tag)
     "   from l left join troth.sites s on s.id = l.id"                                             \
     "   group by l.virtualtransaction having min(s.id) is not null)"
 
-/* One row even when nothing is prepared, for what is the same in all. The snapshot is looked at
+/* A branch that was adopted has its list in its participant's row. Another participant of this
+ * database, whose own row of the transaction has none, must not take the branch for its own.
+ *
+ * One row even when nothing is prepared, for what is the same in all. The snapshot is looked at
  * once: it holds every prepared xid, and ten thousand times ten thousand of them took longer than
  * the statement may. */
 static const char scan_sql[] =
@@ -417,9 +420,11 @@ static const char scan_sql[] =
     " select current_setting('max_prepared_transactions'),"
     " (select pg_snapshot_xmax(pg_current_snapshot())::text), p.gid, p.transaction::text,"
     " (extract(epoch from p.prepared) * 1000000)::bigint::text,"
-    " coalesce(nullif(r.sites, ''), kept.sites, r.sites)"
+    " coalesce(nullif(r.sites, ''), kept.sites, case when r.sites = '' then"
+    "   (select o.sites from troth.register o where o.gtrid = r.gtrid and o.sites <> '' limit 1)"
+    "   end, r.sites)"
     " from (values (1)) one left join p on true left join kept on kept.xid = p.transaction"
-    " left join lateral (select r.sites from troth.register r where r.participant = $1"
+    " left join lateral (select r.gtrid, r.sites from troth.register r where r.participant = $1"
     "   and r.gtrid = substring(p.gid from '^troth\\.(.*)\\.[0-9]+$') limit 1) r on true";
 
 uint64_t pg_xid_widen(uint32_t xid, uint64_t next)
@@ -487,12 +492,14 @@ bool pg_control_cancel(struct pg *pg, uint64_t serial, int backend_pid)
 /* ---- life ---------------------------------------------------------------------------------- */
 
 /* A row that a lookup leaves must be on the disk before it is told, whatever the role's default is.
- */
+ * No statement here is worth compiling, though the planner may think so of a scan: that took it a
+ * tenth of a second. */
 static const char settings[] =
     "select set_config('statement_timeout', '10s', false), set_config('lock_timeout', '5s', false),"
     " set_config('datestyle', 'ISO', false), set_config('standard_conforming_strings', 'on', "
     "false), set_config('default_transaction_isolation', 'read committed', false);"
     "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout';"
+    "select set_config(name, 'off', false) from pg_settings where name = 'jit';"
     "select set_config(name, 'on', false) from pg_settings"
     "   where name = 'synchronous_commit' and setting = 'off'";
 

@@ -98,8 +98,12 @@ void site_found(struct agent *agent, struct entry *entry, const struct db_prepar
     struct site *site = entry->site;
     if (!site)
         site = site_attach(agent, entry, prepared->prepared_at_us, NULL);
-    if (!site->sites && prepared->sites && prepared->sites[0] && !PLANTED(LIST_NOT_KEPT))
-        site->sites = xstrdup(prepared->sites);
+    if (site->sites || !prepared->sites || !prepared->sites[0] || PLANTED(LIST_NOT_KEPT))
+        return;
+    /* A scan that began before the list was committed has not seen it. */
+    site->sites = xstrdup(prepared->sites);
+    site->unfit = false;
+    site_touch(agent, site);
 }
 
 bool site_taken(const struct agent *agent, const struct gid *id)

@@ -150,6 +150,22 @@ static void a_branch_that_has_a_row_too_is_found_with_what_both_say(void **state
     end(rig, rig_gid);
 }
 
+static void an_adopted_branch_of_another_participant_is_found_with_its_list(void **state)
+{
+    struct rig *rig = *state;
+    struct db_register row = registers_row(rig_gtrid, &promised);
+    prepare(rig, rig_gid, NULL);
+    rig_sql(rig, "insert into troth.register (participant, gtrid, sites, begun_us)"
+                 " select 'another', substring(gid from '^troth\\.(.*)\\.[0-9]+$'),"
+                 "   'payments=tcp://1,orders=tcp://2', 1 from pg_prepared_xacts");
+    expect_found(rig, rig_gid, NULL);
+    row.sites = "";
+    assert_int_equal(rig_store(rig, &row, NULL), DB_STORED);
+    expect_found(rig, rig_gid, other_sites);
+    rig_sql(rig, "delete from troth.register");
+    end(rig, rig_gid);
+}
+
 static void a_long_list_is_kept_whole(void **state)
 {
     struct rig *rig = *state;
@@ -476,6 +492,7 @@ int main(void)
         WITH_RIG(a_later_process_finds_the_list_of_each_branch),
         WITH_RIG(what_was_prepared_is_there_after_a_power_cut_with_its_list),
         WITH_RIG(a_branch_that_has_a_row_too_is_found_with_what_both_say),
+        WITH_RIG(an_adopted_branch_of_another_participant_is_found_with_its_list),
         WITH_RIG(a_long_list_is_kept_whole),
         WITH_RIG(a_list_is_durable_before_it_is_used),
         WITH_RIG(a_list_that_another_process_inserts_is_taken_from_it),

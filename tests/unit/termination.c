@@ -402,6 +402,27 @@ static void a_restarted_agent_without_a_row_knows_whom_to_ask(void **state)
     assert_string_equal(table.sites, all_sites);
 }
 
+/* A scan that began before the list was committed finds the branch without it. */
+static void a_list_that_a_later_scan_finds_is_not_too_late(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    lose_coordinator();
+    restart();
+    all_answer(true);
+    struct db_prepared prepared = {
+        .gid = "troth.shop.c1.5.1.1", .registered = true, .xid = 7, .prepared_at_us = 99};
+    events->scanned(events->self, take_tag(SCAN), true, &prepared, 1, 64);
+    last_error[0] = '\0';
+    expect_nothing(5000000);
+    assert_string_not_equal(last_error, "");
+    for (int i = 0; i < 1300 && database.count == 0; i++)
+        pass(50000);
+    scan_finds_the_branch();
+    expect_finish(false, 5000000);
+    assert_string_equal(table.sites, all_sites);
+}
+
 static void a_restarted_agent_goes_on_with_a_higher_ballot(void **state)
 {
     (void)state;
@@ -738,6 +759,7 @@ int main(void)
         TEST(what_is_heard_as_decided_is_kept_in_the_row),
         TEST(one_who_knows_is_enough),
         TEST(a_restarted_agent_without_a_row_knows_whom_to_ask),
+        TEST(a_list_that_a_later_scan_finds_is_not_too_late),
         TEST(a_restarted_agent_goes_on_with_a_higher_ballot),
         TEST(another_participants_branch_in_the_same_database_is_its_own),
         TEST(a_row_that_knows_the_decision_ends_the_branch),
