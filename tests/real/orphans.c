@@ -39,13 +39,13 @@ static const struct death deaths[] = {
     {"journal.synced:2", ABORTED},
     {"coordinator.proposed", ABORTED},
     {"coordinator.asked", ABORTED},
-    {"coordinator.granted", COMMITTED},
     {"coordinator.decided", COMMITTED},
     {"coordinator.told", COMMITTED},
     {"coordinator.acked", COMMITTED},
     {"coordinator.acked:2", COMMITTED},
     {"coordinator.ended", COMMITTED},
     {"coordinator.proposed", EITHER, .next = "coordinator.terminating"},
+    {"coordinator.proposed", EITHER, .next = "coordinator.granted"},
     {"coordinator.aborting", ABORTED, .refused = true},
 };
 static const struct death pair_deaths[] = {
