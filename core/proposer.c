@@ -58,6 +58,7 @@ bool proposer_begin(struct proposer *proposer, const struct register_state *own)
     }
     proposer->ballot = (struct ballot){++proposer->seen, proposer->self};
     proposer->best = (struct ballot){0, 0};
+    proposer->best_count = 0;
     proposer->value = REGISTER_EMPTY;
     enter(proposer, PROPOSER_PROMISING);
     return true;
@@ -95,7 +96,16 @@ static enum proposer_turn granted(struct proposer *proposer, int site,
         higher = ballot_compare(state->accepted, proposer->best) < 0;
     if (promising && state->value != REGISTER_EMPTY && higher && !PLANTED(IGNORE_ACCEPTED)) {
         proposer->best = state->accepted;
+        proposer->best_count = 0;
         proposer->value = state->value;
+    }
+    if (promising && state->value != REGISTER_EMPTY && proposer->value != REGISTER_EMPTY &&
+        ballot_compare(state->accepted, proposer->best) == 0)
+        proposer->best_count++;
+    /* Enough have accepted it already: it is decided, though fewer than a majority can be asked. */
+    if (promising && proposer->best_count >= proposer_acceptances(proposer)) {
+        enter(proposer, PROPOSER_DECIDED);
+        return PROPOSER_HAS_DECIDED;
     }
     int needed = promising ? proposer_majority(proposer) : proposer_acceptances(proposer);
     if (proposer_granted(proposer) < needed)

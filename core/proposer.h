@@ -3,7 +3,8 @@
  * acceptance is enough, and so the decision. A site that waits too long, or a coordinator that
  * was outbid or started again, begins a round of its own at a higher ballot: it gathers promises
  * from a majority, takes the value accepted at the highest ballot or else abort, and has that
- * accepted by so many that every majority has one of them.
+ * accepted by so many that every majority has one of them. Where so many have accepted it already
+ * it is decided.
  *
  * A site asks itself first: nothing is asked of another before this site's own register has granted
  * it, durably. So no ballot is used twice, also by a site that has forgotten all but its register;
@@ -38,6 +39,7 @@ struct proposer {
     struct ballot ballot;
     uint32_t granted;   /* a bit a site, in this phase */
     struct ballot best; /* the highest at which a site that promised had accepted: `value` */
+    uint8_t best_count; /* how many of them had accepted at it */
     uint32_t seen;      /* the highest round heard of */
 };
 

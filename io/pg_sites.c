@@ -81,8 +81,8 @@ void pg_sites_forget(struct pg *pg)
 /* One that somebody else is inserting at this moment is waited for, and found by the next try:
  * this statement does not see it yet. The participant is in every question of a batch. */
 static const char sites_sql[] =
-    "with new as (insert into troth.sites (sites) select distinct a.sites"
-    "   from unnest($3::text[]) a (sites) where $1::text is not null"
+    "with new as (insert into troth.sites (id, sites) select distinct on (a.sites) a.id, a.sites"
+    "   from unnest($3::text[], $4::int[]) a (sites, id) where $1::text is not null"
     "   and not exists (select from troth.sites s where s.sites = a.sites)"
     "   on conflict do nothing returning id, sites)"
     " select a.i, coalesce(s.id, new.id) from unnest($2::int[], $3::text[]) a (i, sites)"
@@ -95,11 +95,21 @@ static struct sites_ask *sites_of(const struct pg_ask *ask)
     return CONTAINER(ask, struct sites_ask, ask);
 }
 
+/* Of the list itself: were the rows deleted, another list would not take its number, which prepared
+ * branches and other processes may still hold. Another one for each try, as a list that has the
+ * same, one in two thousand million, keeps it. */
+static int number_for(const char *text, int tries)
+{
+    return 1 + (int)((hash_bytes(text, strlen(text)) >> 16 * tries) % INT32_MAX);
+}
+
 static int sites_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_ask *ask, int index)
 {
+    const struct sites_ask *sites = sites_of(ask);
     pg_array_number(&columns[0], index);
-    pg_array_text(&columns[1], sites_of(ask)->work->sites);
-    return 2;
+    pg_array_text(&columns[1], sites->work->sites);
+    pg_array_number(&columns[2], number_for(sites->work->sites, sites->tries));
+    return 3;
 }
 
 static void sites_row(struct pg_batch *batch, const struct pg_question *question,

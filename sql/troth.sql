@@ -59,10 +59,12 @@ comment on column troth.register.sites is
 -- it is, the shared advisory lock (1953657960, id) until it is committed or rolled back: PREPARE
 -- TRANSACTION keeps that with it. The index is of hashes, as a list may be too long for another.
 create table if not exists troth.sites (
-    id integer generated always as identity primary key,
+    id integer primary key,
     sites text collate "C" not null,
     exclude using hash (sites with =)
 );
+comment on column troth.sites.id is
+    'made of the list itself, so that a number never comes to mean another one, whatever is deleted';
 comment on table troth.sites is
     'Three-phase commit: lists of who takes part. A prepared branch names its list by the advisory '
     'lock (1953657960, id) that it holds. There are as many rows as different lists were ever used, '

@@ -17,8 +17,8 @@
 static const char other_sites[] = "payments=tcp://1,orders=tcp://2";
 static const char lists[] = "select count(*) from troth.sites";
 static const char locks[] = "select count(*) from pg_locks where locktype = 'advisory'";
-static const char insert_ours[] = "begin; insert into troth.sites (sites) values"
-                                  " (e'0 c1 \"tcp://1\" \\\\ 1 payments {tcp://2},''')";
+static const char insert_ours[] = "begin; insert into troth.sites (id, sites) values"
+                                  " (1, e'0 c1 \"tcp://1\" \\\\ 1 payments {tcp://2},''')";
 
 static struct db_work branch_of(const char *gid, const char *sites)
 {
@@ -290,17 +290,36 @@ static void a_list_that_was_forgotten_is_asked_for_again(void **state)
     free(answers);
 }
 
-/* Another server answers after a while, one that was restored: its lists have other numbers. */
+/* Another server answers after a while, one that was restored: there the list has another number,
+ * and its own is another one's. */
 static void numbers_are_forgotten_with_the_database(void **state)
 {
     struct rig *rig = *state;
     prepare(rig, rig_gid, registers_sites);
     end(rig, rig_gid);
-    rig_sql(rig, "truncate troth.sites restart identity");
-    rig_sql(rig, "insert into troth.sites (sites) values ('somebody=tcp://9')");
+    rig_sql(rig, "update troth.sites set sites = 'somebody=tcp://9'");
     rig_lose_power(rig);
     prepare(rig, rig_gid, registers_sites);
     expect_found(rig, rig_gid, registers_sites);
+    end(rig, rig_gid);
+}
+
+/* Somebody has deleted all lists: what is prepared has lost its own, and takes no other for it. */
+static void a_number_never_comes_to_mean_another_list(void **state)
+{
+    struct rig *rig = *state;
+    char gid[LIMIT_GID_BYTES + 1];
+    prepare(rig, rig_gid, registers_sites);
+    rig_sql(rig, "truncate troth.sites");
+    rig_lose_power(rig);
+    for (int i = 2; i < 50; i++) {
+        char sites[64];
+        snprintf(sites, sizeof(sites), "orders=tcp://%d,payments=tcp://1", i);
+        snprintf(gid, sizeof(gid), "troth.rig.c1.7.%d.0", i);
+        prepare(rig, gid, sites);
+        end(rig, gid);
+    }
+    expect_found(rig, rig_gid, NULL);
     end(rig, rig_gid);
 }
 
@@ -499,6 +518,7 @@ int main(void)
         WITH_RIG(many_branches_with_new_lists_at_once_each_get_their_own),
         WITH_RIG(a_list_that_was_forgotten_is_asked_for_again),
         WITH_RIG(numbers_are_forgotten_with_the_database),
+        WITH_RIG(a_number_never_comes_to_mean_another_list),
         WITH_RIG(a_branch_that_fails_leaves_no_lock),
         WITH_RIG(without_its_list_nothing_is_prepared),
         WITH_RIG(a_branch_that_is_cancelled_before_its_list_is_there_never_runs),

@@ -192,6 +192,12 @@ static void check_alone(const struct backend *backend, const char *gtrid)
                             backend->node->name, gtrid);
 }
 
+static bool is_first_commit(const struct register_state *state)
+{
+    static const struct register_state first = {.value = REGISTER_COMMIT};
+    return register_state_equal(state, &first);
+}
+
 void backend_register_store(void *self, const struct db_register *row,
                             const struct register_state *before, void *tag)
 {
@@ -203,14 +209,16 @@ void backend_register_store(void *self, const struct db_register *row,
     check_alone(backend, row->gtrid);
     world_note(world, 13, "db%d store %s, sites %s", database->index, row->gtrid, row->sites);
     struct store *store = xcalloc(1, sizeof(*store));
-    *store = (struct store){.id = ++database->ticket,
-                            .backend = backend,
-                            .boot = node_boot(backend->node),
-                            .tag = tag,
-                            .sites = xstrdup(row->sites),
-                            .begun_us = row->begun_us,
-                            .state = row->state,
-                            .had_row = before != NULL};
+    *store =
+        (struct store){.id = ++database->ticket,
+                       .backend = backend,
+                       .boot = node_boot(backend->node),
+                       .tag = tag,
+                       /* io/pg_register.c: the first acceptance leaves the list to the branch */
+                       .sites = xstrdup(!before && is_first_commit(&row->state) ? "" : row->sites),
+                       .begun_us = row->begun_us,
+                       .state = row->state,
+                       .had_row = before != NULL};
     CHECK(strlen(row->gtrid) < sizeof(store->gtrid));
     strcpy(store->gtrid, row->gtrid);
     if (before)

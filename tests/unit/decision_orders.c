@@ -94,6 +94,7 @@ static void pack(uint8_t key[KEY_BYTES], const struct world *world)
                                  ballot_number(proposer->ballot),
                                  (uint8_t)proposer->granted,
                                  ballot_number(proposer->best),
+                                 proposer->best_count,
                                  (uint8_t)proposer->seen};
         memcpy(to, bytes, sizeof(bytes));
         to += sizeof(bytes);
@@ -121,8 +122,9 @@ static void unpack(struct world *world, const uint8_t *from, int sites)
                                                    .ballot = numbered_ballot(from[2]),
                                                    .granted = from[3],
                                                    .best = numbered_ballot(from[4]),
-                                                   .seen = from[5]};
-        from += 6;
+                                                   .best_count = from[5],
+                                                   .seen = from[6]};
+        from += 7;
         for (int other = 0; other < SITES; other++) {
             world->grants[site][other].given = *from++;
             from = unpack_register(from, &world->grants[site][other].state);

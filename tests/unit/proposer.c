@@ -147,6 +147,33 @@ static void every_majority_has_one_of_those_who_accepted(void **unused)
 
 /* ---- a round ---- */
 
+/* Half of four: less than a majority has promised, and nothing else can be decided any more. */
+static void what_enough_have_accepted_is_found_to_be_decided(void **unused)
+{
+    (void)unused;
+    struct table table;
+    lay_proposed(&table, 4);
+    assert_int_equal(ask(&table, 0), PROPOSER_PROGRESSED);
+    assert_int_equal(ask(&table, 1), PROPOSER_HAS_DECIDED);
+    proposer_init(&table.proposer, 4, 0);
+    begin(&table);
+    assert_int_equal(ask(&table, 0), PROPOSER_PROGRESSED);
+    assert_int_equal(ask(&table, 1), PROPOSER_HAS_DECIDED);
+    assert_decided(&table, REGISTER_COMMIT);
+
+    /* One that had accepted at another ballot does not count. */
+    lay(&table, 4, 2);
+    table.registers[2] = (struct register_state){.value = REGISTER_COMMIT};
+    table.registers[1] = (struct register_state){{1, 1}, {1, 1}, REGISTER_COMMIT};
+    begin(&table);
+    assert_int_equal(ask(&table, 2), PROPOSER_PROGRESSED);
+    assert_int_equal(ask(&table, 1), PROPOSER_PROGRESSED);
+    assert_int_equal(table.proposer.phase, PROPOSER_PROMISING);
+    table.registers[3] = (struct register_state){.value = REGISTER_COMMIT};
+    assert_int_equal(ask(&table, 3), PROPOSER_PROGRESSED);
+    assert_int_equal(table.proposer.phase, PROPOSER_ACCEPTING);
+}
+
 static void a_round_in_which_nobody_has_accepted_aborts(void **unused)
 {
     (void)unused;
@@ -553,6 +580,7 @@ int main(void)
         cmocka_unit_test(nobody_is_asked_before_the_own_register_has_granted),
         cmocka_unit_test(half_of_any_number_of_sites_decides_and_no_less),
         cmocka_unit_test(every_majority_has_one_of_those_who_accepted),
+        cmocka_unit_test(what_enough_have_accepted_is_found_to_be_decided),
         cmocka_unit_test(a_round_in_which_nobody_has_accepted_aborts),
         cmocka_unit_test(commit_that_one_site_has_accepted_is_brought_to_its_end),
         cmocka_unit_test(the_value_accepted_at_the_highest_ballot_is_taken),
