@@ -505,14 +505,15 @@ static void every_crash_point_of_a_coordinator_is_tried(void **state)
         "coordinator.saga-undone",   "coordinator.saga-ended",    "coordinator.heuristic-recorded",
         "coordinator.opened",        "coordinator.worked",        "coordinator.handed-over",
         "coordinator.ending"};
-    const char *tried[DEATHS + PAIR_DEATHS + 2] = {"coordinator.promised",
-                                                   "coordinator.terminating"};
+    enum { OTHERS = 3 };
+    const char *tried[OTHERS + DEATHS + PAIR_DEATHS] = {
+        "coordinator.promised", "coordinator.terminating", "coordinator.granted"};
     (void)state;
     for (int i = 0; i < DEATHS; i++)
-        tried[2 + i] = deaths[i].point;
+        tried[OTHERS + i] = deaths[i].point;
     for (int i = 0; i < PAIR_DEATHS; i++)
-        tried[2 + DEATHS + i] = pair_deaths[i].point;
-    points_check("coordinator.", (struct points){tried, DEATHS + PAIR_DEATHS + 2},
+        tried[OTHERS + DEATHS + i] = pair_deaths[i].point;
+    points_check("coordinator.", (struct points){tried, OTHERS + DEATHS + PAIR_DEATHS},
                  (struct points){elsewhere, sizeof(elsewhere) / sizeof(elsewhere[0])});
 }
 
