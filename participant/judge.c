@@ -27,7 +27,10 @@ static void judge_forced(struct agent *agent, struct order *order, struct heuris
     char text[HEURISTIC_TEXT_BYTES];
     bool again = row->state == HEURISTIC_ENDED && is_held(looked, row->gid);
     heuristic_text(row, text);
-    if (row->commit != order->commit)
+    if (row->state == HEURISTIC_STORING && (order->dry_run || row->commit != order->commit))
+        order_refuse(agent, order, "busy", "try again in a second",
+                     "another order for %s is being recorded", row->gid);
+    else if (row->commit != order->commit)
         order_refuse(agent, order, "contradicts", "", "%s", text);
     else if (row->found[0] && !again)
         order_refuse(agent, order, "contradicts", "troth tx show tells what each of them says",

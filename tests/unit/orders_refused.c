@@ -220,6 +220,28 @@ static void participants_and_observers_order_nothing(void **state)
     assert_int_equal(database.count, 0);
 }
 
+/* What is not recorded yet may never be. */
+static void nothing_is_said_of_an_order_before_it_is_recorded(void **state)
+{
+    (void)state;
+    be_in_doubt();
+    lose_coordinator();
+    ORDER(.commit = true, .door = true);
+    looked_prepared(gid_1);
+    void *tag = take_tag(FORCE);
+    for (int i = 0; i < 2; i++) {
+        ORDER(.commit = i == 0, .door = true, .dry_run = i == 0);
+        looked_prepared(gid_1);
+        refused(true, "busy");
+        forget(&observer->answered);
+    }
+    assert_int_equal(database.count, 0);
+    events->heuristic_stored(events->self, tag, DB_STORED);
+    settle();
+    finished(true, DB_FINISHED);
+    resolved(true, WIRE__DEED__DEED_HEURISTIC);
+}
+
 static void only_so_many_orders_are_under_way(void **state)
 {
     (void)state;
@@ -470,6 +492,7 @@ int main(void)
         WITH_DOOR(orders_that_make_no_sense_are_not_asked_about),
         WITH_DOOR(participants_and_observers_order_nothing),
         WITH_DOOR(only_so_many_orders_are_under_way),
+        WITH_DOOR(nothing_is_said_of_an_order_before_it_is_recorded),
         WITH_DOOR(only_so_many_outcomes_are_listed),
         WITH_DOOR(no_order_is_taken_while_it_is_being_stopped),
         WITH_DOOR(another_participants_branch_is_not_forced),
