@@ -371,6 +371,7 @@ static void without_its_list_nothing_stays_open(void **state)
     rig_work_begin(rig, &end, &answer);
     rig_turn_until_sql(rig, lock_waits, "1");
     end_its_session(rig);
+    turn_until_gone(rig);
     rig_sql(rig, "rollback");
     rig_until(rig, &answer.done, "the end is answered");
     assert_int_equal(answer.outcome, DB_FAILED);
