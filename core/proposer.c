@@ -83,6 +83,22 @@ uint32_t proposer_wants(const struct proposer *proposer)
     return own_first ? own : all & ~proposer->granted;
 }
 
+/* What a site that promises had accepted: the highest counts, and how many hold it. */
+static void take_accepted(struct proposer *proposer, const struct register_state *state)
+{
+    if (state->value == REGISTER_EMPTY || PLANTED(IGNORE_ACCEPTED))
+        return;
+    int above = ballot_compare(state->accepted, proposer->best);
+    bool better = PLANTED(TAKE_LOWEST_ACCEPTED) ? above < 0 : above > 0;
+    if (better || proposer->value == REGISTER_EMPTY) {
+        proposer->best = state->accepted;
+        proposer->best_count = 0;
+        proposer->value = state->value;
+    }
+    if (ballot_compare(state->accepted, proposer->best) == 0)
+        proposer->best_count++;
+}
+
 static enum proposer_turn granted(struct proposer *proposer, int site,
                                   const struct register_state *state)
 {
@@ -90,18 +106,8 @@ static enum proposer_turn granted(struct proposer *proposer, int site,
         return PROPOSER_NOTHING;
     proposer->granted |= bit(site);
     bool promising = proposer->phase == PROPOSER_PROMISING;
-    bool higher =
-        proposer->value == REGISTER_EMPTY || ballot_compare(state->accepted, proposer->best) > 0;
-    if (PLANTED(TAKE_LOWEST_ACCEPTED) && proposer->value != REGISTER_EMPTY)
-        higher = ballot_compare(state->accepted, proposer->best) < 0;
-    if (promising && state->value != REGISTER_EMPTY && higher && !PLANTED(IGNORE_ACCEPTED)) {
-        proposer->best = state->accepted;
-        proposer->best_count = 0;
-        proposer->value = state->value;
-    }
-    if (promising && state->value != REGISTER_EMPTY && proposer->value != REGISTER_EMPTY &&
-        ballot_compare(state->accepted, proposer->best) == 0)
-        proposer->best_count++;
+    if (promising)
+        take_accepted(proposer, state);
     /* Enough have accepted it already: it is decided, though fewer than a majority can be asked. */
     if (promising && proposer->best_count >= proposer_acceptances(proposer)) {
         enter(proposer, PROPOSER_DECIDED);
