@@ -48,6 +48,9 @@
     BUG(CLEAN_REGISTER_EARLY)       /* a row goes while another site may still ask */ \
     BUG(CLEANED_AS_FRESH)           /* where the row may have gone the register is taken for fresh */ \
     BUG(ACCEPT_OVER_PROMISE)        /* the first acceptance is stored over a row that is there */ \
+    BUG(FIRST_OTHER_ALWAYS_DECIDES) /* it commits with its acceptance where that is not enough */ \
+    BUG(ACCEPTED_UNFLUSHED)         /* what was inserted without a flush of its own is spoken of */ \
+    BUG(UNKNOWN_IS_ACCEPTED)        /* an acceptance that may be lost is carried out all the same */ \
     BUG(LIST_NOT_KEPT)              /* who takes part is known in memory alone */ \
     BUG(LIST_OF_ANOTHER)            /* a scan tells another transaction's list */ \
     /* sagas */ \

@@ -244,6 +244,13 @@ enum db_stored {
     DB_STORE_FAILED /* not known whether it was stored: load it */
 };
 
+enum db_accepted {
+    DB_ACCEPTED,       /* durable: the row, and that the gid is committed */
+    DB_ACCEPT_REFUSED, /* certain: nothing was done, as there is a row. Load it */
+    DB_ACCEPT_UNKNOWN  /* all of it was done, or the row alone, or nothing, or it will be yet. What
+                          load says of the row need not be durable */
+};
+
 struct db_prepared {
     const char *gid;   /* any text: foreign ones too */
     bool registered;   /* three phases: it was prepared with `sites`, or has a row */
@@ -329,6 +336,10 @@ struct db_port {
      * share one flush. row and before live for the call only. */
     void (*register_store)(void *self, const struct db_register *row,
                            const struct register_state *before, void *tag);
+    /* Inserts the row and then commits the gid, in one flush: whoever finds the gid committed after
+     * whatever crash finds the row, too. Nothing is done where there is a row already, also one that
+     * is just being inserted: so of what this does and what a register_store does one comes first. */
+    void (*register_commit)(void *self, const struct db_register *row, const char *gid, void *tag);
     /* These are committed and applied at every site: their rows are folded into a bit each. Lazy;
      * answered by nothing. */
     void (*register_settle)(void *self, const char *coordinator, uint64_t epoch,
@@ -366,6 +377,7 @@ struct db_events {
     void (*register_loaded)(void *self, void *tag, enum db_found found,
                             const struct db_register *row);
     void (*register_stored)(void *self, void *tag, enum db_stored stored);
+    void (*register_committed)(void *self, void *tag, enum db_accepted accepted);
     void (*inspected)(void *self, void *tag, const struct db_inspected *inspected);
     /* Of heuristic_store and heuristics_forget. */
     void (*heuristic_stored)(void *self, void *tag, enum db_stored stored);

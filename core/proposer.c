@@ -29,6 +29,11 @@ int proposer_acceptances(const struct proposer *proposer)
     return or_one_less((proposer->sites + 1) / 2);
 }
 
+bool proposer_first_other_decides(int sites)
+{
+    return (sites + 1) / 2 <= 2 || PLANTED(FIRST_OTHER_ALWAYS_DECIDES);
+}
+
 int proposer_granted(const struct proposer *proposer)
 {
     return __builtin_popcount(proposer->granted);

@@ -76,6 +76,9 @@ int proposer_majority(const struct proposer *proposer);
  * Spiegelman, "Flexible Paxos: Quorum Intersection Revisited", 2016). Of an odd number of sites
  * that is a majority, of an even number half. */
 int proposer_acceptances(const struct proposer *proposer);
+/* Of so many sites two acceptances are enough. Then whoever accepts at the coordinator's own ballot
+ * makes the decision: the coordinator asks nobody before it has accepted itself, durably. */
+bool proposer_first_other_decides(int sites);
 int proposer_granted(const struct proposer *proposer); /* sites that granted in this phase */
 
 #endif
