@@ -399,7 +399,8 @@ static void step(struct agent *agent, struct entry *entry, const struct branch_e
     branch_step(&entry->branch, event, &actions);
     if (entry->branch.state != before)
         entry->scan = agent->scans;
-    if (entry->branch.state == BRANCH_IN_DOUBT && entry->branch.state != before)
+    if (entry->branch.state == BRANCH_IN_DOUBT && entry->branch.state != before &&
+        before != BRANCH_ACCEPTING)
         entry->doubt_us = agent->host.wall_us(agent->host.self);
     if (before == BRANCH_IN_DOUBT && entry->branch.state != before)
         entry->tries = 0; /* what was asked often is not yet tried often */
@@ -529,7 +530,7 @@ static void on_finished(void *self, void *tag, enum db_finish result, const char
 {
     struct agent *agent = self;
     struct entry *entry = tag;
-    measure_finish(agent, entry, result);
+    measure_finish(agent, entry, entry->branch.decision == BRANCH_COMMIT, result);
     if (result == DB_FINISHED && entry->branch.decision == BRANCH_COMMIT) {
         /* A crash here: committed and not acknowledged. FINISH comes again and finds the gid gone;
          * the xid proves the commit. */
@@ -544,6 +545,17 @@ static void on_finished(void *self, void *tag, enum db_finish result, const char
                  entry->gid, entry->tries + 1, reason ? reason : "no reason given");
     }
     entry_step(agent, entry, &(struct branch_event){.kind = BRANCH_FINISHED, .finish = result});
+}
+
+void entry_accepted(struct agent *agent, struct entry *entry, enum db_accepted accepted)
+{
+    if (accepted == DB_ACCEPTED) {
+        measure_finish(agent, entry, true, DB_FINISHED);
+        /* A crash here: accepted and committed, and nobody heard. Who asked asks again; the row
+         * says it, and COMMIT finds the gid gone, and the xid proves it. */
+        CRASH_POINT("participant.committed");
+    }
+    entry_step(agent, entry, &(struct branch_event){.kind = BRANCH_ACCEPTED, .accepted = accepted});
 }
 
 static void on_status(void *self, void *tag, enum db_status status)
@@ -611,6 +623,7 @@ void agent_listen(struct agent *agent)
                                        .looked_up = on_looked_up,
                                        .register_loaded = site_loaded,
                                        .register_stored = site_stored,
+                                       .register_committed = site_committed,
                                        .inspected = evidence_inspected,
                                        .heuristic_stored = order_stored,
                                        .heuristics_loaded = heuristics_loaded,

@@ -374,6 +374,7 @@ static bool is_busy(const struct branch *branch)
     case BRANCH_OPEN: /* its coordinator ends it, or the deadline */
     case BRANCH_CLOSING:
     case BRANCH_ADOPTING:
+    case BRANCH_ACCEPTING:
         return true;
     case BRANCH_COMMITTING:
     case BRANCH_ABORTING:

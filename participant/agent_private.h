@@ -251,6 +251,8 @@ void entry_step_said(struct agent *agent, struct entry *entry, const struct bran
                      const char *said);
 /* As entry_step for an event without data. */
 void entry_event(struct agent *agent, struct entry *entry, enum branch_event_kind kind);
+/* What its site's acceptance and its commit, together, came to. */
+void entry_accepted(struct agent *agent, struct entry *entry, enum db_accepted accepted);
 /* Hands queued work to the database as far as there are connections. */
 void agent_pump(struct agent *agent);
 void agent_listen(struct agent *agent); /* fills agent->events */

@@ -4,14 +4,20 @@
 
 const char *branch_word(enum branch_state state)
 {
-    static const char *const names[] = {
-        [BRANCH_NEW] = "new",           [BRANCH_QUEUED] = "queued",
-        [BRANCH_WORKING] = "working",   [BRANCH_OPEN] = "open",
-        [BRANCH_CLOSING] = "closing",   [BRANCH_ADOPTING] = "adopting",
-        [BRANCH_IN_DOUBT] = "in doubt", [BRANCH_COMMITTING] = "committing",
-        [BRANCH_ABORTING] = "aborting", [BRANCH_PROVING] = "proving",
-        [BRANCH_UNSURE] = "unsure",     [BRANCH_LOOKING] = "looking",
-        [BRANCH_ENDED] = "ended"};
+    static const char *const names[] = {[BRANCH_NEW] = "new",
+                                        [BRANCH_QUEUED] = "queued",
+                                        [BRANCH_WORKING] = "working",
+                                        [BRANCH_OPEN] = "open",
+                                        [BRANCH_CLOSING] = "closing",
+                                        [BRANCH_ADOPTING] = "adopting",
+                                        [BRANCH_IN_DOUBT] = "in doubt",
+                                        [BRANCH_ACCEPTING] = "accepting",
+                                        [BRANCH_COMMITTING] = "committing",
+                                        [BRANCH_ABORTING] = "aborting",
+                                        [BRANCH_PROVING] = "proving",
+                                        [BRANCH_UNSURE] = "unsure",
+                                        [BRANCH_LOOKING] = "looking",
+                                        [BRANCH_ENDED] = "ended"};
     return names[state];
 }
 
@@ -29,7 +35,8 @@ static const unsigned edges[] = {
     [BRANCH_OPEN] = TO(WORKING) | TO(CLOSING),
     [BRANCH_CLOSING] = TO(ENDED),
     [BRANCH_ADOPTING] = TO(IN_DOUBT) | TO(ABORTING),
-    [BRANCH_IN_DOUBT] = TO(ADOPTING) | TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
+    [BRANCH_IN_DOUBT] = TO(ADOPTING) | TO(ACCEPTING) | TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
+    [BRANCH_ACCEPTING] = TO(IN_DOUBT) | TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
     [BRANCH_COMMITTING] = TO(PROVING) | TO(ABORTING) | TO(ENDED),
     [BRANCH_ABORTING] = TO(PROVING) | TO(COMMITTING) | TO(ENDED),
     [BRANCH_PROVING] = TO(COMMITTING) | TO(ABORTING) | TO(ENDED),
@@ -484,6 +491,12 @@ void branch_step(struct branch *branch, const struct branch_event *event,
         break;
     case BRANCH_DECIDED:
         branch_decided(branch, event->commit, actions);
+        break;
+    case BRANCH_ACCEPTS:
+        branch_accepts(branch);
+        break;
+    case BRANCH_ACCEPTED:
+        branch_accepted(branch, event->accepted, actions);
         break;
     case BRANCH_FORCED:
         branch_forced(branch, event->commit, event->xid, actions);

@@ -6,8 +6,9 @@
  *  2. A yes is given only while the gid is prepared with every expectation met, and at most once.
  *     Of what somebody else has prepared that is for whoever did it to see to.
  *  3. After a yes the branch ends by the decision and by nothing else: the coordinator's, or in
- * three phases what a majority of the sites' registers holds. Or by an operator, who records that
- * first and for ever: then what is decided meanwhile or later is compared with it.
+ * three phases what a majority of the sites' registers holds, which may be made by this site's
+ * acceptance. Or by an operator, who records that first and for ever: then what is decided
+ * meanwhile or later is compared with it.
  *  4. Finished is told only for what the database proved, or as a hazard. */
 #ifndef TROTH_PARTICIPANT_BRANCH_H
 #define TROTH_PARTICIPANT_BRANCH_H
@@ -26,6 +27,8 @@ enum branch_state {
     BRANCH_CLOSING,    /* likewise, and its ROLLBACK is with the database */
     BRANCH_ADOPTING,   /* somebody else has prepared it: the database is asked if it is so */
     BRANCH_IN_DOUBT,   /* prepared, and the decision is not known here */
+    BRANCH_ACCEPTING,  /* its site's acceptance, which makes the decision, and COMMIT PREPARED are
+                          with the database as one */
     BRANCH_COMMITTING, /* COMMIT PREPARED is with the database, or waits to be tried again */
     BRANCH_ABORTING,   /* ROLLBACK PREPARED likewise */
     BRANCH_PROVING,    /* the gid is gone; what became of its xid is being asked */
@@ -67,6 +70,8 @@ enum branch_event_kind {
     BRANCH_TOLD,        /* FINISH: commit, xid */
     BRANCH_JUDGED,      /* verdict, xid */
     BRANCH_DECIDED,     /* by a majority of the sites' registers: commit. Nobody waits to hear */
+    BRANCH_ACCEPTS,     /* the site gives its acceptance and the commit to the database */
+    BRANCH_ACCEPTED,    /* accepted: what came of it */
     BRANCH_FORCED,      /* an operator's row is durable: commit, xid */
     BRANCH_LOOKED_FOR,  /* LOOKUP */
     BRANCH_SESSION_LOST,  /* of its PREPARE, or of its LOOKUP */
@@ -89,6 +94,7 @@ struct branch_event {
     bool fenced; /* another site has begun to finish the transaction: no yes may be given */
     bool commit, present;
     Wire__Verdict verdict;
+    enum db_accepted accepted;
     enum db_finish finish;
     enum db_status status;
     enum db_found found;

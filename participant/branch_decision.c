@@ -72,6 +72,17 @@ static void told_queued(struct branch *branch, bool commit, struct branch_action
     branch_drop(branch, BRANCH_CAUSE_TOLD, actions);
 }
 
+/* What is with the database can't be called back: it is compared when that has answered. */
+static void told_accepting(struct branch *branch, bool commit, struct branch_actions *actions)
+{
+    if (branch->decision != BRANCH_UNDECIDED && commit != (branch->decision == BRANCH_COMMIT)) {
+        branch_tell(commit, "the opposite was decided as well", actions);
+        return;
+    }
+    branch->decision = commit ? BRANCH_COMMIT : BRANCH_ABORT;
+    branch->told = true;
+}
+
 void branch_told(struct branch *branch, bool commit, uint64_t xid, struct branch_actions *actions)
 {
     if (xid != 0)
@@ -93,6 +104,9 @@ void branch_told(struct branch *branch, bool commit, uint64_t xid, struct branch
         if (commit && PLANTED(ACK_BEFORE_FINISH))
             branch_tell(true, NULL, actions);
         branch_finish(branch, commit, actions);
+        break;
+    case BRANCH_ACCEPTING:
+        told_accepting(branch, commit, actions);
         break;
     case BRANCH_COMMITTING:
     case BRANCH_ABORTING:
@@ -120,7 +134,7 @@ void branch_judged(struct branch *branch, const struct branch_event *event,
                    struct branch_actions *actions)
 {
     if (branch->state != BRANCH_IN_DOUBT)
-        return;
+        return; /* also ACCEPTING: what is left in doubt is asked about again */
     branch->held = event->verdict == WIRE__VERDICT__VERDICT_HOLD;
     /* Not decided yet. An abort is not announced to a session that did not vote, so it is asked for
      * again before the next sweep: a branch in doubt holds locks. */
@@ -141,6 +155,12 @@ void branch_decided(struct branch *branch, bool commit, struct branch_actions *a
     case BRANCH_IN_DOUBT:
         branch_finish(branch, commit, actions);
         return;
+    case BRANCH_ACCEPTING:
+        if (branch->decision == BRANCH_UNDECIDED)
+            branch->decision = commit ? BRANCH_COMMIT : BRANCH_ABORT;
+        else if (commit != (branch->decision == BRANCH_COMMIT))
+            hazard = "the opposite was decided as well";
+        break;
     case BRANCH_QUEUED:
     case BRANCH_WORKING:
     case BRANCH_OPEN:
@@ -164,6 +184,38 @@ void branch_decided(struct branch *branch, bool commit, struct branch_actions *a
     }
     if (hazard)
         branch_add(actions, BRANCH_DO_WARN)->hazard = hazard;
+}
+
+/* Two acceptances decide, the coordinator's is durable, and this site's is on its way to the
+ * database, with the commit that follows from it. */
+void branch_accepts(struct branch *branch)
+{
+    CHECK(branch->decision == BRANCH_UNDECIDED);
+    branch_move(branch, BRANCH_ACCEPTING);
+    branch->held = false;
+}
+
+void branch_accepted(struct branch *branch, enum db_accepted accepted,
+                     struct branch_actions *actions)
+{
+    CHECK(branch->state == BRANCH_ACCEPTING);
+    bool aborted = branch->decision == BRANCH_ABORT;
+    if (accepted == DB_ACCEPTED) {
+        const char *hazard = aborted ? "abort was decided, but this branch is committed" : NULL;
+        branch->decision = BRANCH_COMMIT;
+        if (hazard && !branch->told)
+            branch_add(actions, BRANCH_DO_WARN)->hazard = hazard;
+        else if (branch->told)
+            branch_tell(!aborted, hazard, actions);
+        branch_move(branch, BRANCH_ENDED);
+    } else if (branch->decision != BRANCH_UNDECIDED ||
+               (accepted == DB_ACCEPT_UNKNOWN && PLANTED(UNKNOWN_IS_ACCEPTED))) {
+        branch_finish(branch, !aborted, actions);
+    } else {
+        /* An operator's row may have been written meanwhile: the scan compares. */
+        branch_move(branch, BRANCH_IN_DOUBT);
+        branch_add(actions, BRANCH_DO_SCAN);
+    }
 }
 
 /* An operator's row is durable: by this process, or by an earlier one, or by another that had taken
@@ -196,6 +248,7 @@ void branch_forced(struct branch *branch, bool commit, uint64_t xid, struct bran
     case BRANCH_OPEN:
     case BRANCH_CLOSING:
     case BRANCH_ADOPTING:
+    case BRANCH_ACCEPTING:
     case BRANCH_LOOKING:
         break; /* when it turns out to be prepared, a scan finds it and the row */
     case BRANCH_ENDED:

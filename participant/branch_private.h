@@ -23,6 +23,9 @@ void branch_told(struct branch *branch, bool commit, uint64_t xid, struct branch
 void branch_judged(struct branch *branch, const struct branch_event *event,
                    struct branch_actions *actions);
 void branch_decided(struct branch *branch, bool commit, struct branch_actions *actions);
+void branch_accepts(struct branch *branch);
+void branch_accepted(struct branch *branch, enum db_accepted accepted,
+                     struct branch_actions *actions);
 void branch_forced(struct branch *branch, bool commit, uint64_t xid,
                    struct branch_actions *actions);
 void branch_finished(struct branch *branch, enum db_finish result, struct branch_actions *actions);

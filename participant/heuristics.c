@@ -203,6 +203,7 @@ static bool can_force(const struct branch *branch, bool commit)
     case BRANCH_OPEN:
     case BRANCH_CLOSING:
     case BRANCH_ADOPTING:
+    case BRANCH_ACCEPTING:
     case BRANCH_LOOKING:
     case BRANCH_ENDED:
         break;

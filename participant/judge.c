@@ -221,6 +221,11 @@ static void judge_branch(struct agent *agent, struct order *order, struct entry 
                       branch->decision == BRANCH_COMMIT ? "it is to be committed"
                                                         : "it is to be rolled back");
         break;
+    case BRANCH_ACCEPTING:
+        order_refuse(agent, order, "undecided", "try again: its database answers within moments",
+                     "%s is just being committed by participant %s", entry->gid,
+                     agent->participant);
+        break;
     case BRANCH_NEW:
     case BRANCH_QUEUED:
     case BRANCH_WORKING:

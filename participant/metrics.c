@@ -56,9 +56,9 @@ void measure_work(struct agent *agent, const struct work *work, bool step,
         metrics->failures[class_of(worked)]++;
 }
 
-void measure_finish(struct agent *agent, const struct entry *entry, enum db_finish result)
+void measure_finish(struct agent *agent, const struct entry *entry, bool commit,
+                    enum db_finish result)
 {
-    int commit = entry->branch.decision == BRANCH_COMMIT;
     agent->metrics.finished[commit][result]++;
     histogram_add(&agent->metrics.finish[commit],
                   agent->host.now_us(agent->host.self) - entry->finish_us);
@@ -172,17 +172,13 @@ static void read_database(const struct agent *agent, struct metrics_sink *sink)
 static void read_branches(const struct agent *agent, struct metrics_sink *sink)
 {
     static const char name[] = "troth_branches";
-    static const char *const words[] = {[BRANCH_QUEUED] = "queued",
-                                        [BRANCH_WORKING] = "working",
-                                        [BRANCH_OPEN] = "open",
-                                        [BRANCH_CLOSING] = "closing",
-                                        [BRANCH_ADOPTING] = "adopting",
-                                        [BRANCH_IN_DOUBT] = "in_doubt",
-                                        [BRANCH_COMMITTING] = "committing",
-                                        [BRANCH_ABORTING] = "aborting",
-                                        [BRANCH_PROVING] = "proving",
-                                        [BRANCH_UNSURE] = "unsure",
-                                        [BRANCH_LOOKING] = "looking"};
+    static const char *const words[] = {
+        [BRANCH_QUEUED] = "queued",       [BRANCH_WORKING] = "working",
+        [BRANCH_OPEN] = "open",           [BRANCH_CLOSING] = "closing",
+        [BRANCH_ADOPTING] = "adopting",   [BRANCH_IN_DOUBT] = "in_doubt",
+        [BRANCH_ACCEPTING] = "accepting", [BRANCH_COMMITTING] = "committing",
+        [BRANCH_ABORTING] = "aborting",   [BRANCH_PROVING] = "proving",
+        [BRANCH_UNSURE] = "unsure",       [BRANCH_LOOKING] = "looking"};
     uint64_t counts[BRANCH_ENDED + 1] = {0}, held = 0, tasks_queued = 0;
     struct metric_ages ages = {0};
     int64_t now_us = agent->host.wall_us(agent->host.self);

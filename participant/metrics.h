@@ -36,6 +36,7 @@ struct agent_metrics {
 /* What the database made of work; step: of a saga. */
 void measure_work(struct agent *agent, const struct work *work, bool step,
                   const struct db_worked *worked);
-void measure_finish(struct agent *agent, const struct entry *entry, enum db_finish result);
+void measure_finish(struct agent *agent, const struct entry *entry, bool commit,
+                    enum db_finish result);
 
 #endif

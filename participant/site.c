@@ -163,8 +163,9 @@ static Wire__Answered answered(enum register_reply reply)
     return words[reply];
 }
 
-static void reply(struct agent *agent, const struct site *site, const struct site_wait *wait,
-                  enum register_reply said, const struct register_state *state)
+static void reply_applied(struct agent *agent, const struct site *site,
+                          const struct site_wait *wait, enum register_reply said,
+                          const struct register_state *state, bool applied)
 {
     Wire__Ballot ballot, promised, accepted;
     Wire__Reply wire = WIRE__REPLY__INIT;
@@ -181,11 +182,18 @@ static void reply(struct agent *agent, const struct site *site, const struct sit
     wire.promised = &promised;
     wire.accepted = &accepted;
     wire.value = (Wire__Value)state->value;
+    wire.applied = applied;
     Wire__Message message = WIRE__MESSAGE__INIT;
     message.body_case = WIRE__MESSAGE__BODY_REPLY;
     message.reply = &wire;
     /* A session that is gone drops it: who still wants to know asks again. */
     agent_send_to(agent, wait->session, &message);
+}
+
+static void reply(struct agent *agent, const struct site *site, const struct site_wait *wait,
+                  enum register_reply said, const struct register_state *state)
+{
+    reply_applied(agent, site, wait, said, state, false);
 }
 
 static void reply_decision(struct agent *agent, const struct site *site,
@@ -209,17 +217,30 @@ static void load(struct agent *agent, struct site *site)
     agent->database.register_load(agent->database.self, site->gtrid, site);
 }
 
+static struct db_register row_of(struct site *site, enum site_request request,
+                                 const struct register_state *state)
+{
+    site->request = request;
+    site->storing = *state;
+    return (struct db_register){.gtrid = site->gtrid,
+                                .sites = site->sites ? site->sites : "",
+                                .begun_us = site->begun_us,
+                                .state = *state};
+}
+
 static void store(struct agent *agent, struct site *site, enum site_request request,
                   const struct register_state *state)
 {
-    struct db_register row = {.gtrid = site->gtrid,
-                              .sites = site->sites ? site->sites : "",
-                              .begun_us = site->begun_us,
-                              .state = *state};
-    site->request = request;
-    site->storing = *state;
+    struct db_register row = row_of(site, request, state);
     agent->database.register_store(agent->database.self, &row, site->exists ? &site->state : NULL,
                                    site);
+}
+
+/* The first acceptance of all is inserted without a flush of its own. */
+static bool may_be_unflushed(const struct register_state *state)
+{
+    static const struct register_state first = {.value = REGISTER_COMMIT};
+    return register_state_equal(state, &first) && !PLANTED(ACCEPTED_UNFLUSHED);
 }
 
 /* A row of that age may have been cleaned, with what it promised; but none is while its branch is
@@ -242,7 +263,7 @@ static bool went_back(const struct site *site, const struct db_register *row)
 {
     static const struct register_state absent;
     const struct register_state *was = &site->state, *is = row ? &row->state : &absent;
-    if (!site->exists || (row && register_decided(is)))
+    if (!site->exists || site->unflushed || (row && register_decided(is)))
         return false;
     return !row || ballot_compare(is->promised, was->promised) < 0 ||
            ballot_compare(is->accepted, was->accepted) < 0 ||
@@ -266,6 +287,7 @@ static void take_row(struct agent *agent, struct site *site, const struct db_reg
     site->known = site->exists = true;
     site->damaged = !register_state_sound(&row->state);
     site->state = site->damaged ? (struct register_state){0} : row->state;
+    site->unflushed = may_be_unflushed(&site->state);
     site->begun_us = row->begun_us;
     if (site->damaged)
         host_log(&agent->host, LOG_ERROR, "%s: its row in troth.register makes no sense",
@@ -290,7 +312,7 @@ void site_loaded(void *self, void *tag, enum db_found found, const struct db_reg
         take_row(agent, site, row);
     } else {
         site->known = true;
-        site->exists = site->damaged = false;
+        site->exists = site->unflushed = site->damaged = false;
         site->state = (struct register_state){0};
     }
     site_touch(agent, site);
@@ -331,6 +353,33 @@ static void ask_anew(struct site *site)
     add_wait(site, &site->serving);
 }
 
+/* The database holds what is to be said already. */
+static bool is_stored(const struct site *site, const struct register_state *state)
+{
+    return !site->unflushed && register_state_equal(state, &site->state);
+}
+
+/* The coordinator has accepted commit, durably, before it asks at its own ballot: where two are
+ * enough this site's acceptance makes the decision. Then it is carried out in the same flush. */
+static bool makes_decision(const struct agent *agent, const struct site *site,
+                           const struct register_ask *ask)
+{
+    const struct entry *entry = site->entry;
+    return ask->question == REGISTER_ACCEPT && ask->ballot.round == 0 && !site->exists &&
+           !site->plain && site->sites && entry && entry->branch.state == BRANCH_IN_DOUBT &&
+           proposer_first_other_decides(sites_count(site->sites) + 1) &&
+           !heuristics_hinder(agent, entry);
+}
+
+static void accept_and_commit(struct agent *agent, struct site *site,
+                              const struct register_state *state)
+{
+    struct db_register row = row_of(site, SITE_COMMITTING, state);
+    site->entry->finish_us = now(agent);
+    entry_event(agent, site->entry, BRANCH_ACCEPTS);
+    agent->database.register_commit(agent->database.self, &row, site->entry->gid, site);
+}
+
 static void answer_next(struct agent *agent, struct site *site)
 {
     struct site_wait wait = site->waits[0];
@@ -341,7 +390,7 @@ static void answer_next(struct agent *agent, struct site *site)
         return;
     }
     enum register_reply said = register_answer(&after, &wait.ask);
-    if (register_state_equal(&after, &site->state)) {
+    if (is_stored(site, &after)) {
         reply(agent, site, &wait, said, &after);
         return;
     }
@@ -351,14 +400,17 @@ static void answer_next(struct agent *agent, struct site *site)
     }
     site->serving = wait;
     site->serving_reply = said;
-    store(agent, site, SITE_STORING_ANSWER, &after);
+    if (makes_decision(agent, site, &wait.ask))
+        accept_and_commit(agent, site, &after);
+    else
+        store(agent, site, SITE_STORING_ANSWER, &after);
 }
 
 static void answer_own(struct agent *agent, struct site *site, const struct register_ask *ask)
 {
     struct register_state after = site->state;
     enum register_reply said = register_answer(&after, ask);
-    if (register_state_equal(&after, &site->state)) {
+    if (is_stored(site, &after)) {
         termination_own_reply(agent, site, ask, said);
         return;
     }
@@ -412,11 +464,12 @@ void site_stored(void *self, void *tag, enum db_stored stored)
     struct agent *agent = self;
     struct site *site = tag;
     enum site_request request = site->request;
-    CHECK(request > SITE_LOADING);
+    CHECK(request > SITE_COMMITTING);
     site->request = SITE_IDLE;
     if (stored == DB_STORED) {
         site->state = site->storing;
         site->exists = true;
+        site->unflushed = false;
         site->tries = 0;
         after_store(agent, site, request);
     } else {
@@ -425,6 +478,38 @@ void site_stored(void *self, void *tag, enum db_stored stored)
         if (request == SITE_STORING_ANSWER)
             ask_anew(site);
         if (stored == DB_STORE_FAILED || site->tries++ >= CHANGES_AT_ONCE)
+            retry_later(agent, site);
+    }
+    site_touch(agent, site);
+}
+
+/* Its branch is committed: as was decided by that. */
+static void committed(struct agent *agent, struct site *site)
+{
+    site->state = site->storing;
+    site->known = site->exists = true;
+    /* A crash here: as in after_store(), and as where a branch is committed. */
+    CRASH_POINT("participant.stored");
+    heuristic_decided(agent, &site->id, true);
+    entry_accepted(agent, site->entry, DB_ACCEPTED);
+    reply_applied(agent, site, &site->serving, site->serving_reply, &site->state, true);
+    site_learn(agent, site, REGISTER_COMMIT, "this site's register");
+}
+
+void site_committed(void *self, void *tag, enum db_accepted accepted)
+{
+    struct agent *agent = self;
+    struct site *site = tag;
+    CHECK(site->request == SITE_COMMITTING);
+    site->request = SITE_IDLE;
+    if (accepted == DB_ACCEPTED) {
+        committed(agent, site);
+    } else {
+        entry_accepted(agent, site->entry, accepted);
+        site->known = false;
+        site->plain = true;
+        ask_anew(site);
+        if (accepted == DB_ACCEPT_UNKNOWN)
             retry_later(agent, site);
     }
     site_touch(agent, site);

@@ -39,6 +39,7 @@ enum {
 enum site_request {
     SITE_IDLE,
     SITE_LOADING,
+    SITE_COMMITTING, /* an answer to `serving` that makes the decision, and its branch's commit */
     SITE_STORING_ANSWER, /* to `serving` */
     SITE_STORING_OWN,    /* an answer to this site's own proposer, likewise */
     SITE_STORING_DECISION,
@@ -71,9 +72,10 @@ struct site {
     char *sites;      /* sites_text, or NULL: not known, or there is none */
 
     enum site_request request;
-    bool known;   /* `exists` and `state` are what the database held last */
-    bool exists;  /* it has a row */
-    bool damaged; /* which makes no sense, or was set back: it is not answered for */
+    bool known;     /* `exists` and `state` are what the database held last */
+    bool exists;    /* it has a row */
+    bool unflushed; /* which may not be durable: nothing is said of it before it is stored again */
+    bool damaged;   /* which makes no sense, or was set back: it is not answered for */
     struct register_state state, storing;
     struct site_wait serving;
     enum register_reply serving_reply;
@@ -83,6 +85,7 @@ struct site {
     bool keep;        /* the decision should get into the row */
     bool applied;     /* the branch heard of it */
     bool contradicted;
+    bool plain; /* its acceptance is not committed with again: something was in the way */
     unsigned tries;
     struct timer retry; /* of the database; agent->retries */
 
@@ -148,6 +151,7 @@ void sites_free(struct agent *agent);
 struct site *site_find(const struct agent *agent, const char *coordinator, struct txid tx);
 void site_loaded(void *agent, void *tag, enum db_found found, const struct db_register *row);
 void site_stored(void *agent, void *tag, enum db_stored stored);
+void site_committed(void *agent, void *tag, enum db_accepted accepted);
 
 /* ---- termination.c */
 /* Keeps the course what the site's state says it should be. */

@@ -53,6 +53,14 @@ void sites_text(char *text, Wire__Site *const *sites, size_t count)
     }
 }
 
+int sites_count(const char *text)
+{
+    int count = *text != '\0';
+    for (; *text; text++)
+        count += *text == ',';
+    return count;
+}
+
 /* Takes one name=address from *at, which ends at the comma or where the text ends. */
 static bool take(char **at, struct site_address *out)
 {

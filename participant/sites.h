@@ -25,6 +25,8 @@ bool sites_valid(Wire__Site *const *sites, size_t count);
 /* Of valid ones: with the terminating zero. */
 size_t sites_text_size(Wire__Site *const *sites, size_t count);
 void sites_text(char *text, Wire__Site *const *sites, size_t count);
+/* How many such a text names; 0: none. */
+int sites_count(const char *text);
 /* Cuts the text, which is changed, into list: SITES_MOST of them. Returns how many there are; 0:
  * the text is not what sites_text writes. */
 int sites_split(char *text, struct site_address *list);

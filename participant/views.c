@@ -314,6 +314,7 @@ static bool is_trouble(const struct item *item)
         return true;
     switch (item->entry->branch.state) {
     case BRANCH_IN_DOUBT:
+    case BRANCH_ACCEPTING:
     case BRANCH_COMMITTING:
     case BRANCH_ABORTING:
     case BRANCH_PROVING:
@@ -475,8 +476,8 @@ static void count_branches(const struct agent *agent, Wire__ParticipantView *vie
 {
     for (const struct list *at = agent->entries.next; at != &agent->entries; at = at->next) {
         enum branch_state state = CONTAINER(at, struct entry, all)->branch.state;
-        view->working +=
-            state == BRANCH_QUEUED || state == BRANCH_WORKING || state == BRANCH_IN_DOUBT;
+        view->working += state == BRANCH_QUEUED || state == BRANCH_WORKING ||
+                         state == BRANCH_IN_DOUBT || state == BRANCH_ACCEPTING;
         view->unapplied += state == BRANCH_COMMITTING || state == BRANCH_PROVING;
     }
 }
