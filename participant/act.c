@@ -555,7 +555,10 @@ void entry_accepted(struct agent *agent, struct entry *entry, enum db_accepted a
          * says it, and COMMIT finds the gid gone, and the xid proves it. */
         CRASH_POINT("participant.committed");
     }
+    struct heuristic *row = heuristic_find(agent, entry->gid);
     entry_step(agent, entry, &(struct branch_event){.kind = BRANCH_ACCEPTED, .accepted = accepted});
+    if (row)
+        heuristic_apply(agent, row); /* it was written while nothing could be done about it */
 }
 
 static void on_status(void *self, void *tag, enum db_status status)

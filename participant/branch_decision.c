@@ -212,9 +212,7 @@ void branch_accepted(struct branch *branch, enum db_accepted accepted,
                (accepted == DB_ACCEPT_UNKNOWN && PLANTED(UNKNOWN_IS_ACCEPTED))) {
         branch_finish(branch, !aborted, actions);
     } else {
-        /* An operator's row may have been written meanwhile: the scan compares. */
         branch_move(branch, BRANCH_IN_DOUBT);
-        branch_add(actions, BRANCH_DO_SCAN);
     }
 }
 

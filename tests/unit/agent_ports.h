@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "core/check.h"
+#include "core/id.h"
 #include "core/limits.h"
 #include "core/transport.h"
 #include "participant/agent.h"
@@ -106,6 +107,7 @@ enum asked {
     SCAN,
     LOAD,
     STORE,
+    ACCEPT, /* a row, and the commit of `gid` with it */
     INSPECT,
     FORCE,
     FORGET
@@ -117,6 +119,7 @@ static struct {
         void *tag;
         const struct db_work *work;
         char text[256]; /* the gid or gtrid */
+        gid_text gid;   /* of ACCEPT */
         bool commit, fence;
         uint64_t xid;
         struct db_register row; /* of a store: gtrid and sites as `text` and `sites` */
@@ -231,6 +234,14 @@ static void db_register_store(void *self, const struct db_register *row,
         database.requests[index].before = *before;
 }
 
+static void db_register_commit(void *self, const struct db_register *row, const char *gid,
+                               void *tag)
+{
+    db_register_store(self, row, NULL, tag);
+    database.requests[database.count - 1].kind = ACCEPT;
+    snprintf(database.requests[database.count - 1].gid, sizeof(gid_text), "%s", gid);
+}
+
 static void db_register_settle(void *self, const char *coordinator, uint64_t epoch,
                                const uint64_t *seqs, size_t count)
 {
@@ -290,6 +301,7 @@ static const struct db_port db = {.work = db_work,
                                   .clean = db_clean,
                                   .register_load = db_register_load,
                                   .register_store = db_register_store,
+                                  .register_commit = db_register_commit,
                                   .register_settle = db_register_settle,
                                   .inspect = db_inspect,
                                   .heuristic_store = db_heuristic_store,

@@ -13,7 +13,7 @@
 
 static struct branch_actions actions;
 
-enum request { NONE, WORK, ROLLBACK, ADOPT, FINISH, STATUS, LOOK_UP };
+enum request { NONE, WORK, ROLLBACK, ADOPT, ACCEPT, FINISH, STATUS, LOOK_UP };
 
 /* The branch and what its surroundings know; small enough to visit all of them. */
 struct world {
@@ -124,8 +124,10 @@ static void go(const struct world *from, struct branch_event event)
     memcpy(&world, from, sizeof(world));
     if (event.kind == BRANCH_WORKED || event.kind == BRANCH_ADOPTED ||
         event.kind == BRANCH_FINISHED || event.kind == BRANCH_STATUS ||
-        event.kind == BRANCH_LOOKED_UP)
+        event.kind == BRANCH_LOOKED_UP || event.kind == BRANCH_ACCEPTED)
         world.request = NONE;
+    if (event.kind == BRANCH_ACCEPTS)
+        request(&world, ACCEPT);
     if (event.kind == BRANCH_WORKED)
         world.open = event.outcome == DB_OPENED;
     bool decides = event.kind == BRANCH_TOLD || event.kind == BRANCH_DECIDED ||
@@ -137,7 +139,8 @@ static void go(const struct world *from, struct branch_event event)
     world.proved =
         (event.kind == BRANCH_FINISHED && event.finish == DB_FINISHED) ||
         (event.kind == BRANCH_FINISHED && event.finish == DB_MISSING && world.branch.empty) ||
-        (event.kind == BRANCH_STATUS && event.status == DB_STATUS_COMMITTED);
+        (event.kind == BRANCH_STATUS && event.status == DB_STATUS_COMMITTED) ||
+        (event.kind == BRANCH_ACCEPTED && event.accepted == DB_ACCEPTED);
     branch_step(&world.branch, &event, &actions);
     for (int i = 0; i < actions.count; i++)
         check_action(&world, &event, &actions.list[i]);
@@ -179,6 +182,8 @@ static void answers(const struct world *world)
         GO(BRANCH_WORKED, .outcome = DB_FAILED, .met = true);
     for (int i = DB_ADOPTED; world->request == ADOPT && i <= DB_ADOPT_ERROR; i++)
         GO(BRANCH_ADOPTED, .adopted = (enum db_adopted)i, .xid = 7);
+    for (int i = DB_ACCEPTED; world->request == ACCEPT && i <= DB_ACCEPT_UNKNOWN; i++)
+        GO(BRANCH_ACCEPTED, .accepted = (enum db_accepted)i);
     for (int i = DB_FINISHED; world->request == FINISH && i <= DB_UNFINISHED; i++)
         GO(BRANCH_FINISHED, .finish = (enum db_finish)i);
     for (int i = DB_STATUS_COMMITTED; world->request == STATUS && i <= DB_STATUS_ERROR; i++)
@@ -213,6 +218,8 @@ static void everything_that_can_happen(const struct world *world)
     }
     if (world->branch.state == BRANCH_IN_DOUBT && world->branch.orphan)
         GO(BRANCH_HANDED_OVER);
+    if (world->branch.state == BRANCH_IN_DOUBT)
+        GO(BRANCH_ACCEPTS);
     if (world->branch.retrying)
         GO(BRANCH_RETRY_DUE);
     if (branch_bounded(&world->branch))

@@ -277,12 +277,22 @@ static void answer_row(bool is_load, int request)
         events->register_stored(events->self, tag, store_row(request));
 }
 
+/* The connection is lost when the row was inserted, and before its branch is committed. */
+static void answer_accept(int request)
+{
+    bool refused = store_row(request) == DB_CHANGED;
+    events->register_committed(events->self, database.requests[request].tag,
+                               refused ? DB_ACCEPT_REFUSED : DB_ACCEPT_UNKNOWN);
+}
+
 /* What is asked of the row; the rest is the test's. */
 static void serve_row(void)
 {
     for (int i = 0; i < database.count;) {
         enum asked kind = database.requests[i].kind;
-        if (kind == LOAD || kind == STORE)
+        if (kind == ACCEPT)
+            answer_accept(take_at(i));
+        else if (kind == LOAD || kind == STORE)
             answer_row(kind == LOAD, take_at(i));
         else
             i++;
@@ -384,7 +394,8 @@ static Wire__Branch three_phase_branch(uint64_t seq)
 static void send_sites(uint64_t seq, const char *names[], const char *addresses[], size_t count,
                        const char *operation)
 {
-    Wire__Site sites[3], *pointers[3];
+    Wire__Site sites[4], *pointers[4];
+    assert_in_range(count, 1, 4);
     for (size_t i = 0; i < count; i++) {
         wire__site__init(&sites[i]);
         sites[i].participant = (char *)names[i];
@@ -478,6 +489,23 @@ static void ask_of(struct peer *peer, struct ask ask)
 static void stored(int request, enum db_stored how)
 {
     events->register_stored(events->self, database.requests[request].tag, how);
+    settle();
+}
+
+static void loaded(enum db_found found, struct register_state row, const char *sites)
+{
+    struct db_register answer = {
+        .gtrid = "shop.c1.5.1", .sites = sites, .begun_us = 1000000, .state = row};
+    int request = take(LOAD);
+    assert_string_equal(database.requests[request].text, "shop.c1.5.1");
+    events->register_loaded(events->self, database.requests[request].tag, found,
+                            found == DB_FOUND ? &answer : NULL);
+    settle();
+}
+
+static void accepted(enum db_accepted how)
+{
+    events->register_committed(events->self, take_tag(ACCEPT), how);
     settle();
 }
 

@@ -17,7 +17,9 @@ static void be_in_doubt(void)
 static void accept_the_proposal(void)
 {
     ASK(participant, PROPOSAL(1));
+    pass(200000);
     assert_true(register_state_equal(&table.state, &proposed));
+    assert_int_equal(table.stores, 2); /* and once more, to be sure that it is durable */
 }
 
 static void lose_coordinator(void)
