@@ -149,6 +149,14 @@ void sites_settle(struct agent *agent);
 void sites_database_up(struct agent *agent);
 void sites_free(struct agent *agent);
 struct site *site_find(const struct agent *agent, const char *coordinator, struct txid tx);
+/* Somebody knows another decision: said once. */
+void site_contradicted(struct agent *agent, struct site *site, const char *from);
+
+/* ---- site_register.c */
+/* An ask waits for its answer; of each asker the newest. */
+void site_add_wait(struct site *site, const struct site_wait *wait);
+/* One step with the database or without it. False: there is none now. */
+bool site_step(struct agent *agent, struct site *site);
 void site_loaded(void *agent, void *tag, enum db_found found, const struct db_register *row);
 void site_stored(void *agent, void *tag, enum db_stored stored);
 void site_committed(void *agent, void *tag, enum db_accepted accepted);
