@@ -324,17 +324,21 @@ static void port_cancel(void *self, void *tag)
 
 /* ---- finish ---- */
 
+void backend_finish(struct database *database, struct local *local, bool commit)
+{
+    if (local->three_phase)
+        registers_finishing(database->world->registers, database->index, local->gtrid, commit);
+    else
+        order_book_finishing(database->world, database->index, local->gid, commit);
+    database_finish(database, local, commit);
+}
+
 static int carry_out_finish(struct database *database, const struct question *question)
 {
     struct local *local = database_find_prepared(database, question->gid);
     if (!local)
         return DB_MISSING;
-    if (local->three_phase)
-        registers_finishing(database->world->registers, database->index, local->gtrid,
-                            question->commit);
-    else
-        order_book_finishing(database->world, database->index, local->gid, question->commit);
-    database_finish(database, local, question->commit);
+    backend_finish(database, local, question->commit);
     return DB_FINISHED;
 }
 
@@ -504,6 +508,7 @@ struct db_port backend_port(struct backend *backend)
                             .clean = backend_clean,
                             .register_load = backend_register_load,
                             .register_store = backend_register_store,
+                            .register_commit = backend_register_commit,
                             .register_settle = backend_register_settle,
                             .inspect = backend_inspect,
                             .heuristic_store = backend_heuristic_store,

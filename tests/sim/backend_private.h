@@ -26,6 +26,8 @@ uint64_t backend_latency(struct world *world);
 /* data reaches the process, if it lives. */
 void backend_answer(struct backend *backend, uint64_t boot, event_function *run, void *data);
 const struct db_events *backend_events(void *agent_node);
+/* COMMIT PREPARED or ROLLBACK PREPARED, as somebody asked for it. */
+void backend_finish(struct database *database, struct local *local, bool commit);
 
 /* ---- for what stays open, and for adoptions (backend_open.c) ---- */
 
@@ -42,6 +44,15 @@ void backend_register_store(void *self, const struct db_register *row,
 void backend_register_settle(void *self, const char *coordinator, uint64_t epoch,
                              const uint64_t *seqs, size_t count);
 void backend_clean(void *self, uint64_t age_us);
+
+/* A runner that changes one register by two requests at a time could answer out of order. */
+void backend_check_alone(const struct backend *backend, const char *gtrid);
+
+/* ---- acceptances that are carried out at once (backend_accept.c) ---- */
+
+void backend_register_commit(void *self, const struct db_register *row, const char *gid, void *tag);
+/* One of that register is with the database, and this process waits for it. */
+bool backend_accepts(const struct backend *backend, const char *gtrid);
 
 /* ---- its part for operators (backend_inspect.c) ---- */
 

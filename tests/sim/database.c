@@ -28,6 +28,7 @@ struct database *database_new(struct world *world, int index, int connections,
     list_init(&database->prepared);
     list_init(&database->tail);
     list_init(&database->stores);
+    list_init(&database->accepts);
     list_init(&database->gone);
     list_init(&database->heuristic_stores);
     register_table_init(&database->registers);
@@ -36,7 +37,7 @@ struct database *database_new(struct world *world, int index, int connections,
     return database;
 }
 
-static void local_free(struct local *local)
+void database_local_free(struct local *local)
 {
     list_remove(&local->node);
     free(local->effects);
@@ -46,7 +47,7 @@ static void local_free(struct local *local)
 static void free_all(struct list *list)
 {
     while (!list_empty(list))
-        local_free(LOCAL(list->next));
+        database_local_free(LOCAL(list->next));
 }
 
 void database_free(struct database *database)
@@ -55,6 +56,7 @@ void database_free(struct database *database)
     free_all(&database->prepared);
     free_all(&database->tail);
     backend_stores_free(database);
+    backend_accepts_free(database);
     backend_gone_free(database);
     own_connections_free(database);
     backend_heuristics_free(database);
@@ -373,16 +375,6 @@ void database_advance(struct database *database, struct local *local)
     database_ticket_after(database, local, delay_us);
 }
 
-void database_tail_clear(struct database *database)
-{
-    free_all(&database->tail);
-}
-
-void database_flushed(struct database *database)
-{
-    database_tail_clear(database);
-}
-
 static void tell_oracle(struct database *database, const struct local *local, int change)
 {
     for (int i = 0; i < local->effect_count; i++) {
@@ -422,7 +414,7 @@ void database_rollback(struct database *database, struct local *local)
                local->tag ? "" : " (nobody waits)");
     xid_end(database, local->xid, DB_STATUS_ABORTED);
     release(database, local);
-    local_free(local);
+    database_local_free(local);
 }
 
 const struct barrier *database_look_up(struct database *database, const char *key, bool fence)
@@ -483,7 +475,7 @@ static void end_commit(struct database *database, struct local *local)
     bool lost = world_chance(world, world->weather.work_lost);
     backend_worked(local, lost ? DB_LOST : DB_COMMITTED, lost ? "08006" : "",
                    lost ? "connection lost" : "");
-    local_free(local);
+    database_local_free(local);
 }
 
 void database_move_on(struct database *database, struct local *local)
@@ -534,6 +526,7 @@ void database_finish(struct database *database, struct local *local, bool commit
     }
     local->stage = STAGE_FINISHED;
     local->by_commit = commit;
+    local->log = database_log_flush(database);
     list_append(&database->tail, &local->node);
 }
 
@@ -582,7 +575,7 @@ bool database_meddle(struct database *database)
     order_book_meddled(database->world, found->gid);
     registers_meddled(database->world->registers, found->gtrid);
     database_finish(database, found, world_chance(database->world, PPM / 2));
-    database_tail_clear(database);
+    database_flushed(database);
     return true;
 }
 
@@ -622,7 +615,7 @@ static void operate_all(struct database *database, const char *coordinator)
         if (is_operators(database, LOCAL(i), coordinator))
             operate(database, LOCAL(i));
     }
-    database_tail_clear(database);
+    database_flushed(database);
 }
 
 void database_resolve_held(struct database *database)
@@ -650,7 +643,7 @@ void database_end_misplaced(struct database *database)
         order_book_meddled(database->world, LOCAL(i)->gid);
         operate(database, LOCAL(i));
     }
-    database_tail_clear(database);
+    database_flushed(database);
 }
 
 void database_end_three_phase(struct database *database)
@@ -660,7 +653,7 @@ void database_end_three_phase(struct database *database)
         if (LOCAL(i)->three_phase)
             operate(database, LOCAL(i));
     }
-    database_tail_clear(database);
+    database_flushed(database);
 }
 
 void database_fence(struct database *database, const char *key)

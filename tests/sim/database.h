@@ -71,6 +71,7 @@ struct local {
         *sites;     /* of troth.sites, with whom it is prepared; NULL: of two phases, or adopted */
     bool duplicate; /* its barrier row was there before */
     bool by_commit; /* FINISHED: how */
+    uint64_t log;   /* FINISHED: its place in the log */
     int64_t prepared_at_us;
 };
 
@@ -92,8 +93,9 @@ struct database {
 
     struct account accounts[ACCOUNTS];
     struct list working, prepared;
-    struct list tail;    /* finished since the last thing that a failover must not lose */
-    unsigned char *xids; /* enum db_status by xid - FIRST_XID */
+    struct list tail;      /* finished since the last thing that a failover must not lose */
+    uint64_t log, flushed; /* the end of the log, and up to where a crash loses nothing */
+    unsigned char *xids;   /* enum db_status by xid - FIRST_XID */
     size_t xid_count, xid_room;
     struct barrier_table barriers;
     struct register_table registers;
@@ -101,6 +103,7 @@ struct database {
     struct own_connection *own_connections;
     struct list gone;             /* struct gone (backend_open.c) */
     struct list stores;           /* changes of registers that are on their way to the disk */
+    struct list accepts;          /* acceptances that are carried out at once (backend_accept.c) */
     struct list heuristic_stores; /* likewise of heuristics */
 };
 
@@ -173,10 +176,18 @@ const struct barrier *database_look_up(struct database *database, const char *ke
 enum db_status database_xid_status(const struct database *database, uint64_t xid);
 uint64_t database_next_xid(const struct database *database);
 int64_t database_wall_us(const struct database *database);
-/* What was written to the log before now is durable, and no failover loses it. */
-void database_flushed(struct database *database);
 /* Ends the work of that key whose connection is gone. */
 void database_fence(struct database *database, const char *key);
+
+/* ---- the log (database_log.c) ---- */
+
+/* What was written to the log before now is durable, and no failover loses it. */
+void database_flushed(struct database *database);
+/* Something is written to the log, and all up to it is flushed here. Returns its place. */
+uint64_t database_log_flush(struct database *database);
+/* A row is inserted and not flushed: anybody sees it, and a crash may lose it. False: there is one
+ * already. */
+bool database_insert_unflushed(struct database *database, const struct db_register *row);
 
 /* ---- the port ---- */
 
@@ -186,6 +197,9 @@ void backend_down(struct backend *backend, const char *reason);
 /* Changes of registers that were on their way when the server died: some are there. */
 void backend_stores_crash(struct database *database);
 void backend_stores_free(struct database *database);
+/* Acceptances that are carried out at once, likewise. */
+void backend_accepts_crash(struct database *database);
+void backend_accepts_free(struct database *database);
 /* Likewise of heuristics. */
 void backend_heuristics_crash(struct database *database);
 void backend_heuristics_free(struct database *database);

@@ -125,6 +125,8 @@ void database_crash(struct database *database, uint64_t length_us)
     orphan_all(database, NULL, true);
     backend_stores_crash(database);
     backend_heuristics_crash(database);
+    backend_accepts_crash(database);
+    database_lose_unflushed(database);
     database->up = false;
     database->generation++;
     for (int i = 0; i < BACKENDS; i++) {
@@ -136,22 +138,16 @@ void database_crash(struct database *database, uint64_t length_us)
     world_after(world, length_us, server_back, database, database->generation, NULL);
 }
 
-/* Only what was finished last is lost. Of registers nothing is: with three phases the databases
- * keep the decision, so its promise is made only where a copy has all that was told to be durable
- * (docs/failure-model.md); a change of a register, like PREPARE, is waited for on the copy, and
- * with it all that is before it in the log. */
+/* Only what was finished last is lost. Of registers nothing is that was told to be durable: with
+ * three phases the databases keep the decision, so its promise is made only where a copy has all
+ * that (docs/failure-model.md); a change of a register, like PREPARE, is waited for on the copy,
+ * and with it all that is before it in the log. */
 void database_failover(struct database *database, uint64_t length_us)
 {
     if (!database->up)
         return;
     database_crash(database, length_us);
-    int undo = 0;
-    for (struct list *i = database->tail.next; i != &database->tail; i = i->next)
-        undo++;
-    undo = (int)world_between(database->world, 0, (uint64_t)undo);
-    for (; undo > 0 && !list_empty(&database->tail); undo--)
-        database_take_back(database, LOCAL(database->tail.previous));
-    database_tail_clear(database);
+    database_lose_uncopied(database);
 }
 
 void database_disconnect(struct backend *backend, uint64_t length_us)

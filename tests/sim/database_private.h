@@ -8,9 +8,13 @@
 
 /* The next thing that happens to work: a row is free, its wait is over, it ends. */
 void database_move_on(struct database *database, struct local *local);
-/* Everything that was finished is safe from a failover: something later in the log must be. */
-void database_tail_clear(struct database *database);
 /* What was finished is prepared again. */
 void database_take_back(struct database *database, struct local *local);
+/* It has ended, and nothing needs to be known of it any more. */
+void database_local_free(struct local *local);
+/* The server died: of what was not flushed a first part is there. */
+void database_lose_unflushed(struct database *database);
+/* A copy takes over that has what was flushed and a first part of the rest. */
+void database_lose_uncopied(struct database *database);
 
 #endif

@@ -52,6 +52,10 @@ static void add_verdict(struct jobs_report *report, const struct verdict *verdic
     report->three_phase.terminated += (uint64_t)verdict->three_phase.terminated;
     report->three_phase.alone += (uint64_t)verdict->three_phase.alone;
     report->three_phase.orphans += (uint64_t)verdict->three_phase.orphans;
+    report->three_phase.accepted += (uint64_t)verdict->three_phase.accepted;
+    report->three_phase.refused += (uint64_t)verdict->three_phase.refused;
+    report->three_phase.unsure += (uint64_t)verdict->three_phase.unsure;
+    report->three_phase.lost += (uint64_t)verdict->three_phase.lost;
     report->sagas.begun += (uint64_t)verdict->sagas.begun;
     report->sagas.completed += (uint64_t)verdict->sagas.completed;
     report->sagas.compensated += (uint64_t)verdict->sagas.compensated;
@@ -185,6 +189,10 @@ static void gather(struct jobs_report *report, const struct jobs_report *part)
     report->three_phase.terminated += part->three_phase.terminated;
     report->three_phase.alone += part->three_phase.alone;
     report->three_phase.orphans += part->three_phase.orphans;
+    report->three_phase.accepted += part->three_phase.accepted;
+    report->three_phase.refused += part->three_phase.refused;
+    report->three_phase.unsure += part->three_phase.unsure;
+    report->three_phase.lost += part->three_phase.lost;
     report->sagas.begun += part->sagas.begun;
     report->sagas.completed += part->sagas.completed;
     report->sagas.compensated += part->sagas.compensated;

@@ -28,8 +28,8 @@ struct jobs_report {
     uint64_t events, virtual_us, transfers, committed, aborted, rejected, unknown, hazards, lost,
         restarts, gone;
     struct {
-        uint64_t begun, proposed, committed, aborted, terminated, alone,
-            orphans; /* as in registers.h */
+        uint64_t begun, proposed, committed, aborted, terminated, alone, orphans, accepted, refused,
+            unsure, lost; /* as in registers.h */
     } three_phase;
     struct {
         uint64_t begun, completed, compensated, marks, undone, told, rejected;

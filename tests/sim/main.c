@@ -179,6 +179,9 @@ static int run_one(const struct options *options)
             "these orphans; %d coordinators gone for good\n",
             three->begun, three->proposed, three->committed, three->aborted, three->terminated,
             three->alone, three->orphans, verdict.gone);
+    if (three->begun)
+        printf("%d acceptances committed at once, %d refused, %d unknown; %d rows lost\n",
+               three->accepted, three->refused, three->unsure, three->lost);
     const struct saga_count *sagas = &verdict.sagas;
     if (sagas->begun)
         printf("%d sagas: %d completed, %d compensated; %d steps done, %d undone; %d answers, %d "
@@ -238,6 +241,10 @@ static int run_many(const struct options *options, const char *program)
            report.three_phase.begun, report.three_phase.proposed, report.three_phase.committed,
            report.three_phase.aborted, report.three_phase.terminated, report.three_phase.alone,
            report.three_phase.orphans, report.gone);
+    printf("%" PRIu64 " acceptances committed at once, %" PRIu64 " refused, %" PRIu64
+           " unknown; %" PRIu64 " rows lost\n",
+           report.three_phase.accepted, report.three_phase.refused, report.three_phase.unsure,
+           report.three_phase.lost);
     printf("%" PRIu64 " sagas: %" PRIu64 " completed, %" PRIu64 " compensated; %" PRIu64
            " steps done, %" PRIu64 " undone; %" PRIu64 " answers, %" PRIu64 " refused\n",
            report.sagas.begun, report.sagas.completed, report.sagas.compensated, report.sagas.marks,

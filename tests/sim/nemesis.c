@@ -41,6 +41,14 @@ static void draw_weather(struct world *world)
     weather->disk_slow = sometimes(world, 60000);
 }
 
+/* From a chance of its own, so that a world without any is the same as ever. */
+static void draw_torn_acceptances(struct world *world)
+{
+    struct rng rng = {world->seed * 2 + 0xacce9ed5u};
+    if (!world->workload->calm && rng_chance(&rng, PPM / 2))
+        world->weather.accept_torn = (uint32_t)rng_between(&rng, 1, 150000);
+}
+
 static struct node *any_node(struct world *world)
 {
     uint64_t which = world_between(world, 0, 9);
@@ -398,6 +406,41 @@ static void lose_coordinator(struct world *world, void *subject, uint64_t number
         arm(node, true, 3);
 }
 
+static void kill_server(struct world *world, void *subject, uint64_t generation, void *data)
+{
+    (void)data;
+    struct database *database = subject;
+    if (!world->healed && database->generation == generation)
+        database_crash(database, any_length(world));
+}
+
+static void kill_coordinator(struct world *world, void *subject, uint64_t number, void *data)
+{
+    (void)number, (void)data;
+    if (!world->healed && node_up(subject))
+        node_crash(subject, any_absence(world));
+}
+
+/* Whoever is to take what is seen for what is durable has to see it before it is gone, and the one
+ * that was to hear of it must not come to his help. */
+bool nemesis_accepting(struct database *database, const char *gtrid)
+{
+    struct world *world = database->world;
+    if (!world_chance(world, world->weather.accept_torn))
+        return false;
+    static const uint64_t dies_within_us[] = {1, 1000, 30000, 500000};
+    bool lost = world_chance(world, PPM / 2);
+    world_note(world, lost, "fault: an acceptance at db%d is torn", database->index);
+    if (!lost || world_chance(world, PPM / 2))
+        world_after(world, world_latency(world, dies_within_us[world_between(world, 0, 3)]),
+                    kill_server, database, database->generation, NULL);
+    int coordinator = cluster_coordinator_of(world, gtrid);
+    if (coordinator >= 0 && world_chance(world, PPM / 2))
+        world_after(world, world_latency(world, 100 * MILLISECOND_US), kill_coordinator,
+                    world->coordinators[coordinator], 0, NULL);
+    return lost;
+}
+
 static void strike(struct world *world, void *subject, uint64_t number, void *data)
 {
     (void)subject, (void)number, (void)data;
@@ -419,6 +462,7 @@ void nemesis_begin(struct world *world)
     struct workload *workload = world->workload;
     workload->calm = !cluster_forgetful() && world_chance(world, PPM / 16);
     draw_weather(world);
+    draw_torn_acceptances(world);
     mixture = (uint32_t)world_between(world, 0, (1u << FAULT_COUNT) - 1);
     /* A person's hand excuses much: few runs have it, and there it comes often enough to count. */
     mixture &= ~(1u << FAULT_MEDDLE);

@@ -2,6 +2,8 @@
 #ifndef TROTH_TESTS_SIM_NEMESIS_H
 #define TROTH_TESTS_SIM_NEMESIS_H
 
+#include <stdbool.h>
+
 #include "tests/sim/world.h"
 
 enum fault {
@@ -33,6 +35,9 @@ void nemesis_begin(struct world *world);
 void nemesis_started(struct node *node);
 /* A process is gone. */
 void nemesis_gone(struct node *node);
+/* The row of an acceptance was inserted and not flushed; its commit comes next. True: its
+ * connection is lost. The server and the coordinator may die soon, too. */
+bool nemesis_accepting(struct database *database, const char *gtrid);
 /* The world is healed: no fault from now on, everybody is or comes up. */
 void nemesis_end(struct world *world);
 

@@ -12,11 +12,13 @@ void register_table_init(struct register_table *table)
 {
     *table = (struct register_table){0};
     list_init(&table->rows);
+    list_init(&table->fresh);
 }
 
 static void row_free(struct row *row)
 {
     list_remove(&row->node);
+    list_remove(&row->fresh);
     free(row->sites);
     free(row);
 }
@@ -57,6 +59,7 @@ static struct row *row_add(struct register_table *table, const struct db_registe
 {
     struct row *row = xcalloc(1, sizeof(*row));
     list_init(&row->node);
+    list_init(&row->fresh);
     CHECK(strlen(new->gtrid) < sizeof(row->gtrid));
     strcpy(row->gtrid, new->gtrid);
     row->sites = xstrdup(new->sites);
@@ -80,6 +83,17 @@ bool register_table_store(struct register_table *table, const struct db_register
         old = row_add(table, row, now_us);
     old->state = row->state;
     return true;
+}
+
+struct row *register_table_insert(struct register_table *table, const struct db_register *new,
+                                  uint64_t log, uint64_t now_us)
+{
+    if (find(table, new->gtrid))
+        return NULL;
+    struct row *row = row_add(table, new, now_us);
+    row->log = log;
+    list_append(&table->fresh, &row->fresh);
+    return row;
 }
 
 void register_table_remove(struct register_table *table, const char *gtrid)

@@ -43,6 +43,7 @@ struct transaction {
 struct registers {
     struct world *world;
     struct map transactions;
+    int accepts[DB_ACCEPT_UNKNOWN + 1], lost;
 };
 
 struct registers *registers_new(struct world *world)
@@ -281,6 +282,16 @@ void registers_stored(struct registers *registers, int participant, const char *
     changed(registers, find_or_add(registers, gtrid), participant + 1, state);
 }
 
+void registers_row_lost(struct registers *registers)
+{
+    registers->lost++;
+}
+
+void registers_committed(struct registers *registers, enum db_accepted accepted)
+{
+    registers->accepts[accepted]++;
+}
+
 /* ---- journals ---- */
 
 static struct transaction *of_journal(struct registers *registers, int coordinator, uint64_t epoch,
@@ -481,7 +492,10 @@ bool registers_lonely(const struct registers *registers, const char *gtrid)
 
 struct registers_count registers_count(const struct registers *registers)
 {
-    struct registers_count count = {0};
+    struct registers_count count = {.accepted = registers->accepts[DB_ACCEPTED],
+                                    .refused = registers->accepts[DB_ACCEPT_REFUSED],
+                                    .unsure = registers->accepts[DB_ACCEPT_UNKNOWN],
+                                    .lost = registers->lost};
     for (struct map_node *node = map_next(&registers->transactions, NULL); node;
          node = map_next(&registers->transactions, node)) {
         const struct transaction *transaction = CONTAINER(node, struct transaction, node);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/ports.h"
 #include "core/register.h"
 #include "tests/sim/world.h"
 
@@ -21,6 +22,9 @@ struct registers_count {
     int terminated; /* of those decided: at a ballot of a participant */
     int alone;      /* some branch was ended while its coordinator was away */
     int orphans;    /* likewise, for good, and no process was left that knew of it */
+    /* Acceptances that were to be committed with: */
+    int accepted, refused, unsure; /* how often that was answered so */
+    int lost;                      /* rows that were inserted so, and gone after a crash */
 };
 
 struct registers *registers_new(struct world *world);
@@ -34,6 +38,10 @@ void registers_prepared(struct registers *registers, int participant, const char
 /* The register at that participant is durably so. */
 void registers_stored(struct registers *registers, int participant, const char *gtrid,
                       const struct register_state *state);
+/* A row was lost that nobody was told of. */
+void registers_row_lost(struct registers *registers);
+/* An agent is told what came of an acceptance that was to be committed with. */
+void registers_committed(struct registers *registers, enum db_accepted accepted);
 /* A record of that coordinator's journal is durable. */
 void registers_journaled(struct registers *registers, int coordinator, const void *record,
                          size_t size);

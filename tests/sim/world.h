@@ -25,6 +25,7 @@ enum {
 struct weather {
     uint32_t frame_lost, frame_doubled, frame_reordered, frame_stalled, frame_refused;
     uint32_t work_lost, work_error, finish_unknown, ask_error, late_effect;
+    uint32_t accept_torn; /* after the row of an acceptance, before its commit */
     uint32_t disk_slow;
     uint64_t frame_max_us, work_max_us, disk_max_us;
 };
