@@ -131,11 +131,15 @@ void metrics_voted(struct server *server, const struct tx *tx, int branch)
         metric_sum_add(&tx->branches[branch].participant->votes, now_us - tx->clock.begun_us);
 }
 
-void metrics_finished(struct server *server, const struct tx *tx, int branch)
+void metrics_finished(struct server *server, const struct tx *tx, int branch,
+                      enum branch_state before, uint64_t decided_us)
 {
     uint64_t now_us = server->host.now_us(server->host.self);
-    if (tx->clock.decided_us && tx->machine.branches[branch].state == BRANCH_COMMITTING)
-        metric_sum_add(&tx->branches[branch].participant->applies, now_us - tx->clock.decided_us);
+    struct metric_sum *applies = &tx->branches[branch].participant->applies;
+    if (before == BRANCH_YES) /* it has committed with the decision */
+        metric_sum_add(applies, 0);
+    else if (before == BRANCH_COMMITTING && decided_us)
+        metric_sum_add(applies, now_us - decided_us);
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */

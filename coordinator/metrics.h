@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "coordinator/transaction.h"
 #include "core/metrics.h"
 #include "saga/engine.h"
 
@@ -58,9 +59,12 @@ struct tx_clock {
 
 /* The machine of the transaction has moved. */
 void metrics_moved(struct server *server, struct tx *tx);
-/* A participant has voted, or acknowledged, what it was told in this run: before the step. */
+/* A participant has voted: before the step. */
 void metrics_voted(struct server *server, const struct tx *tx, int branch);
-void metrics_finished(struct server *server, const struct tx *tx, int branch);
+/* It has carried out the outcome: after the step. What the branch was before it, and the monotonic
+ * time of the decision: 0 when that was not in this run, or came with it. */
+void metrics_finished(struct server *server, const struct tx *tx, int branch,
+                      enum branch_state before, uint64_t decided_us);
 
 /* Query METRICS. What does not fit a message is counted as `more`; per participant comes last. */
 void metrics_view(struct draft *draft);

@@ -154,6 +154,9 @@ void server_join(struct server *server, const struct asker *asker, const struct 
 void server_voted(struct server *server, struct guest *guest, const Wire__Vote *vote);
 void server_finished(struct server *server, struct guest *guest, const Wire__Finished *finished);
 void server_found(struct server *server, struct guest *guest, const Wire__Found *found);
+/* The participant has ended the branch, as the event says. False: the machine refused it. */
+bool server_acknowledged(struct server *server, struct tx *tx, int index,
+                         const struct transaction_event *event);
 void server_inquired(struct server *server, struct guest *guest, const Wire__Inquire *inquire);
 enum presence server_presence(const struct server *server, struct txid id);
 /* What is known of the decision, also when it has ended. Of another coordinator's transaction:

@@ -296,6 +296,15 @@ static void contradicted(const struct server *server, const struct guest *guest,
              guest->participant->name, id.epoch, id.seq);
 }
 
+/* Of a transaction that is not live. */
+static void compare_with_known(const struct server *server, const struct guest *guest,
+                               struct txid id, enum verdict told)
+{
+    enum verdict known = recovery_judge(&server->recovery, id, server_presence(server, id));
+    if (known != told && known != VERDICT_IS_HOLD)
+        contradicted(server, guest, id);
+}
+
 /* The site says that this is the decision. */
 static void learn(struct server *server, struct guest *guest, struct tx *tx, int index,
                   enum register_value value)
@@ -327,9 +336,30 @@ static bool settles_ask(const struct tx *tx, const struct register_ask *ask)
     return asked.question == ask->question && ballot_compare(asked.ballot, ask->ballot) == 0;
 }
 
+/* The site has committed its branch with the acceptance that it tells of. False: that can't be, and
+ * an operator has heard of it; where enough sites accept it all the same nothing is wrong yet, and
+ * where they do not, the participant proves a hazard when it is told to abort. */
+static bool may_have_applied(struct server *server, struct guest *guest, struct tx *tx, int index)
+{
+    const struct proposer *proposer = &tx->machine.proposer;
+    if (proposer->phase == PROPOSER_DECIDED && proposer->value == REGISTER_ABORT) {
+        contradicted(server, guest, tx->id);
+        server_unproved(server, tx, index, "it has committed its branch, and abort was decided");
+        return false;
+    }
+    if (proposer_first_other_decides(proposer->sites))
+        return true;
+    host_log(&server->host, LOG_ERROR,
+             "%s says that its branch of %" PRIu64 ".%" PRIu64 " is committed with its acceptance, "
+             "which of %d sites can't be enough: somebody broke the protocol",
+             guest->participant->name, tx->id.epoch, tx->id.seq, proposer->sites);
+    return false;
+}
+
 static void hear(struct server *server, struct guest *guest, struct tx *tx,
                  struct transaction_event *event)
 {
+    int index = event->site - 1;
     struct tx_site *site = &tx->sites->of[event->site];
     enum transaction_state state = tx->machine.state;
     bool late = state != TRANSACTION_PROPOSED &&
@@ -341,18 +371,30 @@ static void hear(struct server *server, struct guest *guest, struct tx *tx,
     if (!register_decided(&site->state))
         site->state = event->state;
     site->heard = true;
-    if (late)
+    if (event->applied && !may_have_applied(server, guest, tx, index))
+        event->applied = false;
+    if (late && !event->applied)
         return; /* the others were enough */
-    if (!server_step(server, tx, event)) {
+    if (!(event->applied ? server_acknowledged(server, tx, index, event)
+                         : server_step(server, tx, event))) {
         stray(server, guest, "a reply", tx->id, "it was not asked that");
         return;
     }
+    if (late)
+        return;
     if (tx->machine.state != TRANSACTION_PROPOSED) {
         CRASH_POINT("coordinator.told");
     } else if (event->reply == REGISTER_GRANTED) {
         /* A crash here: some sites hold an acceptance or a promise. The restart takes over. */
         CRASH_POINT("coordinator.granted");
     }
+}
+
+/* A branch is committed with an acceptance of commit at the coordinator's own ballot only. */
+static bool commits_with_it(const Wire__Reply *reply, const struct transaction_event *event)
+{
+    return reply->answered == WIRE__ANSWERED__GRANTED && event->ask.question == REGISTER_ACCEPT &&
+           event->ask.ballot.round == 0 && event->state.value == REGISTER_COMMIT;
 }
 
 /* False: no answer that a register could give. */
@@ -364,6 +406,9 @@ static bool take_reply(const Wire__Reply *reply, struct transaction_event *event
                                            .accepted = take_ballot(reply->accepted),
                                            .value = in_range ? (uint8_t)reply->value : 0};
     if (!in_range || !register_ask_sound(&event->ask))
+        return false;
+    event->applied = reply->applied;
+    if (event->applied && !commits_with_it(reply, event))
         return false;
     int above = ballot_compare(event->state.promised, event->ask.ballot);
     switch (reply->answered) {
@@ -388,11 +433,15 @@ static bool take_reply(const Wire__Reply *reply, struct transaction_event *event
 void server_replied(struct server *server, struct guest *guest, const Wire__Reply *reply)
 {
     struct txid id = {reply->epoch, reply->seq};
-    struct tx *tx = ours(server, reply->coordinator) ? server_find(server, id) : NULL;
+    bool is_ours = ours(server, reply->coordinator);
+    struct tx *tx = is_ours ? server_find(server, id) : NULL;
     guest->participant->tardy = false;
-    if (!tx)
-        return; /* over: the others were enough */
     struct transaction_event event = {.type = EVENT_REPLIED};
+    if (!tx) { /* over: the others were enough */
+        if (is_ours && take_reply(reply, &event) && event.applied)
+            compare_with_known(server, guest, id, VERDICT_IS_COMMIT);
+        return;
+    }
     int index = tx->sites ? branch_of(tx, guest) : -1;
     if (index < 0 || reply->site != (uint32_t)index + 1 || !take_reply(reply, &event)) {
         stray(server, guest, "a reply", id, "it makes no sense");
@@ -431,11 +480,9 @@ void server_told(struct server *server, struct guest *guest, const Wire__Decided
             stray(server, guest, "a decision", id, "it is not one of its sites");
         return;
     }
-    enum verdict known = recovery_judge(&server->recovery, id, server_presence(server, id));
-    enum verdict told =
-        decided->value == WIRE__VALUE__COMMIT ? VERDICT_IS_COMMIT : VERDICT_IS_ABORT;
-    if (known != told && known != VERDICT_IS_HOLD)
-        contradicted(server, guest, id);
+    compare_with_known(server, guest, id,
+                       decided->value == WIRE__VALUE__COMMIT ? VERDICT_IS_COMMIT
+                                                             : VERDICT_IS_ABORT);
 }
 
 /* ---- decided ---- */

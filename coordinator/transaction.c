@@ -353,6 +353,26 @@ static void follow(struct transaction *t, int branch, struct actions *actions)
     }
 }
 
+/* The site has committed its branch with its acceptance, which made the decision: so that is known
+ * here at whatever ballot this one asks by now, and nobody has to tell that site. False: it can't
+ * be right. */
+static bool made_commit(struct transaction *t, const struct transaction_event *event,
+                        struct actions *actions)
+{
+    int branch = event->site - 1;
+    bool known = t->proposer.phase == PROPOSER_DECIDED;
+    if (!transaction_three_phase(t) || branch < 0 || branch >= t->branch_count ||
+        !proposer_first_other_decides(t->proposer.sites) ||
+        (known ? !t->committed : t->state != TRANSACTION_PROPOSED) ||
+        !try_branch(t, branch, BRANCH_MADE_COMMIT))
+        return false;
+    if (known)
+        follow(t, branch, actions);
+    else
+        proceed(t, proposer_learn(&t->proposer, REGISTER_COMMIT), actions);
+    return true;
+}
+
 static void submitted(struct transaction *t, struct actions *actions)
 {
     turn(t, t->alone ? TURN_BEGAN_ALONE : TURN_BEGAN);
@@ -525,7 +545,7 @@ bool transaction_step(struct transaction *t, const struct transaction_event *eve
         record_durable(t, actions);
         return true;
     case EVENT_REPLIED:
-        return replied(t, event, actions);
+        return event->applied ? made_commit(t, event, actions) : replied(t, event, actions);
     case EVENT_ASKED:
         return asked(t, event, actions);
     case EVENT_TOLD:

@@ -15,7 +15,13 @@
  *     accepted it durably: with two phases after the record is durable;
  * T4  the transaction ends only when every branch that was told commit has carried it out, or an
  *     operator has forgotten that one could not prove it;
- * T5  another site is asked only when this one has granted the same itself, durably. */
+ * T5  another site is asked only when this one has granted the same itself, durably.
+ *
+ * Where this site's acceptance and one more are enough, a participant's at ballot {0,0} makes the
+ * decision, and it may commit its branch with it: a reply that is `applied`. That is a decision
+ * told and the acknowledgement of a branch in one, whenever it comes. T3 holds, as T5 says that
+ * this site's own acceptance was durable before; T4, as that branch has carried out what it was
+ * never told. */
 #ifndef TROTH_COORDINATOR_TRANSACTION_H
 #define TROTH_COORDINATOR_TRANSACTION_H
 
@@ -103,6 +109,7 @@ enum branch_turn {
     BRANCH_ABORT_DECIDED,
     BRANCH_DID_COMMIT,
     BRANCH_DID_ABORT,
+    BRANCH_MADE_COMMIT,     /* committed with the acceptance that made the decision */
     BRANCH_UNPROVED_COMMIT, /* told commit, and the database can't prove it */
     BRANCH_UNPROVED_ABORT,
     BRANCH_GIVEN_UP, /* no acknowledgement of ABORT within the time given */
@@ -124,7 +131,7 @@ enum transaction_event_type {
     EVENT_WITHDRAWN,        /* aborted while it was open, before anybody was asked to prepare */
     EVENT_VOTED,            /* branch, choice */
     EVENT_RECORD_DURABLE,   /* all that was appended of this site's register */
-    EVENT_REPLIED,          /* site, ask, reply (GRANTED or OUTBID), state */
+    EVENT_REPLIED,          /* site, ask, reply (GRANTED or OUTBID), state, applied */
     EVENT_ASKED,            /* site (that asks), ask */
     EVENT_TOLD,             /* value: a site knows the decision */
     EVENT_ROUND_DUE,        /* the time after being outbid is over */

@@ -109,6 +109,7 @@ static const char *const branch_turns[BRANCH_TURNS] = {
     [BRANCH_VOTED_LOST] = "voted lost", [BRANCH_SESSION_LOST] = "session lost",
     [BRANCH_COMMIT_DECIDED] = "commit decided", [BRANCH_ABORT_DECIDED] = "abort decided",
     [BRANCH_DID_COMMIT] = "did commit", [BRANCH_DID_ABORT] = "did abort",
+    [BRANCH_MADE_COMMIT] = "made commit",
     [BRANCH_UNPROVED_COMMIT] = "unproved commit", [BRANCH_UNPROVED_ABORT] = "unproved abort",
     [BRANCH_GIVEN_UP] = "given up", [BRANCH_FOUND_COMMITTED] = "found committed",
     [BRANCH_FOUND_ABORTED] = "found aborted", [BRANCH_RECOVERED_YES] = "recovered yes",
@@ -138,6 +139,7 @@ static const uint8_t branch_next[BRANCH_STATES][BRANCH_TURNS] = {
         [BRANCH_SESSION_LOST] = BRANCH_YES,
         [BRANCH_COMMIT_DECIDED] = BRANCH_COMMITTING,
         [BRANCH_ABORT_DECIDED] = BRANCH_ABORTING,
+        [BRANCH_MADE_COMMIT] = BRANCH_APPLIED,
     },
     [BRANCH_NO] = {
         [BRANCH_SESSION_LOST] = BRANCH_NO,
@@ -149,16 +151,19 @@ static const uint8_t branch_next[BRANCH_STATES][BRANCH_TURNS] = {
         [BRANCH_COMMIT_DECIDED] = BRANCH_READ_ONLY,
         [BRANCH_ABORT_DECIDED] = BRANCH_READ_ONLY,
         [BRANCH_DID_ABORT] = BRANCH_READ_ONLY,
+        [BRANCH_MADE_COMMIT] = BRANCH_READ_ONLY, /* a client prepared what it called read-only */
     },
     [BRANCH_COMMITTING] = {
         [BRANCH_SESSION_LOST] = BRANCH_COMMITTING,
         [BRANCH_DID_COMMIT] = BRANCH_APPLIED,
+        [BRANCH_MADE_COMMIT] = BRANCH_APPLIED, /* others were enough, and COMMIT is owed already */
         [BRANCH_UNPROVED_COMMIT] = BRANCH_HAZARD,
     },
     [BRANCH_APPLIED] = {
         [BRANCH_SESSION_LOST] = BRANCH_APPLIED,
-        [BRANCH_COMMIT_DECIDED] = BRANCH_APPLIED, /* recovered: acknowledged already */
+        [BRANCH_COMMIT_DECIDED] = BRANCH_APPLIED, /* acknowledged already: recovered, or made */
         [BRANCH_DID_COMMIT] = BRANCH_APPLIED,     /* told twice, by COMMIT and by a verdict */
+        [BRANCH_MADE_COMMIT] = BRANCH_APPLIED,    /* and told by COMMIT, which crossed it */
         [BRANCH_UNPROVED_COMMIT] = BRANCH_APPLIED, /* the second time nothing was there to prove */
     },
     [BRANCH_ABORTING] = {
@@ -200,6 +205,7 @@ static const uint8_t branch_next[BRANCH_STATES][BRANCH_TURNS] = {
         [BRANCH_COMMIT_DECIDED] = BRANCH_HAZARD,
         [BRANCH_DID_COMMIT] = BRANCH_HAZARD,
         [BRANCH_DID_ABORT] = BRANCH_HAZARD,
+        [BRANCH_MADE_COMMIT] = BRANCH_HAZARD,
         [BRANCH_UNPROVED_COMMIT] = BRANCH_HAZARD,
         [BRANCH_UNPROVED_ABORT] = BRANCH_HAZARD,
     },

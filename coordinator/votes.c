@@ -187,6 +187,20 @@ static void relist_hazard(struct server *server, struct guest *guest,
     server_append_hazard(server, tx, last);
 }
 
+bool server_acknowledged(struct server *server, struct tx *tx, int index,
+                         const struct transaction_event *event)
+{
+    enum branch_state before = tx->machine.branches[index].state;
+    uint64_t decided_us = tx->clock.decided_us;
+    if (!server_step(server, tx, event))
+        return false;
+    metrics_finished(server, tx, index, before, decided_us);
+    note_end(server, tx, index);
+    /* A crash here forgets that this branch is applied: it is told once more. */
+    CRASH_POINT("coordinator.acked");
+    return true;
+}
+
 void server_finished(struct server *server, struct guest *guest, const Wire__Finished *finished)
 {
     int index;
@@ -206,13 +220,8 @@ void server_finished(struct server *server, struct guest *guest, const Wire__Fin
                                       .branch = index,
                                       .commit = finished->commit,
                                       .hazard = finished->hazard};
-    metrics_finished(server, tx, index);
-    if (server_step(server, tx, &event))
-        note_end(server, tx, index);
-    else
+    if (!server_acknowledged(server, tx, index, &event))
         stray(server, guest, "an acknowledgement", finished->branch, "it was not told that");
-    /* A crash here forgets that this branch is applied: it is told once more. */
-    CRASH_POINT("coordinator.acked");
     server_pump(server, guest->participant);
 }
 

@@ -1,20 +1,14 @@
 /* The machine of a three-phase transaction together with the registers of its sites: every order of
  * questions, answers, flushes and crashes, with another site that finishes the transaction itself
  * at the same time. Nobody may ever be told what contradicts what another was told. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "three_phase_machine_kit.h"
+
 #include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "coordinator/transaction.h"
 #include "core/check.h"
 #include "core/map.h"
 
-enum { BRANCHES = 2, SITES = 3, RIVAL = 1, ROUNDS_MAX = 4, KNOWN_MAX = 1 << 20 };
+enum { RIVAL = 1, ROUNDS_MAX = 4, KNOWN_MAX = 1 << 20 };
 
 /* A coordinator (site 0), and two participants; the first may become a terminator. Compared as
  * bytes. */
@@ -29,7 +23,11 @@ struct world {
     uint8_t crashes;
     uint8_t decision; /* that somebody was told; enum register_value */
     bool proposal_durable, appended, ended, released;
-    bool asked[SITES]; /* the coordinator's present question was sent there */
+    bool asked[SITES];     /* the coordinator's present question was sent there */
+    bool committed[SITES]; /* its branch is, with its acceptance or as it was told */
+    bool saying[SITES]; /* that it is, with its acceptance: on the way, for as long as it takes */
+    bool told[SITES];   /* COMMIT was sent there and not acknowledged */
+    bool known[SITES];  /* by the coordinator's machine of this run: it has committed */
     bool round_armed, unknown;
 };
 
@@ -41,6 +39,7 @@ struct search {
     bool read_only; /* the second branch is */
     struct world seen;
     bool committed, aborted;
+    bool said_in_a_round, said_when_told; /* a site's word that it has committed comes as late */
 };
 
 static void learnt(struct world *world, enum register_value value)
@@ -82,9 +81,19 @@ static void see(struct world *world, const struct action *action)
         world->round_armed = false;
         break;
     case ACTION_OWE_COMMIT:
+        /* What it knows to be committed it does not tell. */
+        assert_false(world->known[action->branch + 1]);
+        world->told[action->branch + 1] = true;
+        learnt(world, REGISTER_COMMIT);
+        break;
     case ACTION_ANSWER_DECIDED:
+        learnt(world, REGISTER_COMMIT);
+        break;
     case ACTION_ANSWER_APPLIED:
         learnt(world, REGISTER_COMMIT);
+        for (int i = 1; i < SITES; i++)
+            assert_true(world->committed[i] ||
+                        machine->branches[i - 1].state == BRANCH_READ_ONLY); /* T4 */
         break;
     case ACTION_SEND_ABORT:
     case ACTION_ANSWER_ABORTED:
@@ -180,6 +189,56 @@ static bool answer(struct world *world, int site)
     return true;
 }
 
+/* The site takes the question at the coordinator's own ballot as the decision that it is, and
+ * commits with it. Whether and when the answer arrives is another matter. */
+static bool apply(struct world *world, int site)
+{
+    struct proposer *proposer = &world->machine.proposer;
+    const struct register_state fresh = {.value = REGISTER_EMPTY};
+    if (!world->asked[site] || !undecided(world) || proposer->ballot.round > 0 ||
+        !transaction_wants(&world->machine, site - 1) ||
+        world->machine.branches[site - 1].state != BRANCH_YES ||
+        !register_state_equal(&world->registers[site], &fresh))
+        return false;
+    struct register_ask ask = proposer_ask(proposer);
+    assert_int_equal(register_answer(&world->registers[site], &ask), REGISTER_GRANTED);
+    world->committed[site] = world->saying[site] = true;
+    learnt(world, REGISTER_COMMIT);
+    return true;
+}
+
+static bool say_applied(struct world *world, int site)
+{
+    struct transaction_event event = {
+        .type = EVENT_REPLIED, .site = site, .applied = true, .reply = REGISTER_GRANTED};
+    if (!world->saying[site])
+        return false;
+    world->saying[site] = false;
+    if (world->released)
+        return true;
+    event.ask = (struct register_ask){REGISTER_ACCEPT, {0, 0}, REGISTER_COMMIT};
+    event.state = (struct register_state){.value = REGISTER_COMMIT};
+    world->known[site] = true;
+    assert_true(step(world, &event));
+    assert_true(world->machine.committed);
+    return true;
+}
+
+/* COMMIT has arrived: also where it has crossed the site's own word. */
+static bool acknowledge(struct world *world, int site)
+{
+    struct transaction_event event = {.type = EVENT_FINISHED, .branch = site - 1, .commit = true};
+    if (!world->told[site])
+        return false;
+    world->told[site] = false;
+    world->committed[site] = true;
+    if (world->released)
+        return true;
+    world->known[site] = true;
+    assert_true(step(world, &event));
+    return true;
+}
+
 static bool next_round(struct world *world)
 {
     if (!world->round_armed || world->machine.proposer.seen >= ROUNDS_MAX)
@@ -257,6 +316,8 @@ static bool crash(struct world *world, const struct search *search)
     world->waiting = 0;
     world->round_armed = world->appended = false;
     memset(world->asked, 0, sizeof(world->asked));
+    memset(world->told, 0, sizeof(world->told));
+    memset(world->known, 0, sizeof(world->known));
     transaction_init(&world->machine, world->branches, BRANCHES, IN_THREE_PHASES, true);
     if (!world->proposal_durable) { /* presumed aborted, for ever */
         learnt(world, REGISTER_ABORT);
@@ -294,7 +355,26 @@ static void remember(struct search *search, const struct world *world)
     }
 }
 
-enum { FLUSH, ANSWER_1, ANSWER_2, ROUND, DEADLINE, BEGIN, ASK_0, ASK_1, ASK_2, TELL, CRASH, WAYS };
+enum {
+    FLUSH,
+    ANSWER_1,
+    ANSWER_2,
+    APPLY_1,
+    APPLY_2,
+    SAY_1,
+    SAY_2,
+    ACKNOWLEDGE_1,
+    ACKNOWLEDGE_2,
+    ROUND,
+    DEADLINE,
+    BEGIN,
+    ASK_0,
+    ASK_1,
+    ASK_2,
+    TELL,
+    CRASH,
+    WAYS
+};
 
 static bool go(struct world *world, const struct search *search, int way)
 {
@@ -304,6 +384,15 @@ static bool go(struct world *world, const struct search *search, int way)
     case ANSWER_1:
     case ANSWER_2:
         return answer(world, way - ANSWER_1 + 1);
+    case APPLY_1:
+    case APPLY_2:
+        return apply(world, way - APPLY_1 + 1);
+    case SAY_1:
+    case SAY_2:
+        return say_applied(world, way - SAY_1 + 1);
+    case ACKNOWLEDGE_1:
+    case ACKNOWLEDGE_2:
+        return acknowledge(world, way - ACKNOWLEDGE_1 + 1);
     case ROUND:
         return next_round(world);
     case DEADLINE:
@@ -353,8 +442,13 @@ static int explore(struct search *search)
             world.machine.branches = NULL;
             remember(search, &world);
         }
-        search->committed |= search->known[next].decision == REGISTER_COMMIT;
-        search->aborted |= search->known[next].decision == REGISTER_ABORT;
+        const struct world *known = &search->known[next];
+        search->committed |= known->decision == REGISTER_COMMIT;
+        search->aborted |= known->decision == REGISTER_ABORT;
+        search->said_in_a_round |= known->saying[1] &&
+                                   known->machine.state == TRANSACTION_PROPOSED &&
+                                   known->machine.proposer.ballot.round > 0;
+        search->said_when_told |= known->saying[1] && known->told[1];
     }
     free(search->known);
     free(search->index);
@@ -369,6 +463,7 @@ static void no_order_of_events_lets_two_sites_decide_differently(void **unused)
         int count = explore(&search);
         assert_in_range(count, 10000, KNOWN_MAX);
         assert_true(search.committed && search.aborted);
+        assert_true(search.said_in_a_round && search.said_when_told);
     }
 }
 
@@ -382,60 +477,6 @@ static void no_crash_of_the_coordinator_does(void **unused)
 }
 
 /* ---- single ways ---- */
-
-struct fixture {
-    struct transaction machine;
-    struct branch branches[BRANCHES];
-    struct actions actions;
-};
-
-static void feed(struct fixture *f, const struct transaction_event *event)
-{
-    assert_true(transaction_step(&f->machine, event, &f->actions));
-}
-
-static void feed_type(struct fixture *f, enum transaction_event_type type)
-{
-    struct transaction_event event = {.type = type};
-    feed(f, &event);
-}
-
-static void propose(struct fixture *f)
-{
-    transaction_init(&f->machine, f->branches, BRANCHES, IN_THREE_PHASES, false);
-    feed_type(f, EVENT_SUBMITTED);
-    for (int i = 0; i < BRANCHES; i++) {
-        struct transaction_event event = {.type = EVENT_VOTED, .branch = i, .choice = CHOSE_YES};
-        feed(f, &event);
-    }
-}
-
-static void expect(const struct fixture *f, ...)
-{
-    va_list list;
-    va_start(list, f);
-    int i = 0;
-    for (int type; (type = va_arg(list, int)) >= 0; i++) {
-        assert_true(i < f->actions.count);
-        assert_int_equal(f->actions.list[i].type, type);
-        assert_int_equal(f->actions.list[i].branch, va_arg(list, int));
-    }
-    va_end(list);
-    assert_int_equal(f->actions.count, i);
-}
-
-static struct transaction_event grant(struct fixture *f, int site)
-{
-    struct transaction_event event = {
-        .type = EVENT_REPLIED, .site = site, .reply = REGISTER_GRANTED};
-    event.ask = proposer_ask(&f->machine.proposer);
-    event.state = (struct register_state){.promised = event.ask.ballot};
-    if (event.ask.question == REGISTER_ACCEPT) {
-        event.state.accepted = event.ask.ballot;
-        event.state.value = (uint8_t)event.ask.value;
-    }
-    return event;
-}
 
 static void commit_is_told_when_a_majority_has_accepted_it(void **unused)
 {

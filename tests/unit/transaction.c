@@ -69,13 +69,16 @@ static void every_pair_of_the_branch_table_is_as_written_here(void **unused)
                        "recovered hazard>hazard",
         [BRANCH_ASKED] = "voted yes>prepared, voted no>refused, voted read-only>read-only, "
                          "session lost>refused, abort decided>aborting",
-        [BRANCH_YES] = "session lost>prepared, commit decided>committing, abort decided>aborting",
+        [BRANCH_YES] = "session lost>prepared, commit decided>committing, abort decided>aborting, "
+                       "made commit>applied",
         [BRANCH_NO] = "session lost>refused, abort decided>refused, did abort>refused",
         [BRANCH_READ_ONLY] = "session lost>read-only, commit decided>read-only, "
-                             "abort decided>read-only, did abort>read-only",
-        [BRANCH_COMMITTING] = "session lost>committing, did commit>applied, unproved commit>hazard",
+                             "abort decided>read-only, did abort>read-only, "
+                             "made commit>read-only",
+        [BRANCH_COMMITTING] = "session lost>committing, did commit>applied, "
+                              "made commit>applied, unproved commit>hazard",
         [BRANCH_APPLIED] = "session lost>applied, commit decided>applied, did commit>applied, "
-                           "unproved commit>applied",
+                           "made commit>applied, unproved commit>applied",
         [BRANCH_ABORTING] = "voted yes>aborting, voted no>aborted, voted read-only>aborted, "
                             "session lost>aborted, did abort>aborted, unproved abort>hazard, "
                             "given up>aborted",
@@ -87,7 +90,8 @@ static void every_pair_of_the_branch_table_is_as_written_here(void **unused)
                         "voted lost>unknown, session lost>unknown, found committed>applied, "
                         "found aborted>aborted",
         [BRANCH_HAZARD] = "session lost>hazard, commit decided>hazard, did commit>hazard, "
-                          "did abort>hazard, unproved commit>hazard, unproved abort>hazard",
+                          "did abort>hazard, made commit>hazard, unproved commit>hazard, "
+                          "unproved abort>hazard",
     };
     for (int state = 1; state < BRANCH_STATES; state++)
         assert_string_equal(row_text(&branch_table, state), rows[state]);
