@@ -229,6 +229,11 @@ static void no_stored(void *self, void *tag, enum db_stored stored)
     (void)self, (void)tag, (void)stored;
 }
 
+static void no_committed(void *self, void *tag, enum db_accepted accepted)
+{
+    (void)self, (void)tag, (void)accepted;
+}
+
 static void no_inspected(void *self, void *tag, const struct db_inspected *inspected)
 {
     (void)self, (void)tag, (void)inspected;
@@ -249,6 +254,7 @@ static const struct db_events nobody = {.up = no_up,
                                         .looked_up = no_looked_up,
                                         .register_loaded = no_loaded,
                                         .register_stored = no_stored,
+                                        .register_committed = no_committed,
                                         .inspected = no_inspected,
                                         .heuristic_stored = no_stored,
                                         .heuristics_loaded = no_heuristics,
@@ -291,6 +297,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
                                 .clean = pg_clean,
                                 .register_load = pg_register_load,
                                 .register_store = pg_register_store,
+                                .register_commit = pg_register_commit,
                                 .register_settle = pg_register_settle,
                                 .inspect = pg_inspect,
                                 .heuristic_store = pg_heuristic_store,

@@ -2,9 +2,9 @@
  * does which work), pg_run.c (doing it), pg_steps.c (what it has sent), pg_joined.c (in one round
  * trip), pg_lane.c (steps of sagas together), pg_open.c (what stays open), pg_adopt.c (what others
  * have prepared), pg_pool.c and pg_hand.c (work that is a function of the program), pg_finish.c
- * (ending prepared branches), pg_register.c (registers of three-phase transactions), pg_sites.c
- * (who takes part in them), pg_control.c (asking and fencing), pg_upkeep.c (what is folded and
- * deleted).
+ * (ending prepared branches), pg_accept.c (likewise, with the row that decides it), pg_register.c
+ * (registers of three-phase transactions), pg_sites.c (who takes part in them), pg_control.c
+ * (asking and fencing), pg_upkeep.c (what is folded and deleted).
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each
@@ -100,6 +100,19 @@ struct pg_finisher {
     struct pg_connection connection;
     struct list queue; /* struct pg_ending, in the order sent */
     int queued;
+    bool prepared;       /* pg_accept.c's statements are sent to this session */
+    unsigned statements; /* how often they were */
+};
+
+/* The beginning of what ends a branch: all that was sent before one Sync. */
+struct pg_ending {
+    struct pg_owed owed;
+    void *tag;
+    bool lost; /* with its connection, after it was sent */
+    /* One for each command, in the order sent. */
+    void (*result)(struct pg_finisher *finisher, struct pg_ending *ending, const PGresult *result);
+    /* Its Sync has come back, and it is on no list any more. Frees itself. */
+    void (*answer)(struct pg *pg, struct pg_ending *ending);
 };
 
 /* A question to the control connection. */
@@ -173,6 +186,7 @@ struct pg {
     struct list sites_used; /* the same: the one that was used longest ago is first */
     struct pg_finisher *finishers;
     int finisher_count, finisher_next;
+    char accept_trouble[256]; /* why a row could not go in before a commit, as logged */
     struct pg_statements statements;
     struct list later; /* struct pg_owed */
     uv_idle_t *later_handle;
@@ -276,6 +290,15 @@ void pg_adopt(void *self, const char *gid, uint64_t xid, const struct db_registe
 void pg_finishers_init(struct pg *pg, int count);
 void pg_finishers_fini(struct pg *pg);
 void pg_finish(void *self, const char *gid, bool commit, void *tag);
+/* The one with the least to do; NULL: none is ready. */
+struct pg_finisher *pg_finisher_take(struct pg *pg);
+/* Sends the end of the branch, after what was sent on the finisher since its last Sync. */
+void pg_finisher_end(struct pg_finisher *finisher, const char *gid, bool commit,
+                     struct pg_ending *ending);
+
+/* ---- pg_accept.c ----------------------------------------------------------------------------- */
+
+void pg_register_commit(void *self, const struct db_register *row, const char *gid, void *tag);
 
 /* ---- pg_register.c --------------------------------------------------------------------------- */
 

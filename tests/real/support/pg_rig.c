@@ -105,6 +105,11 @@ static void on_stored(void *self, void *tag, enum db_stored stored)
     answered(self, tag)->stored = stored;
 }
 
+static void on_committed(void *self, void *tag, enum db_accepted accepted)
+{
+    answered(self, tag)->accepted = accepted;
+}
+
 static void on_scanned(void *self, void *tag, bool ok, const struct db_prepared *prepared,
                        int count, int slots)
 {
@@ -233,6 +238,7 @@ void rig_start(struct rig *rig, int connections)
                                      .looked_up = on_looked_up,
                                      .register_loaded = on_loaded,
                                      .register_stored = on_stored,
+                                     .register_committed = on_committed,
                                      .inspected = on_inspected,
                                      .heuristic_stored = on_heuristic_stored,
                                      .heuristics_loaded = on_heuristics_loaded,
@@ -351,12 +357,17 @@ enum db_adopted rig_adopt(struct rig *rig, const char *gid, uint64_t xid,
     return answer.adopted;
 }
 
+void rig_finish_begin(struct rig *rig, const char *gid, bool commit, struct rig_answer *answer)
+{
+    rig->in_call = true;
+    rig->port->finish(rig->port->self, gid, commit, answer);
+    rig->in_call = false;
+}
+
 enum db_finish rig_finish(struct rig *rig, const char *gid, bool commit)
 {
     struct rig_answer answer = {0};
-    rig->in_call = true;
-    rig->port->finish(rig->port->self, gid, commit, &answer);
-    rig->in_call = false;
+    rig_finish_begin(rig, gid, commit, &answer);
     rig_until(rig, &answer.done, "the branch is ended");
     return answer.finish;
 }
@@ -425,6 +436,22 @@ enum db_stored rig_store(struct rig *rig, const struct db_register *row,
     rig_store_begin(rig, row, before, &answer);
     rig_until(rig, &answer.done, "the register is stored");
     return answer.stored;
+}
+
+void rig_accept_begin(struct rig *rig, const struct db_register *row, const char *gid,
+                      struct rig_answer *answer)
+{
+    rig->in_call = true;
+    rig->port->register_commit(rig->port->self, row, gid, answer);
+    rig->in_call = false;
+}
+
+enum db_accepted rig_accept(struct rig *rig, const struct db_register *row, const char *gid)
+{
+    struct rig_answer answer = {0};
+    rig_accept_begin(rig, row, gid, &answer);
+    rig_until(rig, &answer.done, "the acceptance with its commit is answered");
+    return answer.accepted;
 }
 
 void rig_inspect_begin(struct rig *rig, const struct db_inspection *inspection,

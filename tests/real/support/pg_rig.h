@@ -64,6 +64,7 @@ struct rig_answer {
     enum db_found found;
     char kept[2048]; /* by the row that was found; "" for none */
     enum db_stored stored;
+    enum db_accepted accepted;
     struct { /* of the register, when it was found */
         char sites[256];
         int64_t begun_us;
@@ -125,6 +126,7 @@ void rig_adopt_begin(struct rig *rig, const char *gid, uint64_t xid, const struc
                      struct rig_answer *answer);
 enum db_adopted rig_adopt(struct rig *rig, const char *gid, uint64_t xid,
                           const struct db_register *row);
+void rig_finish_begin(struct rig *rig, const char *gid, bool commit, struct rig_answer *answer);
 enum db_finish rig_finish(struct rig *rig, const char *gid, bool commit);
 enum db_status rig_status(struct rig *rig, uint64_t xid);
 enum db_found rig_lookup(struct rig *rig, const char *gtrid);
@@ -137,6 +139,9 @@ void rig_store_begin(struct rig *rig, const struct db_register *row,
                      const struct register_state *before, struct rig_answer *answer);
 enum db_stored rig_store(struct rig *rig, const struct db_register *row,
                          const struct register_state *before);
+void rig_accept_begin(struct rig *rig, const struct db_register *row, const char *gid,
+                      struct rig_answer *answer);
+enum db_accepted rig_accept(struct rig *rig, const struct db_register *row, const char *gid);
 void rig_inspect_begin(struct rig *rig, const struct db_inspection *inspection,
                        struct rig_answer *answer);
 void rig_inspect(struct rig *rig, const struct db_inspection *inspection, struct rig_look *look);

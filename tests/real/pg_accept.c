@@ -1,0 +1,499 @@
+/* A register accepts commit and its branch is committed, in one flush: what is answered as done is
+ * safe, what is refused was never begun, and whatever fails is nobody else's harm. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include <cmocka.h>
+
+#include "io/pg_private.h"
+#include "tests/real/support/cluster.h"
+#include "tests/real/support/register_rig.h"
+
+/* Transactions of a test: branch n is prepared as troth.rig.c1.7.<n>.0 and inserts the row x<n>. */
+enum { MOST = 120 };
+
+static const struct register_state commit = {.value = REGISTER_COMMIT};
+
+struct branch {
+    char gtrid[40], gid[48];
+    struct db_register row;
+    struct rig_answer answer;
+};
+
+struct branches {
+    struct rig rig; /* first: what the rig's own setup and teardown see */
+    struct branch all[MOST + 1];
+};
+
+static void turn_until_ready(struct branches *of)
+{
+    const struct pg *pg = of->rig.pg;
+    rig_turn_until_sql(&of->rig,
+                       "select count(*) from pg_stat_activity"
+                       " where application_name like 'troth:rig:payments:%'",
+                       "6"); /* control, registers, two for work, two for finishing */
+    while (!pg_connection_ready(&pg->finishers[0].connection) ||
+           !pg_connection_ready(&pg->finishers[1].connection))
+        uv_run(loop_uv(of->rig.loop), UV_RUN_ONCE);
+}
+
+static int setup(void **state)
+{
+    struct branches *of = calloc(1, sizeof(*of));
+    for (int i = 1; i <= MOST; i++) {
+        struct branch *at = &of->all[i];
+        snprintf(at->gtrid, sizeof(at->gtrid), "rig.c1.7.%d", i);
+        snprintf(at->gid, sizeof(at->gid), "troth.%s.0", at->gtrid);
+        at->row = registers_row(at->gtrid, &commit);
+    }
+    rig_open(&of->rig, 2);
+    turn_until_ready(of);
+    *state = of;
+    return 0;
+}
+
+static void prepare(struct branches *of, int first, int last)
+{
+    for (int i = first; i <= last; i++) {
+        char sql[200];
+        snprintf(sql, sizeof(sql), "begin; insert into rig values ('x%d', 1)", i);
+        rig_sql(&of->rig, sql);
+        snprintf(sql, sizeof(sql), "prepare transaction '%s'", of->all[i].gid);
+        rig_sql(&of->rig, sql);
+    }
+}
+
+static void begin(struct branches *of, int n)
+{
+    of->all[n].answer = (struct rig_answer){.accepted = -1};
+    rig_accept_begin(&of->rig, &of->all[n].row, of->all[n].gid, &of->all[n].answer);
+}
+
+static void expect(struct branches *of, int n, enum db_accepted answer)
+{
+    rig_until(&of->rig, &of->all[n].answer.done, "the acceptance is answered");
+    assert_int_equal(of->all[n].answer.accepted, answer);
+}
+
+static void expect_now(struct branches *of, int n, enum db_accepted answer)
+{
+    begin(of, n);
+    expect(of, n, answer);
+}
+
+/* Rows of the register that say commit at ballot {0,0}, and what of the branches is committed. */
+static void expect_counts(struct branches *of, const char *rows, const char *committed)
+{
+    assert_string_equal(rig_sql(&of->rig, "select count(*) from troth.register where value = 2 and"
+                                          " promised_round = 0 and accepted_round = 0"),
+                        rows);
+    assert_string_equal(rig_sql(&of->rig, "select count(*) from rig where id like 'x%'"),
+                        committed);
+}
+
+/* ---- what is answered ------------------------------------------------------------------------ */
+
+static void the_row_and_the_branch_are_committed(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    struct rig_answer answer = {0}, load = {0};
+    struct db_statement take = rig_take(rig_ten_of_a);
+    struct db_work work = rig_work_of(DB_PREPARE, rig_gid, &take, 1);
+    work.sites = registers_sites;
+    rig_work(rig, &work, &answer);
+    assert_int_equal(answer.outcome, DB_PREPARED);
+    expect_now(of, 1, DB_ACCEPTED);
+    assert_string_equal(rig_balance(rig), "90");
+    assert_string_equal(rig_prepared_count(rig), "0");
+    assert_int_equal(rig_status(rig, answer.xid), DB_STATUS_COMMITTED);
+    rig_load(rig, rig_gtrid, &load);
+    assert_int_equal(load.found, DB_FOUND);
+    assert_true(register_state_equal(&load.row.state, &commit));
+    assert_true(load.row.begun_us == of->all[1].row.begun_us);
+    assert_string_equal(load.row.sites, ""); /* its branch had the list */
+    assert_int_equal(rig_finish(rig, rig_gid, true), DB_MISSING);
+    expect_now(of, 1, DB_ACCEPT_REFUSED); /* its own row is one, too */
+}
+
+/* All of it goes to the two sessions at once: each has a refusal first, then what must not feel it.
+ */
+static void where_there_is_a_row_nothing_is_done_and_others_feel_nothing(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    struct rig_answer finished[2] = {{0}};
+    prepare(of, 1, 6);
+    for (int i = 1; i <= 2; i++) {
+        struct db_register row = registers_row(of->all[i].gtrid, &promised);
+        assert_int_equal(rig_store(rig, &row, NULL), DB_STORED);
+    }
+    for (int i = 1; i <= 2; i++)
+        begin(of, i);
+    for (int i = 3; i <= 4; i++)
+        rig_finish_begin(rig, of->all[i].gid, i == 3, &finished[i - 3]);
+    for (int i = 5; i <= 6; i++)
+        begin(of, i);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(rig->pg->finishers[i].queued, 3);
+    for (int i = 1; i <= 6; i++)
+        if (i < 3 || i > 4)
+            expect(of, i, i < 3 ? DB_ACCEPT_REFUSED : DB_ACCEPTED);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(finished[i].finish, DB_FINISHED);
+    assert_string_equal(rig_prepared_count(rig), "2");
+    expect_counts(of, "2", "3");
+    for (int i = 1; i <= 2; i++) {
+        registers_expect(rig, of->all[i].gtrid, &promised);
+        expect_now(of, i, DB_ACCEPT_REFUSED);
+        assert_int_equal(rig_finish(rig, of->all[i].gid, false), DB_FINISHED);
+    }
+}
+
+static void a_branch_that_is_not_there_leaves_the_row_alone(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    prepare(of, 2, 3);
+    begin(of, 1);
+    begin(of, 2);
+    begin(of, 4);
+    begin(of, 3);
+    expect(of, 1, DB_ACCEPT_UNKNOWN);
+    expect(of, 2, DB_ACCEPTED);
+    expect(of, 4, DB_ACCEPT_UNKNOWN);
+    expect(of, 3, DB_ACCEPTED);
+    expect_counts(of, "4", "2");
+    registers_expect(rig, of->all[1].gtrid, &commit);
+}
+
+/* A row that is being inserted decides when its transaction ends. */
+static void of_a_row_that_is_being_inserted_the_end_decides(void **state)
+{
+    static const char *const ends[] = {"rollback", "commit"};
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    prepare(of, 1, 2);
+    for (int i = 1; i <= 2; i++) {
+        char sql[200];
+        snprintf(sql, sizeof(sql),
+                 "begin; insert into troth.register (participant, gtrid, sites, begun_us)"
+                 " values ('payments', '%s', '', 1)",
+                 of->all[i].gtrid);
+        rig_sql(rig, sql);
+        begin(of, i);
+        rig_turn_until_sql(rig, lock_waits, "1");
+        assert_false(of->all[i].answer.done);
+        rig_sql(rig, ends[i - 1]);
+        expect(of, i, i == 1 ? DB_ACCEPTED : DB_ACCEPT_REFUSED);
+    }
+    expect_counts(of, "1", "1");
+    assert_string_equal(rig_prepared_count(rig), "1");
+}
+
+/* Over two connections, in whatever order they come: never both, never neither. */
+static void of_a_promise_and_an_acceptance_one_comes_first(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    struct rig_answer stores[MOST + 1] = {{0}};
+    char count[12];
+    int done = 0;
+    prepare(of, 1, MOST);
+    for (int i = 1; i <= MOST; i++) {
+        struct db_register row = registers_row(of->all[i].gtrid, &promised);
+        rig_store_begin(rig, &row, NULL, &stores[i]);
+        begin(of, i);
+        if (i % 10 == 0) /* else all stores were one batch */
+            uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);
+    }
+    for (int i = 1; i <= MOST; i++) {
+        rig_until(rig, &stores[i].done, "the store is answered");
+        rig_until(rig, &of->all[i].answer.done, "the acceptance is answered");
+        bool was_accepted = of->all[i].answer.accepted == DB_ACCEPTED;
+        assert_int_equal(of->all[i].answer.accepted,
+                         was_accepted ? DB_ACCEPTED : DB_ACCEPT_REFUSED);
+        assert_int_equal(stores[i].stored, was_accepted ? DB_CHANGED : DB_STORED);
+        registers_expect(rig, of->all[i].gtrid, was_accepted ? &commit : &promised);
+        done += was_accepted;
+    }
+    snprintf(count, sizeof(count), "%d", done);
+    expect_counts(of, count, count);
+}
+
+/* ---- the disk -------------------------------------------------------------------------------- */
+
+static void what_was_accepted_survives_a_power_cut(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    prepare(of, 1, MOST);
+    for (int i = 1; i < MOST; i++)
+        begin(of, i);
+    for (int i = 1; i < MOST; i++)
+        expect(of, i, DB_ACCEPTED);
+    rig_lose_power(rig);
+    expect_counts(of, "119", "119");
+    expect_now(of, MOST, DB_ACCEPTED);
+    rig_lose_power(rig);
+    expect_counts(of, "120", "120");
+    assert_string_equal(rig_prepared_count(rig), "0");
+}
+
+/* What the walwriter does by itself comes too seldom to hide it. */
+static void the_row_alone_waits_for_no_flush(void **state)
+{
+    enum { TIMES = 40 };
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    int unflushed = 0;
+    for (int i = 1; i <= TIMES; i++) {
+        expect_now(of, i, DB_ACCEPT_UNKNOWN); /* no such branch */
+        unflushed += *rig_sql(rig, "select pg_current_wal_flush_lsn()"
+                                   " < pg_current_wal_insert_lsn()") == 't';
+    }
+    expect_counts(of, "40", "0");
+    assert_true(unflushed > TIMES / 2);
+}
+
+static void forget_standby(struct rig *rig)
+{
+    rig_sql(rig, "alter system reset synchronous_standby_names");
+    rig_sql(rig, "select pg_reload_conf()");
+    rig_await_sql(rig, "show synchronous_standby_names", "");
+}
+
+static int forget_standby_and_close(void **state)
+{
+    forget_standby(*state);
+    return rig_teardown(state);
+}
+
+/* It is for the commit that is waited, and only for that; a wait that is cancelled leaves a doubt,
+ * and that is this branch's alone. */
+static void what_no_standby_has_is_not_known(void **state)
+{
+    static const char waits[] = "select count(*) from pg_stat_activity where wait_event = "
+                                "'SyncRep' and query like 'COMMIT%'";
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    rig_sql(rig, "set synchronous_commit = local");
+    prepare(of, 1, 3);
+    rig_sql(rig, "alter system set synchronous_standby_names = 'nobody'");
+    rig_sql(rig, "select pg_reload_conf()");
+    rig_await_sql(rig, "show synchronous_standby_names", "nobody");
+    begin(of, 1);
+    begin(of, 2);
+    rig_turn_until_sql(rig, waits, "2");
+    rig_sql(rig, "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"
+                 " order by backend_start limit 1");
+    rig_turn_until_sql(rig, waits, "1");
+    forget_standby(rig);
+    rig_until(rig, &of->all[1].answer.done, "the first is answered");
+    rig_until(rig, &of->all[2].answer.done, "the second is answered");
+    /* Which of the two finishers was opened first is not known. */
+    enum db_accepted first = of->all[1].answer.accepted;
+    assert_int_equal(first + of->all[2].answer.accepted, DB_ACCEPTED + DB_ACCEPT_UNKNOWN);
+    assert_true(first == DB_ACCEPTED || first == DB_ACCEPT_UNKNOWN);
+    expect_counts(of, "2", "2");
+    expect_now(of, 3, DB_ACCEPTED);
+}
+
+/* ---- what fails ------------------------------------------------------------------------------ */
+
+/* Whatever keeps the row out: those behind it on the same session are done as if nothing was. */
+static void what_keeps_the_row_out_keeps_nobody_else(void **state)
+{
+    enum { CANCELLED = 1, TIMED_OUT, WAYS };
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    prepare(of, 1, 8);
+    for (int way = CANCELLED; way < WAYS; way++) {
+        int first = 4 * way - 3;
+        struct rig_answer finished[2] = {{0}};
+        rig_sql(rig, "begin; lock table troth.register");
+        for (int i = 0; i < 2; i++)
+            begin(of, first + i);
+        for (int i = 0; i < 2; i++)
+            rig_finish_begin(rig, of->all[first + 2 + i].gid, true, &finished[i]);
+        begin(of, MOST - way);
+        rig_turn_until_sql(rig, lock_waits, "2");
+        if (way == CANCELLED)
+            rig_sql(rig, "select pg_cancel_backend(pid) from pg_locks where not granted");
+        for (int i = 0; i < 2; i++) {
+            expect(of, first + i, DB_ACCEPT_UNKNOWN);
+            rig_until(rig, &finished[i].done, "those behind are answered");
+            assert_int_equal(finished[i].finish, DB_FINISHED);
+        }
+        expect(of, MOST - way, DB_ACCEPT_UNKNOWN);
+        rig_sql(rig, "rollback");
+    }
+    expect_counts(of, "0", "4");
+    assert_int_equal(rig->downs, 0);
+    for (int i = 0; i < 2; i++) {
+        expect_now(of, 1 + i, DB_ACCEPTED);
+        expect_now(of, 5 + i, DB_ACCEPTED);
+    }
+    expect_counts(of, "4", "8");
+}
+
+static void a_lost_connection_tells_nothing(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    prepare(of, 1, 4);
+    rig_sql(rig, "begin; lock table troth.register");
+    for (int i = 1; i <= 4; i++)
+        begin(of, i);
+    rig_turn_until_sql(rig, lock_waits, "2");
+    rig_sql(rig, "select pg_terminate_backend(pid) from pg_locks where not granted");
+    for (int i = 1; i <= 4; i++)
+        expect(of, i, DB_ACCEPT_UNKNOWN);
+    rig_sql(rig, "rollback");
+    turn_until_ready(of);
+    assert_int_equal(rig->downs, 0);
+    expect_counts(of, "0", "0");
+    for (int i = 1; i <= 4; i++)
+        expect_now(of, i, DB_ACCEPTED);
+}
+
+/* The only error that may leave a transaction open, for all that the port knows: the session goes.
+ */
+static void a_commit_of_the_row_that_fails_ends_the_session(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    prepare(of, 1, 2);
+    rig_sql(rig, "create or replace function rig_fail() returns trigger language plpgsql as"
+                 " $$ begin raise unique_violation; end $$;"
+                 "create constraint trigger rig after insert on troth.register deferrable"
+                 " initially deferred for each row execute function rig_fail()");
+    expect_now(of, 1, DB_ACCEPT_UNKNOWN); /* and not refused */
+    rig_sql(rig, "drop function rig_fail cascade");
+    turn_until_ready(of);
+    expect_counts(of, "0", "0");
+    for (int i = 1; i <= 2; i++)
+        expect_now(of, i, DB_ACCEPTED);
+    assert_int_equal(rig->downs, 0);
+}
+
+static void a_statement_that_can_not_be_prepared_is_prepared_later(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    prepare(of, 1, 2);
+    rig_sql(rig, "alter table troth.register rename to away");
+    for (int i = 1; i <= 2; i++)
+        expect_now(of, i, DB_ACCEPT_UNKNOWN);
+    rig_sql(rig, "alter table troth.away rename to register");
+    for (int i = 1; i <= 2; i++)
+        expect_now(of, i, DB_ACCEPTED);
+    expect_counts(of, "2", "2");
+    assert_string_equal(rig_prepared_count(rig), "0");
+}
+
+static void no_result(struct pg_finisher *finisher, struct pg_ending *ending,
+                      const PGresult *result)
+{
+    (void)finisher, (void)ending;
+    assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
+}
+
+static void no_answer(struct pg *pg, struct pg_ending *ending)
+{
+    (void)pg;
+    *(bool *)ending->tag = true;
+}
+
+static void a_statement_that_somebody_deallocated_is_prepared_again(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    bool done = false;
+    struct pg_ending ending = {.tag = &done, .result = no_result, .answer = no_answer};
+    prepare(of, 1, 4);
+    for (int i = 1; i <= 2; i++) /* each finisher knows its statements then */
+        begin(of, i);
+    for (int i = 1; i <= 2; i++)
+        expect(of, i, DB_ACCEPTED);
+    struct pg_finisher *finisher = &rig->pg->finishers[rig->pg->finisher_next];
+    list_append(&finisher->queue, &ending.owed.link);
+    finisher->queued++;
+    pg_connection_query(&finisher->connection, "deallocate all", 0, NULL);
+    pg_connection_sync(&finisher->connection);
+    rig_until(rig, &done, "the statements are gone");
+    expect_now(of, 3, DB_ACCEPT_UNKNOWN);
+    turn_until_ready(of);
+    expect_counts(of, "2", "2");
+    for (int i = 3; i <= 4; i++)
+        expect_now(of, i, DB_ACCEPTED);
+    expect_counts(of, "4", "4");
+}
+
+static void while_the_server_is_down_all_is_answered(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    int ups = rig->ups;
+    prepare(of, 1, 1);
+    PQfinish(rig->side);
+    cluster_call("cluster_stop", "payments");
+    expect_now(of, 1, DB_ACCEPT_UNKNOWN); /* on sessions that are not known to be lost yet */
+    rig_until_count(rig, &rig->downs, 1, "the port is down");
+    expect_now(of, 1, DB_ACCEPT_UNKNOWN); /* on none */
+    cluster_call("cluster_start", "payments");
+    rig->side = PQconnectdb(rig->conninfo);
+    rig_until_count(rig, &rig->ups, ups + 1, "the port is up again");
+    expect_counts(of, "0", "0");
+    expect_now(of, 1, DB_ACCEPTED);
+}
+
+static void freeing_the_port_with_acceptances_under_way_is_clean(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    prepare(of, 1, 4);
+    rig_sql(rig, "begin; lock table troth.register");
+    for (int i = 1; i <= 4; i++)
+        begin(of, i);
+    rig_turn_until_sql(rig, lock_waits, "2");
+    rig_stop(rig);
+    for (int i = 1; i <= 4; i++)
+        assert_false(of->all[i].answer.done);
+    rig_sql(rig, "rollback");
+    rig_start_again(rig); /* which ends those sessions, if they have not ended */
+    assert_string_equal(rig_sql(rig, "select count(*) from rig where id like 'x%' and not exists"
+                                     " (select from troth.register where gtrid ="
+                                     " 'rig.c1.7.' || substr(id, 2))"),
+                        "0");
+}
+
+#define WITH_BRANCHES(test) cmocka_unit_test_setup_teardown(test, setup, rig_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_BRANCHES(the_row_and_the_branch_are_committed),
+        WITH_BRANCHES(where_there_is_a_row_nothing_is_done_and_others_feel_nothing),
+        WITH_BRANCHES(a_branch_that_is_not_there_leaves_the_row_alone),
+        WITH_BRANCHES(of_a_row_that_is_being_inserted_the_end_decides),
+        WITH_BRANCHES(of_a_promise_and_an_acceptance_one_comes_first),
+        WITH_BRANCHES(what_was_accepted_survives_a_power_cut),
+        WITH_BRANCHES(the_row_alone_waits_for_no_flush),
+        cmocka_unit_test_setup_teardown(what_no_standby_has_is_not_known, setup,
+                                        forget_standby_and_close),
+        WITH_BRANCHES(what_keeps_the_row_out_keeps_nobody_else),
+        WITH_BRANCHES(a_lost_connection_tells_nothing),
+        WITH_BRANCHES(a_commit_of_the_row_that_fails_ends_the_session),
+        WITH_BRANCHES(a_statement_that_can_not_be_prepared_is_prepared_later),
+        WITH_BRANCHES(a_statement_that_somebody_deallocated_is_prepared_again),
+        WITH_BRANCHES(while_the_server_is_down_all_is_answered),
+        WITH_BRANCHES(freeing_the_port_with_acceptances_under_way_is_clean),
+    };
+    return registers_run(tests, sizeof(tests) / sizeof(tests[0]));
+}
