@@ -169,6 +169,32 @@ static void commits_are_counted_and_timed(void **state)
     world_free(world);
 }
 
+static void a_commit_with_the_decision_took_no_time(void **state)
+{
+    static const char orders[] = "participant=\"orders\"";
+    struct submission three = {.protocol = WIRE__PROTOCOL__THREE_PHASE};
+    struct shop shop = shop_new();
+    (void)state;
+    listen_at(shop.orders, "tcp://127.0.0.1:7101");
+    listen_at(shop.payments, "tcp://127.0.0.1:7102");
+    submit(shop.client, 1, &three, "{}", both);
+    vote(shop.orders, asked(shop.orders, WIRE__MODE__PREPARE), WIRE__CHOICE__YES);
+    vote(shop.payments, asked(shop.payments, WIRE__MODE__PREPARE), WIRE__CHOICE__YES);
+    sync_journal(shop.world);
+    struct question question = questioned(shop.orders);
+    pass(shop.world, 5000);
+    reply_applied(shop.orders, &question);
+    assert_true(value(shop.world, "troth_participant_apply_seconds_count", orders) == 1);
+    assert_true(value(shop.world, "troth_participant_apply_seconds_sum", orders) == 0);
+    assert_true(value(shop.world, "troth_participant_unapplied", orders) == 0);
+    assert_true(value(shop.world, "troth_applied_seconds_count", "protocol=\"3pc\"") == 0);
+    applied(shop.payments);
+    assert_true(value(shop.world, "troth_applied_seconds_count", "protocol=\"3pc\"") == 1);
+    reply_applied(shop.orders, &question);
+    assert_true(value(shop.world, "troth_participant_apply_seconds_count", orders) == 1);
+    world_free(shop.world);
+}
+
 static void aborts_and_rejections_have_their_reason(void **state)
 {
     struct shop shop = shop_new();
@@ -272,6 +298,7 @@ int main(void)
         cmocka_unit_test(the_text_is_as_documented),
         cmocka_unit_test(the_reader_sees_mistakes),
         cmocka_unit_test(commits_are_counted_and_timed),
+        cmocka_unit_test(a_commit_with_the_decision_took_no_time),
         cmocka_unit_test(aborts_and_rejections_have_their_reason),
         cmocka_unit_test(what_the_journal_brings_back_is_no_event_of_this_run),
         cmocka_unit_test(a_hazard_is_counted),

@@ -595,8 +595,9 @@ static inline struct question questioned(struct visitor *visitor)
     return question;
 }
 
-static inline void reply_with(struct visitor *visitor, const struct question *question,
-                              Wire__Answered answered, const struct register_state *state)
+static inline void reply_so(struct visitor *visitor, const struct question *question,
+                            Wire__Answered answered, const struct register_state *state,
+                            bool is_applied)
 {
     Wire__Reply body = WIRE__REPLY__INIT;
     Wire__Message message = WIRE__MESSAGE__INIT;
@@ -618,9 +619,23 @@ static inline void reply_with(struct visitor *visitor, const struct question *qu
     body.promised = &promised;
     body.accepted = &accepted;
     body.value = (Wire__Value)state->value;
+    body.applied = is_applied;
     message.body_case = WIRE__MESSAGE__BODY_REPLY;
     message.reply = &body;
     say(visitor, &message);
+}
+
+static inline void reply_with(struct visitor *visitor, const struct question *question,
+                              Wire__Answered answered, const struct register_state *state)
+{
+    reply_so(visitor, question, answered, state, false);
+}
+
+/* Its branch is committed with its acceptance. */
+static inline void reply_applied(struct visitor *visitor, const struct question *question)
+{
+    reply_so(visitor, question, WIRE__ANSWERED__GRANTED,
+             &(struct register_state){.value = REGISTER_COMMIT}, true);
 }
 
 /* As a real site answers, out of its register. */
