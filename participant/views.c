@@ -68,14 +68,14 @@ static void view_register(struct draft *draft, Wire__SiteView *view,
     view->accepted = view_ballot(draft, state->accepted);
 }
 
-/* What this site holds itself is not among what it heard. */
+/* What this site holds itself is not among what it heard. It is shown when no crash can lose it. */
 static void view_own(struct draft *draft, const struct site *site, Wire__SiteView *view)
 {
     struct register_state state = site->state;
     view->reachable = true;
     if (site->decision != REGISTER_EMPTY)
         state.value = site->decision;
-    if (site->decision != REGISTER_EMPTY || site->known)
+    if (site->decision != REGISTER_EMPTY || (site->known && !site->unflushed))
         view_register(draft, view, &state, site->decision != REGISTER_EMPTY);
 }
 

@@ -107,7 +107,7 @@ static void move_on_later(struct database *database, const struct accept *accept
     struct world *world = database->world;
     uint64_t delay_us = 20 + world_latency(world, world->weather.work_max_us);
     if (late || world_chance(world, world->weather.late_effect))
-        delay_us += world_between(world, 50 * MILLISECOND_US, SECOND_US);
+        delay_us += world_between(world, 50 * MILLISECOND_US, 2 * SECOND_US);
     world_after(world, delay_us, goes_on, database, accept->id, NULL);
 }
 
@@ -139,6 +139,16 @@ static void step(struct database *database, struct accept *accept)
     }
 }
 
+void backend_late_accept(struct database *database, const char *gtrid)
+{
+    struct accept *late = NULL;
+    for (struct list *i = database->accepts.next; i != &database->accepts; i = i->next)
+        if (ACCEPT(i)->told && strcmp(ACCEPT(i)->gtrid, gtrid) == 0)
+            late = ACCEPT(i);
+    if (late && world_chance(database->world, PPM / 2))
+        step(database, late);
+}
+
 static void goes_on(struct world *world, void *subject, uint64_t id, void *data)
 {
     (void)data;
@@ -149,6 +159,10 @@ static void goes_on(struct world *world, void *subject, uint64_t id, void *data)
             accept = ACCEPT(i);
     if (!accept)
         return;
+    if (!accept->inserted && !accept->told)
+        nemesis_asked_to_accept(accept->backend->node);
+    if (!accept->told)
+        backend_late_accept(database, accept->gtrid);
     if (accept->told) {
         step(database, accept);
     } else if (!backend_connected(accept->backend, accept->boot) ||

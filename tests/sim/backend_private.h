@@ -51,6 +51,8 @@ void backend_check_alone(const struct backend *backend, const char *gtrid);
 /* ---- acceptances that are carried out at once (backend_accept.c) ---- */
 
 void backend_register_commit(void *self, const struct db_register *row, const char *gid, void *tag);
+/* One that nobody waits for may come first now. */
+void backend_late_accept(struct database *database, const char *gtrid);
 /* One of that register is with the database, and this process waits for it. */
 bool backend_accepts(const struct backend *backend, const char *gtrid);
 

@@ -108,6 +108,7 @@ void backend_stores_free(struct database *database)
 
 static bool carry_out_store(struct database *database, const struct store *store)
 {
+    backend_late_accept(database, store->gtrid);
     struct db_register row = {.gtrid = store->gtrid,
                               .sites = store->sites,
                               .begun_us = store->begun_us,

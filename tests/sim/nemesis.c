@@ -421,6 +421,13 @@ static void kill_coordinator(struct world *world, void *subject, uint64_t number
         node_crash(subject, any_absence(world));
 }
 
+void nemesis_asked_to_accept(struct node *agent)
+{
+    struct world *world = agent->world;
+    if (node_up(agent) && world_chance(world, world->weather.accept_torn / 4))
+        node_crash(agent, world_latency(world, 50 * MILLISECOND_US));
+}
+
 /* Whoever is to take what is seen for what is durable has to see it before it is gone, and the one
  * that was to hear of it must not come to his help. */
 bool nemesis_accepting(struct database *database, const char *gtrid)

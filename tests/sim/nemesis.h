@@ -35,6 +35,9 @@ void nemesis_begin(struct world *world);
 void nemesis_started(struct node *node);
 /* A process is gone. */
 void nemesis_gone(struct node *node);
+/* The server is about to insert the row of an acceptance: the process may die that asked for it,
+ * and be back before the row is there. */
+void nemesis_asked_to_accept(struct node *agent);
 /* The row of an acceptance was inserted and not flushed; its commit comes next. True: its
  * connection is lost. The server and the coordinator may die soon, too. */
 bool nemesis_accepting(struct database *database, const char *gtrid);

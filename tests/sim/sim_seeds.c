@@ -12,7 +12,8 @@
 
 enum { BLOCKS = 14, BLOCK = 100, MOST_PAST = 500 };
 
-static uint64_t gone, terminated, orphans; /* in all of them, as in jobs_report */
+/* In all of them, as in jobs_report. */
+static uint64_t gone, terminated, orphans, accepted, refused, unsure, lost;
 
 static void expect_no_failure(const struct jobs_plan *plan)
 {
@@ -27,6 +28,10 @@ static void expect_no_failure(const struct jobs_plan *plan)
     gone += report.gone;
     terminated += report.three_phase.terminated;
     orphans += report.three_phase.orphans;
+    accepted += report.three_phase.accepted;
+    refused += report.three_phase.refused;
+    unsure += report.three_phase.unsure;
+    lost += report.three_phase.lost;
     assert_int_equal(report.runs, plan->count);
     assert_int_equal(report.failures, 0);
 }
@@ -56,6 +61,17 @@ static void transactions_ended_that_only_databases_knew(void **state)
     assert_true(gone >= 50 && terminated >= 100 && orphans >= 20);
 }
 
+/* Likewise: acceptances that were committed with, and all that may come of them. */
+static void acceptances_were_carried_out_and_lost(void **state)
+{
+    (void)state;
+    print_message("# %llu acceptances committed at once, %llu refused, %llu unknown; %llu rows "
+                  "lost\n",
+                  (unsigned long long)accepted, (unsigned long long)refused,
+                  (unsigned long long)unsure, (unsigned long long)lost);
+    assert_true(accepted >= 1000 && unsure >= 100 && lost >= 5);
+}
+
 static void seeds_that_broke_once_hold(void **state)
 {
     (void)state;
@@ -76,7 +92,7 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     static uint64_t from[BLOCKS];
     static char names[BLOCKS][64];
-    static struct CMUnitTest tests[BLOCKS + 3];
+    static struct CMUnitTest tests[BLOCKS + 4];
     for (int i = 0; i < BLOCKS; i++) {
         from[i] = 1 + (uint64_t)i * BLOCK;
         snprintf(names[i], sizeof(names[i]), "seeds %d to %d hold", 1 + i * BLOCK, (i + 1) * BLOCK);
@@ -86,6 +102,7 @@ int main(void)
     tests[BLOCKS] = (struct CMUnitTest)cmocka_unit_test(seeds_of_three_phases_hold);
     tests[BLOCKS + 1] =
         (struct CMUnitTest)cmocka_unit_test(transactions_ended_that_only_databases_knew);
-    tests[BLOCKS + 2] = (struct CMUnitTest)cmocka_unit_test(seeds_that_broke_once_hold);
+    tests[BLOCKS + 2] = (struct CMUnitTest)cmocka_unit_test(acceptances_were_carried_out_and_lost);
+    tests[BLOCKS + 3] = (struct CMUnitTest)cmocka_unit_test(seeds_that_broke_once_hold);
     return cmocka_run_group_tests_name("seeds", tests, NULL, NULL);
 }
