@@ -152,6 +152,14 @@ static void on_work(struct agent *agent, struct link *link, const Wire__Work *wo
 
 /* ---- decisions and questions --------------------------------------------------------------- */
 
+/* An abort can do no more about a branch that is not known here than the scan that follows the
+ * database's return: that finds what is prepared, and asks. So it is not kept until then; as many
+ * may come as work is refused meanwhile. With the xid of a vote it can prove a hazard, and is. */
+static bool is_left_to_the_scan(const struct agent *agent, const Wire__Finish *finish)
+{
+    return !agent->database_up && !finish->commit && finish->xid == 0;
+}
+
 /* A decision. A branch that is not known here was ended, or an earlier run of this process prepared
  * it: the database knows which. */
 static void on_finish(struct agent *agent, struct link *link, const Wire__Finish *finish)
@@ -172,6 +180,8 @@ static void on_finish(struct agent *agent, struct link *link, const Wire__Finish
     if (row)
         heuristic_apply(agent, row); /* the decision is compared with it */
     struct entry *entry = entry_find(agent, gid);
+    if (!entry && !row && is_left_to_the_scan(agent, finish))
+        return;
     if (!entry)
         entry = entry_new(agent, &id, gid);
     entry_step(

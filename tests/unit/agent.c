@@ -332,6 +332,41 @@ static void the_next_process_of_a_coordinator_hears_what_is_prepared_now(void **
     is_asked_about_soon();
 }
 
+/* Of what was refused as the database is down: as many may come as there is work. */
+static void an_abort_without_a_database_leaves_nothing_but_a_scan(void **state)
+{
+    (void)state;
+    for (uint64_t seq = 1; seq <= 40; seq++)
+        send_finish(seq, false, 0);
+    send_finish(41, false, 77); /* of a vote: what became of it can be proved */
+    send_finish(42, true, 0);   /* owed for ever */
+    pass(10000000);
+    clear_inbox();
+    events->up(events->self, "1/1");
+    settle();
+    struct db_prepared prepared = {.gid = "troth.shop.c1.5.7.0", .xid = 78};
+    events->scanned(events->self, take_tag(SCAN), true, &prepared, 1, 64);
+    settle();
+    const Wire__Inquire *asked = got(WIRE__MESSAGE__BODY_INQUIRE)->inquire;
+    assert_int_equal(asked->n_branches, 1);
+    assert_int_equal(asked->branches[0]->seq, 7);
+    pass(10000000);
+    for (int i = 0; i < 2; i++) {
+        int kept = take(FINISH);
+        assert_string_equal(database.requests[kept].text, database.requests[kept].commit
+                                                              ? "troth.shop.c1.5.42.0"
+                                                              : "troth.shop.c1.5.41.0");
+    }
+    assert_int_equal(database.count, 0);
+    send_verdict(7, WIRE__VERDICT__VERDICT_ABORT);
+    int request = take(FINISH);
+    assert_string_equal(database.requests[request].text, "troth.shop.c1.5.7.0");
+    assert_false(database.requests[request].commit);
+    /* With a database each is carried out. */
+    send_finish(8, false, 0);
+    assert_string_equal(database.requests[take(FINISH)].text, "troth.shop.c1.5.8.0");
+}
+
 static void a_hazard_of_an_abort_is_told_until_the_coordinator_has_it(void **state)
 {
     (void)state;
@@ -584,6 +619,7 @@ int main(void)
         UP(a_session_that_ends_before_the_vote_undoes_the_work),
         UP(a_yes_of_a_lost_session_is_inquired_about_in_the_next),
         DOWN(an_orphan_is_found_inquired_about_and_ended),
+        DOWN(an_abort_without_a_database_leaves_nothing_but_a_scan),
         DOWN(held_and_foreign_gids_are_reported_and_never_touched),
         UP(a_prepare_of_unknown_result_is_looked_for_and_rolled_back),
         UP(a_branch_that_gets_prepared_after_the_scan_is_found_by_the_next),
