@@ -72,10 +72,12 @@ while read -r witness what; do
     ok "the register: some run has $what" refuted register "$decides" "-DWITNESS_$witness"
 done <<'END'
 COMMIT a commit that participants bring about without their coordinator
+ACCEPTOR a commit that a participant makes by accepting, before anybody knows it
 ABORT an abort that participants bring about without their coordinator
 OVERRULED an abort that a coordinator brings about which had proposed commit
 END
-for rule in NO_FENCE NO_MAJORITY NO_DURABILITY IGNORE_ACCEPTED LOWEST_ACCEPTED OTHERS_FIRST; do
+for rule in NO_FENCE NO_MAJORITY NO_DURABILITY IGNORE_ACCEPTED LOWEST_ACCEPTED OTHERS_FIRST \
+    SPEAK_UNFLUSHED COMMIT_BEFORE_ROW INSERT_OVER_ROW; do
     ok "the register: with $rule some run has two decisions" \
         refuted register "$two_decisions" -DROUNDS=1 "-D$rule"
     measured

@@ -2,8 +2,9 @@
  * sites, every order of everything. Site 0 is the coordinator, 1 and 2 are participants. README.md
  * says what is modelled, what is left out, and why leaving it out can't hide a mistake.
  *
- * With -DNO_FENCE, -DNO_MAJORITY, -DNO_DURABILITY, -DIGNORE_ACCEPTED or -DOTHERS_FIRST one rule is
- * broken, and the search finds a run with two decisions. */
+ * With -DNO_FENCE, -DNO_MAJORITY, -DNO_DURABILITY, -DIGNORE_ACCEPTED, -DLOWEST_ACCEPTED,
+ * -DOTHERS_FIRST, -DSPEAK_UNFLUSHED, -DCOMMIT_BEFORE_ROW or -DINSERT_OVER_ROW one rule is broken,
+ * and the search finds a run with two decisions. */
 
 #ifndef ROUNDS
 #define ROUNDS 2
@@ -39,7 +40,8 @@
 mtype = { commit, abort };
 
 #if defined(NO_FENCE) || defined(NO_MAJORITY) || defined(NO_DURABILITY) || \
-    defined(IGNORE_ACCEPTED) || defined(LOWEST_ACCEPTED) || defined(OTHERS_FIRST)
+    defined(IGNORE_ACCEPTED) || defined(LOWEST_ACCEPTED) || defined(OTHERS_FIRST) || \
+    defined(SPEAK_UNFLUSHED) || defined(COMMIT_BEFORE_ROW) || defined(INSERT_OVER_ROW)
 #define MUTANT
 #endif
 #ifdef MUTANT
@@ -57,6 +59,12 @@ mtype = { commit, abort };
 #define WITNESSED(p, decision) assert(!(p == 0 && decision == abort && coordinator == PROPOSED))
 #else
 #define WITNESSED(p, decision) skip
+#endif
+
+#ifdef WITNESS_ACCEPTOR
+#define WITNESSED_ACCEPTOR(s) assert(!(s != 0 && decided == EMPTY))
+#else
+#define WITNESSED_ACCEPTOR(s) skip
 #endif
 
 #ifdef NO_MAJORITY
@@ -87,6 +95,16 @@ byte coordinator = VOTING;
 #define YES 1
 #define ENDED 2
 byte branch[3];
+
+/* A server process has inserted the row of the first acceptance and is to commit the branch, whether
+ * anybody listens to it or not. Until something is flushed the row is seen by all, and a crash of the
+ * database takes it. A process that ends before it commits, and a crash that leaves the row, are a
+ * process that takes no more steps. Once commit is decided such a process decides nothing new: it is
+ * forgotten, and what it flushed then is a row that no crash happens to take. */
+#define NOTHING 0
+#define UNFLUSHED 1
+#define FLUSHED 2
+byte inserted[3];
 
 /* ---- volatile -------------------------------------------------------------------------------- */
 
@@ -127,8 +145,17 @@ inline decide(p, decision)
 {
     assert(decided == EMPTY || decided == decision);
     INVARIANT(decision == abort || (coordinator == PROPOSED && voted_yes == (BIT(1) | BIT(2))));
-    WITNESSED(p, decision);
-    decided = decision
+    decided = decision;
+    forget_process(1);
+    forget_process(2)
+}
+
+inline forget_process(s)
+{
+    if
+    :: inserted[s] == FLUSHED && decided == commit -> inserted[s] = NOTHING
+    :: else
+    fi
 }
 
 /* ---- core/register.c --------------------------------------------------------------------------- */
@@ -142,18 +169,42 @@ inline decide(p, decision)
 #define GRANTS_PROMISE(s, at) (!KNOWS(s) && (at) >= reg[s].promised)
 #define GRANTS_ACCEPT(s, at) (!KNOWS(s) && !FENCED(s, at))
 
+/* What is stored is flushed, and with it all that was inserted before. */
+inline flush(s)
+{
+    if
+    :: inserted[s] == UNFLUSHED ->
+        inserted[s] = FLUSHED;
+        forget_process(s)
+    :: else
+    fi
+}
+
 inline raise_promise(s, at)
 {
     if
-    :: reg[s].promised < (at) -> reg[s].promised = (at)
+    :: reg[s].promised < (at) ->
+        reg[s].promised = (at);
+        flush(s)
     :: else
     fi
+}
+
+/* A row that may not be durable is stored once more before anything is said of it. */
+inline store_again(s)
+{
+#ifndef SPEAK_UNFLUSHED
+    flush(s)
+#else
+    skip
+#endif
 }
 
 inline accept(s, at, what)
 {
     INVARIANT(reg[s].value == EMPTY || reg[s].accepted != (at) || reg[s].value == (what));
     raise_promise(s, at);
+    store_again(s);
     reg[s].accepted = (at);
     reg[s].value = (what)
 }
@@ -248,6 +299,7 @@ inline hear_granted(p, site, at, what)
         printf("site %d: a majority has accepted: DECIDED %e\n", p,
                pro[p].value);
         INVARIANT(COUNT(held[p]) >= 2);
+        WITNESSED(p, pro[p].value);
         decide(p, pro[p].value);
         forget(p);
         pro[p].phase = DECIDED
@@ -377,10 +429,42 @@ inline proposed_if_first(p)
         :: reg[s].value != decided -> \
             reg[s].promised = ABOVE_ALL; \
             reg[s].accepted = ABOVE_ALL; \
-            reg[s].value = decided \
+            reg[s].value = decided; \
+            flush(s) \
         :: else \
         fi; \
         forget(s) }
+
+/* Its acceptance at the coordinator's own ballot makes two, and so the decision: it commits its
+ * branch with it. That it hears so, answers, and finishes are the steps above. */
+#ifdef INSERT_OVER_ROW
+#define IS_ABSENT(s) !KNOWS(s)
+#else
+#define IS_ABSENT(s) (reg[s].promised == 0 && reg[s].value == EMPTY)
+#endif
+#ifdef COMMIT_BEFORE_ROW
+#define MAY_COMMIT(s) ((ask_commit & BIT(0)) && IS_ABSENT(s))
+#else
+#define MAY_COMMIT(s) (inserted[s] != NOTHING)
+#endif
+#define COMMIT_WITH_ACCEPTANCE(s) \
+    :: d_step { (ask_commit & BIT(0)) && IS_ABSENT(s) -> \
+        printf("site %d: accepts commit at 0.0 without a flush\n", s); \
+        reg[s].promised = 0; \
+        reg[s].accepted = 0; \
+        reg[s].value = commit; \
+        inserted[s] = UNFLUSHED } \
+    :: d_step { MAY_COMMIT(s) && decided != commit -> \
+        printf("site %d: commits with its acceptance: DECIDED commit\n", s); \
+        inserted[s] = NOTHING; \
+        WITNESSED_ACCEPTOR(s); \
+        decide(s, commit) } \
+    :: d_step { inserted[s] == UNFLUSHED -> \
+        printf("site %d: its database CRASHES, the row is lost\n", s); \
+        inserted[s] = NOTHING; \
+        reg[s].promised = 0; \
+        reg[s].accepted = 0; \
+        reg[s].value = EMPTY }
 
 #define CRASH(s) \
     :: d_step { pro[s].phase != IDLE || LOSES_REGISTER(s) -> \
@@ -432,6 +516,7 @@ end:
     EACH_SITE(ANSWER)
     EACH_PAIR(HEAR)
     EACH_PARTICIPANT(FINISH)
+    EACH_PARTICIPANT(COMMIT_WITH_ACCEPTANCE)
     EACH_SITE(CRASH)
     od
 }
