@@ -97,15 +97,31 @@ static void come_up(struct pg *pg)
     pg->events.up(pg->events.self, pg->identity);
 }
 
+static void tell_down(struct pg *pg)
+{
+    if (pg->told_down)
+        return;
+    pg->told_down = true;
+    pg->events.down(pg->events.self, pg->trouble);
+}
+
+/* What is wrong now is what an operator has to mend: a server that came back without
+ * max_prepared_transactions is not one that is away. */
+static bool is_news(struct pg *pg, const char *reason)
+{
+    if (strcmp(pg->trouble, reason) == 0)
+        return false;
+    pg->told_down = false;
+    snprintf(pg->trouble, sizeof(pg->trouble), "%s", reason);
+    return true;
+}
+
 static void go_down(struct pg *pg)
 {
     pg->phase = PG_DOWN;
     /* Only the control connection tries from now on; the others follow the next fence. */
     close_all(pg);
-    if (!pg->told_down) {
-        pg->told_down = true;
-        pg->events.down(pg->events.self, pg->trouble);
-    }
+    tell_down(pg);
     pg_work_refuse_queued(pg);
     if (pg->pool)
         pg_pool_up(pg->pool, false);
@@ -113,20 +129,21 @@ static void go_down(struct pg *pg)
 
 void pg_trouble(struct pg *pg, const char *reason)
 {
-    if (strcmp(pg->trouble, reason) != 0) {
-        /* What is wrong now is what an operator has to mend: a server that came back without
-         * max_prepared_transactions is not one that is away. */
-        pg->told_down = false;
-        snprintf(pg->trouble, sizeof(pg->trouble), "%s", reason);
+    if (is_news(pg, reason))
         host_log(pg->shared.host, LOG_WARNING, "database: %s", reason);
-    }
     if (pg->phase != PG_UP || workers_ready(pg) + finishers_ready(pg) == 0)
         go_down(pg);
 }
 
 void pg_not_opened(struct pg *pg, bool was_ready, const char *reason)
 {
-    if (was_ready || pg->control_stage != PG_CONTROL_ON || strcmp(pg->elsewhere, reason) == 0)
+    if (was_ready || pg->control_stage != PG_CONTROL_ON)
+        return;
+    if (pg->phase == PG_OPENING) { /* it waits for this connection, or may as well */
+        (void)is_news(pg, reason);
+        tell_down(pg);
+    }
+    if (strcmp(pg->elsewhere, reason) == 0)
         return;
     snprintf(pg->elsewhere, sizeof(pg->elsewhere), "%s", reason);
     host_log(pg->shared.host, LOG_WARNING,

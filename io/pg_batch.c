@@ -122,6 +122,10 @@ static void step_failed(struct pg *pg, struct pg_batch *batch, const PGresult *r
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     batch->failed = true;
+    if (batch->preparing) {
+        snprintf(batch->trouble, sizeof(batch->trouble), "%s: %s", batch->name, message);
+        return; /* why its connection can't be used */
+    }
     if (strcmp(sqlstate, "26000") == 0) /* somebody deallocated it */
         pg_connection_fail(&batch->connection, message);
     if (batch->count > 1)
@@ -153,7 +157,7 @@ static void try_each(struct pg_batch *batch)
 static void ended(struct pg *pg, struct pg_batch *batch)
 {
     if (batch->preparing) {
-        batch->preparing = false;
+        batch->preparing = batch->failed;
         batch->was_ready = true;
         if (batch->failed)
             pg_connection_fail(&batch->connection, batch->trouble);
@@ -209,10 +213,11 @@ static void on_closed(struct pg_connection *connection, bool was_ready, const ch
 {
     struct pg *pg = connection->self;
     struct pg_batch *batch = CONTAINER(connection, struct pg_batch, connection);
+    bool was_prepared = was_ready && !batch->preparing;
     batch->preparing = false;
     answer_all(pg, batch, false);
     pg_refuse_all(pg, &batch->waiting);
-    pg_not_opened(pg, was_ready, reason);
+    pg_not_opened(pg, was_prepared, reason);
     pg_review(pg);
 }
 

@@ -133,6 +133,25 @@ static void older_schema(struct rig *rig, const char *schema, const char *compla
     assert_true(pg_install(&config, &error));
 }
 
+/* Its tables have the right names and are not Troth's: only the statements of the connection for
+ * registers find that out. */
+static void why_a_connection_can_not_be_used_is_why_the_database_is_down(void **state)
+{
+    struct rig *rig = *state;
+    static const char problem[] = "troth.register and troth.sites: cannot insert a non-DEFAULT "
+                                  "value into column \"begun_us\"";
+    int ups = rig->ups, downs = rig->downs;
+    rig_stop(rig);
+    rig_sql(rig, "alter table troth.register alter begun_us add generated always as identity");
+    rig_start(rig, 2);
+    rig_until_count(rig, &rig->downs, downs + 1, "the port can't use the database");
+    assert_string_equal(rig->down_reason, problem);
+    assert_int_equal(rig->ups, ups);
+    rig_sql(rig, "alter table troth.register alter begun_us drop identity");
+    rig_until_count(rig, &rig->ups, ups + 1, "the port takes the database after that");
+    assert_int_equal(rig->downs, downs + 1);
+}
+
 /* A step of a saga: its row has a result. */
 static void keeps_results(struct rig *rig)
 {
@@ -287,6 +306,7 @@ int main(void)
         WITH_RIG(the_check_names_every_statement_that_the_server_refuses),
         WITH_RIG(the_check_refuses_a_newer_schema),
         WITH_RIG(an_older_schema_is_refused_and_brought_up_to_date),
+        WITH_RIG(why_a_connection_can_not_be_used_is_why_the_database_is_down),
         WITH_RIG(the_schema_without_results_is_brought_up_to_date),
         WITH_RIG(a_check_of_the_register_goes_with_the_next_install),
         WITH_RIG(a_role_without_rights_is_told_what_it_needs),
