@@ -70,6 +70,7 @@ static void open_all(struct pg *pg)
     for (int i = 0; i < pg->finisher_count; i++)
         pg_connection_open(&pg->finishers[i].connection);
     pg_registers_open(pg);
+    pg_accepting_open(pg);
     pg_lanes_open(pg);
 }
 
@@ -82,6 +83,7 @@ static void close_all(struct pg *pg)
         if (pg->finishers[i].connection.state != PG_CONNECTION_READY)
             pg_connection_close(&pg->finishers[i].connection);
     pg_registers_close(pg);
+    pg_accepting_close(pg);
     pg_lanes_close(pg);
 }
 
@@ -150,7 +152,8 @@ void pg_not_opened(struct pg *pg, bool was_ready, const char *reason)
              "database: %d of %d connections for work, %d of %d for finishing and %d of %d for"
              " registers are open: %s",
              workers_ready(pg), pg->worker_count, finishers_ready(pg), pg->finisher_count,
-             pg_registers_ready(pg), pg_registers_wanted(pg), reason);
+             pg_registers_ready(pg) + pg_batch_ready(&pg->accepting),
+             pg_registers_wanted(pg) + pg->accepting.wanted, reason);
 }
 
 void pg_control_is_on(struct pg *pg)
@@ -337,6 +340,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
     pg_finishers_init(pg, finishers > 2 ? finishers : 2);
     pg_lanes_init(pg);
     pg_registers_init(pg, config->three_phase);
+    pg_accepting_init(pg);
     pg_inspector_init(pg);
     pg_control_init(pg);
     pg_connection_open(&pg->control);
@@ -371,6 +375,7 @@ void pg_free(struct pg *pg)
     pg_lanes_fini(pg);
     pg_finishers_fini(pg);
     pg_registers_fini(pg);
+    pg_accepting_fini(pg);
     pg_sites_forget(pg);
     map_fini(&pg->sites);
     pg_statements_fini(&pg->statements);

@@ -245,28 +245,33 @@ void pg_batch_ask(struct pg *pg, struct pg_batch *batch, struct pg_ask *ask)
 }
 
 /* The plans are those of few rows asked of a big table, whatever the statistics say; and nobody
- * holds a row for long. What is answered as stored must be on the disk whatever the role's default
- * is; a setting that waits for more than that stays. */
+ * holds a row for long. */
+#define SETTINGS                                                                                   \
+    "select set_config(v.name, v.value, false) from (values ('lock_timeout', '1s'),"               \
+    " ('statement_timeout', '10s'), ('idle_in_transaction_session_timeout', '60s'),"               \
+    " ('idle_session_timeout', '0'), ('client_connection_check_interval', '1s'),"                  \
+    " ('default_transaction_isolation', 'read committed'),"                                        \
+    " ('standard_conforming_strings', 'on'), ('plan_cache_mode', 'force_generic_plan'),"           \
+    " ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'),"        \
+    " ('enable_mergejoin', 'off'), ('jit', 'off'), ('synchronous_commit', '"
+#define SETTINGS_END "')) v (name, value) join pg_settings s on lower(s.name) = v.name"
+
+/* What is answered as stored must be on the disk whatever the role's default is; a setting that
+ * waits for more than that stays. */
 static const char settings[] =
-    "select set_config(v.name, v.value, false) from (values ('lock_timeout', '1s'),"
-    " ('statement_timeout', '10s'), ('idle_in_transaction_session_timeout', '60s'),"
-    " ('idle_session_timeout', '0'), ('client_connection_check_interval', '1s'),"
-    " ('default_transaction_isolation', 'read committed'),"
-    " ('standard_conforming_strings', 'on'), ('plan_cache_mode', 'force_generic_plan'),"
-    " ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'),"
-    " ('enable_mergejoin', 'off'), ('jit', 'off'), ('synchronous_commit', 'on')) v (name, value)"
-    " join pg_settings s on lower(s.name) = v.name"
-    " where v.name <> 'synchronous_commit' or s.setting = 'off'";
+    SETTINGS "on" SETTINGS_END " where v.name <> 'synchronous_commit' or s.setting = 'off'";
+static const char lazy_settings[] = SETTINGS "off" SETTINGS_END ";" PG_ASK_SERVER;
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
 void pg_batch_init(struct pg *pg, struct pg_batch *batch, const char *name,
-                   const struct pg_question *const *questions)
+                   const struct pg_question *const *questions, bool lazy)
 {
     list_init(&batch->waiting);
     batch->name = name;
     batch->questions = questions;
-    pg_connection_init(&batch->connection, &pg->shared, &owner, pg, settings);
+    pg_connection_init(&batch->connection, &pg->shared, &owner, pg,
+                       lazy ? lazy_settings : settings);
     batch->idle = xmalloc(sizeof(*batch->idle));
     CHECK(uv_idle_init(pg->shared.uv, batch->idle) == 0);
     batch->idle->data = batch;
@@ -275,6 +280,14 @@ void pg_batch_init(struct pg *pg, struct pg_batch *batch, const char *name,
 static void free_handle(uv_handle_t *handle)
 {
     free(handle);
+}
+
+void pg_batch_close(struct pg *pg, struct pg_batch *batch)
+{
+    if (batch->connection.state == PG_CONNECTION_READY)
+        return;
+    pg_connection_close(&batch->connection);
+    pg_refuse_all(pg, &batch->waiting);
 }
 
 void pg_batch_fini(struct pg *pg, struct pg_batch *batch)

@@ -75,8 +75,11 @@ struct pg_batch {
     char trouble[256]; /* as logged */
 };
 
+/* lazy: what is stored waits for no flush and for no standby. */
 void pg_batch_init(struct pg *pg, struct pg_batch *batch, const char *name,
-                   const struct pg_question *const *questions);
+                   const struct pg_question *const *questions, bool lazy);
+/* Closes, unless it is ready, and refuses what waits for its first connection. */
+void pg_batch_close(struct pg *pg, struct pg_batch *batch);
 /* Closes, and refuses all. */
 void pg_batch_fini(struct pg *pg, struct pg_batch *batch);
 bool pg_batch_ready(const struct pg_batch *batch);

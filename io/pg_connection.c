@@ -252,6 +252,14 @@ static void connect_step(struct pg_connection *connection)
     }
 }
 
+static void server_note(struct pg_connection *connection, const PGresult *result)
+{
+    int column = PQfnumber(result, "server");
+    if (column >= 0 && PQntuples(result) == 1)
+        snprintf(connection->server, sizeof(connection->server), "%s",
+                 PQgetvalue(result, 0, column));
+}
+
 static void settle_step(struct pg_connection *connection)
 {
     PGresult *result;
@@ -270,6 +278,7 @@ static void settle_step(struct pg_connection *connection)
             return;
         }
         bool failed = PQresultStatus(result) == PGRES_FATAL_ERROR;
+        server_note(connection, result);
         PQclear(result);
         if (failed) {
             shut_by_libpq(connection);

@@ -42,6 +42,10 @@ struct pg_connection_owner {
     void (*closed)(struct pg_connection *connection, bool was_ready, const char *reason);
 };
 
+/* For the settings. Another server answers at the same address after a failover, while sessions of
+ * the one before may live on. */
+#define PG_ASK_SERVER "select extract(epoch from pg_postmaster_start_time())::text as server"
+
 struct pg_connection {
     struct pg_connection_shared *shared;
     const struct pg_connection_owner *owner;
@@ -60,6 +64,7 @@ struct pg_connection {
     /* A wait for a synchronous standby was cancelled: what was committed or prepared last may not
      * survive a failover. The owner resets it. */
     bool standby_doubt;
+    char server[32];   /* which one it is, where the settings ask (PG_ASK_SERVER) */
     unsigned failures; /* tries in a row that led nowhere */
     uint64_t ready_at_us;
     char reason[512];

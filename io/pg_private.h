@@ -2,14 +2,15 @@
  * does which work), pg_run.c (doing it), pg_steps.c (what it has sent), pg_joined.c (in one round
  * trip), pg_lane.c (steps of sagas together), pg_open.c (what stays open), pg_adopt.c (what others
  * have prepared), pg_pool.c and pg_hand.c (work that is a function of the program), pg_finish.c
- * (ending prepared branches), pg_accept.c (likewise, with the row that decides it), pg_register.c
- * (registers of three-phase transactions), pg_sites.c (who takes part in them), pg_control.c
- * (asking and fencing), pg_upkeep.c (what is folded and deleted).
+ * (ending prepared branches), pg_register.c (registers of three-phase transactions), pg_accept.c
+ * (a register's acceptance and the commit of its branch), pg_sites.c (who takes part in them),
+ * pg_control.c (asking and fencing), pg_upkeep.c (what is folded and deleted).
  *
  *   control    1             checks the server, fences, scans, asks, cancels
  *   workers    connections   one branch's work at a time each
  *   lanes      2, if any     steps of sagas, many in one round trip
  *   registers  1             loads and stores registers, and lists of sites, many at a time
+ *   accepting  1, if any     inserts rows of registers that the commit after them will flush
  *   inspector  1, if any     looks, for an operator
  *   finishers  some more     COMMIT and ROLLBACK PREPARED: never behind a branch's work, which may
  *                            wait for the very lock that a commit would free
@@ -100,18 +101,15 @@ struct pg_finisher {
     struct pg_connection connection;
     struct list queue; /* struct pg_ending, in the order sent */
     int queued;
-    bool prepared;       /* pg_accept.c's statements are sent to this session */
-    unsigned statements; /* how often they were */
+    uint64_t ready_at; /* pg->acceptances when its session was ready */
 };
 
-/* The beginning of what ends a branch: all that was sent before one Sync. */
+/* The beginning of what ends a prepared branch. */
 struct pg_ending {
     struct pg_owed owed;
-    void *tag;
-    bool lost; /* with its connection, after it was sent */
-    /* One for each command, in the order sent. */
-    void (*result)(struct pg_finisher *finisher, struct pg_ending *ending, const PGresult *result);
-    /* Its Sync has come back, and it is on no list any more. Frees itself. */
+    enum db_finish result;
+    char *reason; /* NULL: none. pg_finish.c's */
+    /* It is on no list any more. Frees itself. */
     void (*answer)(struct pg *pg, struct pg_ending *ending);
 };
 
@@ -182,11 +180,12 @@ struct pg {
     struct list queue;    /* struct pg_queued: work that no worker was free for */
     struct pg_lanes lanes;
     struct pg_batch registers;
+    struct pg_batch accepting;
+    uint64_t acceptances;   /* that were asked for */
     struct map sites;       /* the numbers of lists, by their text; LIMIT_SITE_LISTS at most */
     struct list sites_used; /* the same: the one that was used longest ago is first */
     struct pg_finisher *finishers;
     int finisher_count, finisher_next;
-    char accept_trouble[256]; /* why a row could not go in before a commit, as logged */
     struct pg_statements statements;
     struct list later; /* struct pg_owed */
     uv_idle_t *later_handle;
@@ -290,15 +289,11 @@ void pg_adopt(void *self, const char *gid, uint64_t xid, const struct db_registe
 void pg_finishers_init(struct pg *pg, int count);
 void pg_finishers_fini(struct pg *pg);
 void pg_finish(void *self, const char *gid, bool commit, void *tag);
-/* The one with the least to do; NULL: none is ready. */
-struct pg_finisher *pg_finisher_take(struct pg *pg);
-/* Sends the end of the branch, after what was sent on the finisher since its last Sync. */
-void pg_finisher_end(struct pg_finisher *finisher, const char *gid, bool commit,
-                     struct pg_ending *ending);
-
-/* ---- pg_accept.c ----------------------------------------------------------------------------- */
-
-void pg_register_commit(void *self, const struct db_register *row, const char *gid, void *tag);
+/* After an acceptance: on a session of the server that holds its row, ready before that was asked
+ * for. */
+#define PG_NO_ACCEPTANCE UINT64_MAX
+void pg_end(struct pg *pg, struct pg_ending *ending, const char *gid, bool commit,
+            uint64_t acceptance);
 
 /* ---- pg_register.c --------------------------------------------------------------------------- */
 
@@ -313,6 +308,19 @@ int pg_registers_ready(const struct pg *pg);
 void pg_register_load(void *self, const char *gtrid, void *tag);
 void pg_register_store(void *self, const struct db_register *row,
                        const struct register_state *before, void *tag);
+
+/* Inserts rows that say commit at ballot {0,0}: the participant, gtrids, when they began. */
+extern const char pg_register_first_sql[];
+
+/* ---- pg_accept.c ----------------------------------------------------------------------------- */
+
+void pg_accepting_init(struct pg *pg);
+void pg_accepting_fini(struct pg *pg);
+/* Once it was used. */
+void pg_accepting_open(struct pg *pg);
+/* Unless it is ready. */
+void pg_accepting_close(struct pg *pg);
+void pg_register_commit(void *self, const struct db_register *row, const char *gid, void *tag);
 
 /* ---- pg_sites.c ------------------------------------------------------------------------------ */
 

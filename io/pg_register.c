@@ -148,7 +148,7 @@ static const struct register_state first_commit = {.value = REGISTER_COMMIT};
 
 /* No list of sites: the branch has it. No look at what was settled, either: that was decided as
  * commit, which this is, too. */
-static const char first_sql[] =
+const char pg_register_first_sql[] =
     "insert into troth.register (participant, gtrid, sites, begun_us, value)"
     " select $1, a.gtrid, '', a.begun_us, 2"
     " from unnest($2::text[], $3::bigint[]) a (gtrid, begun_us)"
@@ -164,7 +164,7 @@ static int first_add(struct pg_array columns[PG_BATCH_COLUMNS], const struct pg_
 }
 
 static const struct pg_question first_question = {
-    .name = "first", .sql = first_sql, .add = first_add, .row = stored_row};
+    .name = "first", .sql = pg_register_first_sql, .add = first_add, .row = stored_row};
 
 static const char accept_sql[] =
     "update troth.register set value = 2 where gtrid = any($2::text[]) and participant = $1"
@@ -336,7 +336,7 @@ static const struct pg_question *const questions[PG_BATCH_KINDS] = {
 
 void pg_registers_init(struct pg *pg, bool wanted)
 {
-    pg_batch_init(pg, &pg->registers, "troth.register and troth.sites", questions);
+    pg_batch_init(pg, &pg->registers, "troth.register and troth.sites", questions, false);
     pg->registers.wanted = wanted;
 }
 
@@ -353,10 +353,7 @@ void pg_registers_open(struct pg *pg)
 
 void pg_registers_close(struct pg *pg)
 {
-    if (pg->registers.connection.state == PG_CONNECTION_READY)
-        return;
-    pg_connection_close(&pg->registers.connection);
-    pg_refuse_all(pg, &pg->registers.waiting); /* for its first connection */
+    pg_batch_close(pg, &pg->registers);
 }
 
 int pg_registers_wanted(const struct pg *pg)
