@@ -51,11 +51,11 @@ static void load_asked(struct world *world, void *subject, uint64_t number, void
     loaded->found = DB_FOUND;
     if (!backend_can_answer(world, question)) {
         loaded->found = DB_FOUND_ERROR;
-    } else if (register_table_settled(table, question->gid)) {
-        register_learn(&loaded->state, REGISTER_COMMIT);
     } else if (row) {
         loaded->begun_us = row->begun_us;
         loaded->state = row->state;
+    } else if (register_table_settled(table, question->gid)) {
+        register_learn(&loaded->state, REGISTER_COMMIT);
     } else {
         loaded->found = DB_NOT_FOUND;
     }

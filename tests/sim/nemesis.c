@@ -410,7 +410,11 @@ static void kill_server(struct world *world, void *subject, uint64_t generation,
 {
     (void)data;
     struct database *database = subject;
-    if (!world->healed && database->generation == generation)
+    if (world->healed || database->generation != generation)
+        return;
+    if (mixture & 1u << FAULT_DB_FAILOVER && world_chance(world, PPM / 2))
+        database_failover(database, any_length(world));
+    else
         database_crash(database, any_length(world));
 }
 
