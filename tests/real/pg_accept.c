@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <uv.h>
 
 #include <cmocka.h>
@@ -31,9 +32,18 @@ struct branches {
     struct branch all[MOST + 1];
 };
 
+/* One turn of the loop, for what has no event of its own; it fails the test after 20 s. */
+static void turn(struct branches *of, time_t begun, const char *what)
+{
+    if (time(NULL) > begun + 20)
+        fail_msg("not within 20 s: %s", what);
+    uv_run(loop_uv(of->rig.loop), UV_RUN_NOWAIT);
+}
+
 static void turn_until_ready(struct branches *of)
 {
     const struct pg *pg = of->rig.pg;
+    time_t begun = time(NULL);
     rig_turn_until_sql(&of->rig,
                        "select count(*) from pg_stat_activity"
                        " where application_name like 'troth:rig:payments:%'",
@@ -42,7 +52,7 @@ static void turn_until_ready(struct branches *of)
     while (!pg_connection_ready(&pg->finishers[0].connection) ||
            !pg_connection_ready(&pg->finishers[1].connection) ||
            (pg->accepting.wanted && !pg_batch_ready(&pg->accepting)))
-        uv_run(loop_uv(of->rig.loop), UV_RUN_ONCE);
+        turn(of, begun, "all sessions are back");
 }
 
 static int setup(void **state)
@@ -379,6 +389,7 @@ static void a_lost_session_for_the_row_tells_nothing(void **state)
 static void end_finishers(struct branches *of, int count)
 {
     const struct pg *pg = of->rig.pg;
+    time_t begun = time(NULL);
     for (int i = 0; i < count; i++) {
         char sql[100];
         uint64_t before = pg->finishers[i].connection.serial;
@@ -387,7 +398,7 @@ static void end_finishers(struct branches *of, int count)
         rig_sql(&of->rig, sql);
         while (pg->finishers[i].connection.serial == before ||
                !pg_connection_ready(&pg->finishers[i].connection))
-            uv_run(loop_uv(of->rig.loop), UV_RUN_ONCE);
+            turn(of, begun, "the finisher has another session");
     }
 }
 
@@ -403,8 +414,9 @@ static void a_branch_is_committed_by_a_session_that_is_older_than_its_row(void *
     for (int i = 1; i <= 2; i++) {
         assert_int_equal(kill(backend, SIGSTOP), 0);
         begin(of, 1 + i);
+        time_t begun = time(NULL);
         while (rig->pg->accepting.count == 0)
-            uv_run(loop_uv(rig->loop), UV_RUN_NOWAIT);
+            turn(of, begun, "the row is asked for");
         end_finishers(of, i);
         assert_false(of->all[1 + i].answer.done);
         assert_int_equal(kill(backend, SIGCONT), 0);
