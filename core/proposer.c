@@ -104,6 +104,14 @@ static void take_accepted(struct proposer *proposer, const struct register_state
         proposer->best_count++;
 }
 
+/* Nobody is asked at the coordinator's ballot before it has accepted there itself: who accepted
+ * that tells of two, also when the coordinator can't be asked. */
+static int acceptances(const struct proposer *proposer)
+{
+    bool coordinators = proposer->best.round == 0 && proposer->best_count > 0;
+    return proposer->best_count + (coordinators && !(proposer->granted & bit(0)));
+}
+
 static enum proposer_turn granted(struct proposer *proposer, int site,
                                   const struct register_state *state)
 {
@@ -114,7 +122,7 @@ static enum proposer_turn granted(struct proposer *proposer, int site,
     if (promising)
         take_accepted(proposer, state);
     /* Enough have accepted it already: it is decided, though fewer than a majority can be asked. */
-    if (promising && proposer->best_count >= proposer_acceptances(proposer)) {
+    if (promising && acceptances(proposer) >= proposer_acceptances(proposer)) {
         enter(proposer, PROPOSER_DECIDED);
         return PROPOSER_HAS_DECIDED;
     }

@@ -4,7 +4,7 @@
  * was outbid or started again, begins a round of its own at a higher ballot: it gathers promises
  * from a majority, takes the value accepted at the highest ballot or else abort, and has that
  * accepted by so many that every majority has one of them. Where so many have accepted it already
- * it is decided.
+ * it is decided; who has accepted at ballot {0,0} speaks for the coordinator, too.
  *
  * A site asks itself first: nothing is asked of another before this site's own register has granted
  * it, durably. So no ballot is used twice, also by a site that has forgotten all but its register;

@@ -91,6 +91,8 @@ static void with_three_phases_its_list_goes_with_the_prepare(void **state)
     worked(tag, DB_PREPARED, 7);
     got_vote(WIRE__CHOICE__YES);
     ASK(participant, PROPOSAL(1));
+    accepted(DB_ACCEPT_REFUSED);
+    loaded(DB_NOT_FOUND, fresh, NULL);
     stored(take(STORE), DB_STORED);
     assert_int_equal(got(WIRE__MESSAGE__BODY_REPLY)->reply->answered, WIRE__ANSWERED__GRANTED);
 }

@@ -163,7 +163,7 @@ static void what_enough_have_accepted_is_found_to_be_decided(void **unused)
 
     /* One that had accepted at another ballot does not count. */
     lay(&table, 4, 2);
-    table.registers[2] = (struct register_state){.value = REGISTER_COMMIT};
+    table.registers[2] = (struct register_state){{1, 3}, {1, 3}, REGISTER_COMMIT};
     table.registers[1] = (struct register_state){{1, 1}, {1, 1}, REGISTER_COMMIT};
     begin(&table);
     assert_int_equal(ask(&table, 2), PROPOSER_PROGRESSED);
@@ -172,6 +172,39 @@ static void what_enough_have_accepted_is_found_to_be_decided(void **unused)
     table.registers[3] = (struct register_state){.value = REGISTER_COMMIT};
     assert_int_equal(ask(&table, 3), PROPOSER_PROGRESSED);
     assert_int_equal(table.proposer.phase, PROPOSER_ACCEPTING);
+}
+
+/* Nobody is asked at its ballot before it has accepted there. */
+static void who_accepted_at_the_coordinators_ballot_tells_of_two(void **unused)
+{
+    (void)unused;
+    static const int accepted_besides[] = {[3] = 1, [4] = 1, [5] = 2, [6] = 2};
+    for (int sites = 3; sites <= 6; sites++) {
+        struct table table;
+        lay(&table, sites, sites - 1);
+        for (int site = 1; site <= accepted_besides[sites]; site++)
+            table.registers[site].value = REGISTER_COMMIT;
+        begin(&table);
+        assert_int_equal(ask(&table, sites - 1), PROPOSER_PROGRESSED);
+        for (int site = 1; site < accepted_besides[sites]; site++)
+            assert_int_equal(ask(&table, site), PROPOSER_PROGRESSED);
+        assert_int_equal(ask(&table, accepted_besides[sites]), PROPOSER_HAS_DECIDED);
+        assert_decided(&table, REGISTER_COMMIT);
+    }
+    /* It counts once, and only at its own ballot. */
+    struct table table;
+    lay(&table, 6, 5);
+    table.registers[0].value = table.registers[1].value = REGISTER_COMMIT;
+    begin(&table);
+    ask(&table, 5);
+    ask(&table, 0);
+    assert_int_equal(ask(&table, 1), PROPOSER_PROGRESSED);
+    assert_int_equal(table.proposer.phase, PROPOSER_PROMISING);
+    lay(&table, 4, 3);
+    table.registers[1] = (struct register_state){{1, 1}, {1, 1}, REGISTER_COMMIT};
+    begin(&table);
+    ask(&table, 3);
+    assert_int_equal(ask(&table, 1), PROPOSER_PROGRESSED);
 }
 
 static void a_round_in_which_nobody_has_accepted_aborts(void **unused)
@@ -581,6 +614,7 @@ int main(void)
         cmocka_unit_test(half_of_any_number_of_sites_decides_and_no_less),
         cmocka_unit_test(every_majority_has_one_of_those_who_accepted),
         cmocka_unit_test(what_enough_have_accepted_is_found_to_be_decided),
+        cmocka_unit_test(who_accepted_at_the_coordinators_ballot_tells_of_two),
         cmocka_unit_test(a_round_in_which_nobody_has_accepted_aborts),
         cmocka_unit_test(commit_that_one_site_has_accepted_is_brought_to_its_end),
         cmocka_unit_test(the_value_accepted_at_the_highest_ballot_is_taken),
