@@ -19,7 +19,7 @@ static enum standing standing_at_participant(const Wire__TransactionView *tx)
         return STANDING_COMMITTED;
     if (state_is(tx, "aborting"))
         return STANDING_ABORTED;
-    if (state_is(tx, "waiting") || state_is(tx, "working"))
+    if (state_is(tx, "waiting") || state_is(tx, "working") || state_is(tx, "accepting"))
         return STANDING_WRITING;
     return state_is(tx, "unsure") || state_is(tx, "looking") ? STANDING_ALONE : STANDING_HELD;
 }
