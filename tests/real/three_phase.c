@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "tests/real/support/cluster.h"
+#include "tests/real/support/ending.h"
 #include "tests/real/support/points.h"
 #include "tests/real/support/purchase.h"
 #include "tests/real/support/shop_files.h"
@@ -16,8 +17,6 @@
 
 /* Until no branch is in doubt, from the moment at which a majority is there. */
 enum { LIMIT_SECONDS = 5 };
-
-enum end { ABORTED, COMMITTED };
 
 /* ---- what is left behind ------------------------------------------------------------------- */
 
@@ -133,54 +132,14 @@ static void registers_that_have_promised_before_are_outbid(struct shop *shop)
     assert_int_equal(books_check(), 6);
 }
 
-/* ---- waiting for a majority ------------------------------------------------------------------ */
-
-/* Who waits says so to whoever asks at its own address. */
-struct waiting {
-    struct shop *shop;
-    enum process process;
-    char gtrid[160], expected[80];
-};
-
-static bool is_said(void *self)
-{
-    struct waiting *waiting = self;
-    struct said said = shop_say_at(waiting->shop, waiting->process, "--timeout", "2s", "tx", "show",
-                                   waiting->gtrid, NULL);
-    bool told = strstr(said.output, waiting->expected) != NULL;
-    said_fini(&said);
-    return told;
-}
-
-/* After a whole second without a majority. */
-static bool doctor_says(void *self)
-{
-    struct waiting *waiting = self;
-    struct said said =
-        shop_say_at(waiting->shop, waiting->process, "--timeout", "2s", "doctor", NULL);
-    bool told = strstr(said.output, "for a majority of its sites") != NULL;
-    said_fini(&said);
-    return told;
-}
-
-static void expect_waiting(struct shop *shop, enum process process, const char *answered)
-{
-    struct waiting waiting = {.shop = shop, .process = process};
-    books_newest_gtrid(waiting.gtrid, sizeof(waiting.gtrid));
-    snprintf(waiting.expected, sizeof(waiting.expected), "a majority: %s", answered);
-    wait_for(is_said, &waiting, 20, waiting.expected);
-    wait_for(doctor_says, &waiting, 20, "the doctor says that it waits for a majority");
-}
-
-/* ---- a participant dies, and its coordinator for good
- * -------------------------------------------- */
+/* ---- a participant dies, and its coordinator for good ---------------------------------------- */
 
 /* Both are started to die at a point of their own. */
 struct both {
     enum process victim;
     const char *point;
     const char *coordinator; /* NULL: it lives */
-    enum end end;
+    enum ending end;
     const char *pair;     /* two participants: orders and this one */
     const char *answered; /* who is left waits for a majority, and says so with these words */
     bool refused;
@@ -195,14 +154,14 @@ static const struct both boths[] = {
     {ORDERS, "participant.voted", "coordinator.aborting", ABORTED},
     {ORDERS, "participant.asked", "coordinator.decided", COMMITTED},
     {ORDERS, "participant.stored", "coordinator.decided", COMMITTED},
-    {ORDERS, "participant.commit-received", "coordinator.acked", COMMITTED},
+    /* Orders is asked, and has committed with its acceptance: the others are told. */
+    {PAYMENTS, "participant.commit-received", "coordinator.acked:2", COMMITTED},
     {PAYMENTS, "participant.committed", "coordinator.acked", COMMITTED},
     {ORDERS, "participant.terminating", "coordinator.proposed", ABORTED, .alone = true},
     {PAYMENTS, "participant.rolled-back", "coordinator.voted", ABORTED},
-    {PAYMENTS, "participant.stored", "coordinator.decided", COMMITTED, .pair = "payments",
-     .answered = "1 of 3 sites has answered"},
+    {PAYMENTS, "participant.stored", "coordinator.decided", COMMITTED, .pair = "payments"},
     {PAYMENTS, "participant.terminating", "coordinator.asked", ABORTED, .pair = "payments",
-     .alone = true},
+     .alone = true, .answered = "1 of 3 sites has answered"},
 };
 /* One dead participant is no obstacle. Those are asked that are needed: in the first transactions
  * of a run the first in its list. */
@@ -229,44 +188,6 @@ static void pause_others(struct shop *shop, enum process victim, int signal)
     }
 }
 
-static void expect_killed(struct shop *shop, enum process process)
-{
-    int status = shop_wait_end(shop, process);
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-        fail_msg("%s ended otherwise than by its crash point: 0x%x", process_names[process],
-                 (unsigned)status);
-}
-
-/* What a client was told is so, and it is what must have come out. */
-static void judge(const struct purchase *purchase, int told, enum end end)
-{
-    int count = books_count_purchase(purchase);
-    assert_int_equal(count, end == COMMITTED);
-    if (told == TOLD_COMMITTED)
-        assert_int_equal(count, 1);
-    else if (told == TOLD_ABORTED)
-        assert_int_equal(count, 0);
-    else
-        assert_int_equal(told, TOLD_UNKNOWN);
-}
-
-/* The coordinator comes back and has learnt it: nothing changes, and a repeated submit hears it. */
-static void come_back(struct shop *shop, struct purchase *purchase, enum end end)
-{
-    shop_start_all(shop);
-    books_wait_settled(shop);
-    assert_int_equal(books_count_purchase(purchase), end == COMMITTED);
-    purchase->again = true;
-    purchase_begin(shop, purchase);
-    struct said said = purchase_end(shop, purchase);
-    assert_int_equal(said.code, TOLD_COMMITTED);
-    if (end == COMMITTED)
-        said_has(&said, "nothing ran again");
-    said_fini(&said);
-    assert_int_equal(books_count_purchase(purchase), 1);
-    books_check();
-}
-
 static void arm(struct shop *shop, const struct both *both)
 {
     shop_stop(shop, both->victim);
@@ -286,21 +207,21 @@ static void ends_alike_when_it_is_back(struct shop *shop)
     struct purchase purchase = {.protocol = "3pc", .timeout = "8s", .key = key, .pair = both->pair};
     arm(shop, both);
     purchase_begin(shop, &purchase);
-    expect_killed(shop, COORDINATOR);
+    ending_expect_killed(shop, COORDINATOR);
     if (both->alone)
         pause_others(shop, both->victim, SIGSTOP);
     struct said said = purchase_end(shop, &purchase);
-    expect_killed(shop, both->victim);
+    ending_expect_killed(shop, both->victim);
     if (both->alone)
         pause_others(shop, both->victim, SIGCONT);
     if (both->answered)
-        expect_waiting(shop, both->victim == ORDERS ? PAYMENTS : ORDERS, both->answered);
+        ending_expect_waiting(shop, both->victim == ORDERS ? PAYMENTS : ORDERS, both->answered);
     shop_start(shop, both->victim, NULL);
     int took_ms = books_wait_none_prepared(LIMIT_SECONDS);
     shop_remark("ended %d ms after it was back", took_ms);
-    judge(&purchase, said.code, both->end);
+    ending_judge(&purchase, said.code, both->end);
     said_fini(&said);
-    come_back(shop, &purchase, both->end);
+    ending_come_back(shop, &purchase, both->end);
 }
 
 static bool others_have_ended(void *self)
@@ -324,7 +245,7 @@ static void is_no_obstacle(struct shop *shop)
     struct said said = purchase_end(shop, &purchase);
     assert_int_equal(said.code, TOLD_COMMITTED);
     said_fini(&said);
-    expect_killed(shop, victim);
+    ending_expect_killed(shop, victim);
     wait_for(others_have_ended, &victim, LIMIT_SECONDS, "the others have committed");
     shop_start(shop, victim, NULL);
     (void)books_wait_none_prepared(LIMIT_SECONDS);
@@ -333,6 +254,12 @@ static void is_no_obstacle(struct shop *shop)
     books_wait_settled(shop);
     books_check();
 }
+
+/* A transaction that is looked at. */
+struct waiting {
+    struct shop *shop;
+    char gtrid[160];
+};
 
 /* ---- dead at the end of its own round ----------------------------------------------------------
  */
@@ -361,7 +288,7 @@ static bool inventory_dies_at_the_end_of_its_round(struct shop *shop, struct pur
     shop_start(shop, COORDINATOR, "coordinator.proposed");
     shop_wait_ready(shop);
     purchase_begin(shop, purchase);
-    expect_killed(shop, COORDINATOR);
+    ending_expect_killed(shop, COORDINATOR);
     pause_others(shop, INVENTORY, SIGSTOP);
     struct said said = purchase_end(shop, purchase);
     assert_int_equal(said.code, TOLD_UNKNOWN);
@@ -389,7 +316,7 @@ static void a_terminator_that_dies_before_it_tells_leaves_a_decision(struct shop
         died = inventory_dies_at_the_end_of_its_round(shop, &purchase);
     }
     assert_true(died);
-    expect_killed(shop, INVENTORY);
+    ending_expect_killed(shop, INVENTORY);
     /* The two others were asked to accept, too. They are half of the sites, no majority, and see
      * that enough have accepted. */
     books_wait_prepared("orders", 0);
@@ -415,13 +342,6 @@ static void hold_without_a_database(struct shop *shop, const char *point, struct
     purchase_begin(shop, purchase);
     shop_wait_stopped(shop, COORDINATOR);
     cluster_call("cluster_stop", "payments");
-}
-
-static void expect_unknown(struct shop *shop, struct purchase *purchase)
-{
-    struct said said = purchase_end(shop, purchase);
-    assert_int_equal(said.code, TOLD_UNKNOWN);
-    said_fini(&said);
 }
 
 /* With the coordinator, three of four are there. */
@@ -451,23 +371,51 @@ static bool payments_waits_for_its_database(void *self)
     return told;
 }
 
-/* Two of four are no majority. */
+/* The coordinator is dead, and the database of payments away. */
+static void begin_without_both(struct shop *shop, const char *point, struct purchase *purchase,
+                               struct waiting *waiting)
+{
+    *purchase = (struct purchase){.protocol = "3pc", .key = point, .timeout = "20s"};
+    *waiting = (struct waiting){.shop = shop};
+    hold_without_a_database(shop, point, purchase);
+    shop_kill(shop, COORDINATOR);
+    ending_expect_unknown(shop, purchase);
+    books_newest_gtrid(waiting->gtrid, sizeof(waiting->gtrid));
+}
+
+static void end_with_the_database(struct shop *shop, struct purchase *purchase, enum ending end)
+{
+    shop_mark(shop);
+    cluster_call("cluster_start", "payments");
+    shop_wait_logged(shop, PAYMENTS, "database: up");
+    shop_remark("ended %d ms after the database was back", books_wait_none_prepared(LIMIT_SECONDS));
+    assert_int_equal(books_count(purchase->order), end == COMMITTED);
+    ending_come_back(shop, purchase, end);
+}
+
+/* Two of four are no majority, and nobody was asked: the others might have decided anything. */
 static void a_database_that_is_down_without_the_coordinator_is_waited_for(struct shop *shop)
 {
-    struct purchase purchase = {.protocol = "3pc", .key = "waited-for", .timeout = "20s"};
-    struct waiting waiting = {.shop = shop};
-    hold_without_a_database(shop, "coordinator.decided", &purchase);
-    shop_kill(shop, COORDINATOR);
-    expect_unknown(shop, &purchase);
-    books_newest_gtrid(waiting.gtrid, sizeof(waiting.gtrid));
-    expect_waiting(shop, ORDERS, "2 of 4 sites have answered");
+    struct purchase purchase;
+    struct waiting waiting;
+    begin_without_both(shop, "coordinator.proposed", &purchase, &waiting);
+    ending_expect_waiting(shop, ORDERS, "2 of 4 sites have answered");
     wait_for(payments_waits_for_its_database, &waiting, 20, "payments waits for its database");
     assert_int_equal(cluster_value("orders", "select count(*) from pg_prepared_xacts"), 1);
     assert_int_equal(cluster_value("inventory", "select count(*) from pg_prepared_xacts"), 1);
-    cluster_call("cluster_start", "payments");
-    shop_remark("ended %d ms after the database was back", books_wait_none_prepared(LIMIT_SECONDS));
-    assert_int_equal(books_count(purchase.order), 1);
-    come_back(shop, &purchase, COMMITTED);
+    end_with_the_database(shop, &purchase, ABORTED);
+}
+
+/* Orders has accepted, which the coordinator had before it: inventory needs no third to know. */
+static void a_database_that_is_down_is_no_obstacle_where_one_has_accepted(struct shop *shop)
+{
+    struct purchase purchase;
+    struct waiting waiting;
+    begin_without_both(shop, "coordinator.decided", &purchase, &waiting);
+    books_wait_prepared("orders", 0);
+    books_wait_prepared("inventory", 0);
+    wait_for(payments_waits_for_its_database, &waiting, 20, "payments waits for its database");
+    end_with_the_database(shop, &purchase, COMMITTED);
 }
 
 /* A fourth participant, with a database beside that of inventory. */
@@ -525,7 +473,7 @@ static void three_of_five_sites_finish_and_the_last_when_its_database_is_back(st
     cluster_call("cluster_stop", "payments");
     uint64_t died_ms = wait_now_ms();
     shop_kill(shop, COORDINATOR);
-    expect_unknown(shop, &purchase);
+    ending_expect_unknown(shop, &purchase);
     wait_for(three_have_ended, NULL, LIMIT_SECONDS, "the three with a database have ended");
     shop_remark("three of five ended %d ms after the coordinator was killed",
                 (int)(wait_now_ms() - died_ms));
@@ -587,6 +535,7 @@ int main(void)
         SHOP_TEST(a_terminator_that_dies_before_it_tells_leaves_a_decision),
         SHOP_TEST(a_database_that_is_down_is_no_obstacle_while_the_coordinator_lives),
         SHOP_TEST(a_database_that_is_down_without_the_coordinator_is_waited_for),
+        SHOP_TEST(a_database_that_is_down_is_no_obstacle_where_one_has_accepted),
         SHOP_TEST(three_of_five_sites_finish_and_the_last_when_its_database_is_back),
     };
     enum { OTHERS = sizeof(others) / sizeof(others[0]) };
