@@ -39,13 +39,13 @@ static void start(struct shop *shop, enum process process)
 
 /* The coordinator has accepted, and stands still before it asks orders, the first of the list. The
  * others are dead: whatever comes is between these two. */
-static void begin(struct shop *shop, struct purchase *purchase, const char *crash)
+static void begin(struct shop *shop, struct purchase *purchase, const char *stop, const char *crash)
 {
     for (enum process p = ORDERS; p < PROCESSES; p++)
         cluster_do(process_names[p], "truncate troth.register");
-    if (crash) {
+    if (stop || crash) {
         shop_stop(shop, ORDERS);
-        shop_start(shop, ORDERS, crash);
+        shop_start_to_stop(shop, ORDERS, stop, crash);
     }
     shop_stop(shop, COORDINATOR);
     shop_start_to_stop(shop, COORDINATOR, "coordinator.proposed", NULL);
@@ -100,7 +100,7 @@ static void who_is_asked_is_killed(struct shop *shop)
     bool committed = death->ending == COMMITTED;
     struct purchase purchase = {
         .protocol = "3pc", .key = death->point, .timeout = "20s", .pair = death->pair};
-    begin(shop, &purchase, death->point);
+    begin(shop, &purchase, NULL, death->point);
     shop_signal(shop, COORDINATOR, SIGCONT);
     ending_expect_killed(shop, ORDERS);
     lose_the_coordinator(shop, &purchase);
@@ -158,7 +158,7 @@ static bool the_row_is_there(void *self)
 /* The row is there, its branch is prepared, and the coordinator dead. */
 static struct pids hold_the_commit(struct shop *shop, struct purchase *purchase)
 {
-    begin(shop, purchase, NULL);
+    begin(shop, purchase, NULL, NULL);
     wait_for(four_finishers_are_there, NULL, 20, "orders has its sessions");
     struct pids pids = stop_processes(finishers);
     shop_signal(shop, COORDINATOR, SIGCONT);
@@ -227,6 +227,26 @@ static void a_server_that_dies_after_the_row_and_has_lost_it_aborts(struct shop 
     kill_the_server(shop, true);
 }
 
+/* Nothing else has flushed the log: the commit did, and the row before it. */
+static void a_server_that_dies_after_the_commit_has_the_row_too(struct shop *shop)
+{
+    struct purchase purchase = {.protocol = "3pc", .key = "both", .timeout = "20s"};
+    stop_processes(flushers);
+    begin(shop, &purchase, "participant.stored", NULL);
+    shop_signal(shop, COORDINATOR, SIGCONT);
+    shop_wait_stopped(shop, ORDERS);
+    shop_kill(shop, COORDINATOR);
+    cluster_call("cluster_kill", "orders");
+    shop_kill(shop, ORDERS);
+    ending_expect_unknown(shop, &purchase);
+    cluster_call("cluster_start", "orders");
+    assert_int_equal(count_rows(ORDERS), 1);
+    assert_int_equal(count_prepared(ORDERS), 0);
+    others_wait(shop, &purchase);
+    start(shop, ORDERS);
+    all_end(shop, &purchase, COMMITTED);
+}
+
 int main(void)
 {
     static char names[DEATHS][120];
@@ -234,6 +254,7 @@ int main(void)
         SHOP_TEST(who_is_asked_is_killed_between_its_row_and_the_commit),
         SHOP_TEST(a_server_that_dies_after_the_row_and_has_kept_it_commits),
         SHOP_TEST(a_server_that_dies_after_the_row_and_has_lost_it_aborts),
+        SHOP_TEST(a_server_that_dies_after_the_commit_has_the_row_too),
     };
     enum { OTHERS = sizeof(others) / sizeof(others[0]) };
     struct CMUnitTest tests[DEATHS + OTHERS];
