@@ -236,7 +236,9 @@ void pg_batch_ask(struct pg *pg, struct pg_batch *batch, struct pg_ask *ask)
         batch->wanted = true;
         pg_connection_open(&batch->connection);
     }
-    bool is_coming = batch->wanted && !batch->was_ready && pg->phase == PG_UP;
+    /* After its first failure the next try may be seconds away. */
+    bool is_coming =
+        batch->wanted && !batch->was_ready && pg->phase == PG_UP && batch->connection.failures == 0;
     if (pg_batch_ready(batch) || is_coming)
         list_append(&batch->waiting, &ask->owed.link);
     else

@@ -162,12 +162,16 @@ void pg_finish(void *self, const char *gid, bool commit, void *tag)
 }
 
 /* What waits for a lock here waits for somebody who ends soon: a prepared transaction holds its own
- * locks already. So no time limit: the branch must be ended, however long it takes. */
+ * locks already. So no time limit: the branch must be ended, however long it takes. What is told as
+ * ended, or as accepted, waits for a synchronous standby whatever the role's default is; a setting
+ * that waits for more than that stays. */
 static const char settings[] =
     "select set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false),"
     " set_config('idle_in_transaction_session_timeout', '0', false);"
     "select set_config(name, '0', false) from pg_settings where name = "
-    "'idle_session_timeout';" PG_ASK_SERVER;
+    "'idle_session_timeout';"
+    "select set_config(name, 'on', false) from pg_settings"
+    "   where name = 'synchronous_commit' and setting = 'off';" PG_ASK_SERVER;
 
 void pg_finishers_init(struct pg *pg, int count)
 {

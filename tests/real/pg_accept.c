@@ -295,12 +295,13 @@ static const char *one_of(const char *how)
     return sql;
 }
 
+static const char waits_for_standby[] = "select count(*) from pg_stat_activity where wait_event ="
+                                        " 'SyncRep' and query like 'COMMIT%'";
+
 /* It is for the commit that is waited, and only for that; a wait that is cancelled leaves a doubt,
  * and that is this branch's alone. */
 static void what_no_standby_has_is_not_known(void **state)
 {
-    static const char waits[] = "select count(*) from pg_stat_activity where wait_event = "
-                                "'SyncRep' and query like 'COMMIT%'";
     struct rig *rig = *state;
     struct branches *of = *state;
     rig_sql(rig, "set synchronous_commit = local");
@@ -310,14 +311,14 @@ static void what_no_standby_has_is_not_known(void **state)
     rig_await_sql(rig, "show synchronous_standby_names", "nobody");
     begin(of, 1);
     begin(of, 2);
-    rig_turn_until_sql(rig, waits, "2");
+    rig_turn_until_sql(rig, waits_for_standby, "2");
     assert_string_equal(rig_sql(rig, "select count(*) from troth.register"), "2");
     rig_sql(rig, one_of("pg_cancel_backend"));
-    rig_turn_until_sql(rig, waits, "1");
+    rig_turn_until_sql(rig, waits_for_standby, "1");
     begin(of, 3); /* on the session that was left alone by its wait */
-    rig_turn_until_sql(rig, waits, "2");
+    rig_turn_until_sql(rig, waits_for_standby, "2");
     rig_sql(rig, one_of("pg_terminate_backend"));
-    rig_turn_until_sql(rig, waits, "1");
+    rig_turn_until_sql(rig, waits_for_standby, "1");
     forget_standby(rig);
     int accepted_count = 0;
     for (int i = 1; i <= 3; i++) {
@@ -331,7 +332,64 @@ static void what_no_standby_has_is_not_known(void **state)
     expect_now(of, 4, DB_ACCEPTED);
 }
 
+/* With that default nobody would wait, and a failover could forget what was told as accepted. */
+static void a_standby_is_waited_for_whatever_the_default_of_the_database(void **state)
+{
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    char sql[160];
+    rig_sql(rig, "set synchronous_commit = local");
+    prepare(of, 1, 1);
+    snprintf(sql, sizeof(sql), "alter database %s set synchronous_commit = off", PQdb(rig->side));
+    rig_sql(rig, sql);
+    rig_stop(rig);
+    rig_start_again(rig);
+    turn_until_ready(of);
+    snprintf(sql, sizeof(sql), "alter database %s reset synchronous_commit", PQdb(rig->side));
+    rig_sql(rig, sql);
+    rig_sql(rig, "alter system set synchronous_standby_names = 'nobody'");
+    rig_sql(rig, "select pg_reload_conf()");
+    rig_await_sql(rig, "show synchronous_standby_names", "nobody");
+    begin(of, 1);
+    rig_turn_until_sql(rig, waits_for_standby, "1");
+    forget_standby(rig);
+    expect(of, 1, DB_ACCEPTED);
+}
+
 /* ---- what fails ------------------------------------------------------------------------------ */
+
+static void allow_sessions(struct rig *rig)
+{
+    rig_sql(rig, "update pg_database set datallowconn = true where datname = current_database()");
+}
+
+static int allow_sessions_and_close(void **state)
+{
+    allow_sessions(*state);
+    return rig_teardown(state);
+}
+
+/* As where the server has too few connections: then each acceptance goes the ordinary way at once,
+ * and waits for none of the tries, which come ever later. */
+static void where_no_session_can_be_had_nobody_waits_for_one(void **state)
+{
+    enum { TRIES_FAILED = 3 }; /* the next one is half a second away at least */
+    struct rig *rig = *state;
+    struct branches *of = *state;
+    const struct pg_connection *accepting = &rig->pg->accepting.connection;
+    prepare(of, 1, 3);
+    rig_sql(rig, "update pg_database set datallowconn = false where datname = current_database()");
+    expect_now(of, 1, DB_ACCEPT_UNKNOWN);
+    time_t begun = time(NULL);
+    while (accepting->failures < TRIES_FAILED || accepting->state != PG_CONNECTION_WAITING)
+        turn(of, begun, "it is tried again");
+    expect_now(of, 2, DB_ACCEPT_UNKNOWN);
+    assert_int_equal(accepting->failures, TRIES_FAILED);
+    allow_sessions(rig);
+    turn_until_ready(of);
+    for (int i = 1; i <= 3; i++)
+        expect_now(of, i, DB_ACCEPTED);
+}
 
 /* Whatever keeps a row out: others are ended meanwhile, and those asked for later come after it. */
 static void what_keeps_the_row_out_keeps_no_end_out(void **state)
@@ -518,6 +576,11 @@ int main(void)
         WITH_BRANCHES(the_row_alone_waits_for_no_flush),
         cmocka_unit_test_setup_teardown(what_no_standby_has_is_not_known, setup,
                                         forget_standby_and_close),
+        cmocka_unit_test_setup_teardown(
+            a_standby_is_waited_for_whatever_the_default_of_the_database, setup,
+            forget_standby_and_close),
+        cmocka_unit_test_setup_teardown(where_no_session_can_be_had_nobody_waits_for_one, setup,
+                                        allow_sessions_and_close),
         WITH_BRANCHES(what_keeps_the_row_out_keeps_no_end_out),
         WITH_BRANCHES(a_lost_session_for_the_row_tells_nothing),
         WITH_BRANCHES(a_branch_is_committed_by_a_session_that_is_older_than_its_row),
