@@ -61,7 +61,7 @@ static int setup(void **state)
     for (int i = 1; i <= MOST; i++) {
         struct branch *at = &of->all[i];
         snprintf(at->gtrid, sizeof(at->gtrid), "rig.c1.7.%d", i);
-        snprintf(at->gid, sizeof(at->gid), "troth.%s.0", at->gtrid);
+        snprintf(at->gid, sizeof(at->gid), "troth.rig.c1.7.%d.0", i);
         at->row = registers_row(at->gtrid, &commit);
     }
     rig_open(&of->rig, 2);
