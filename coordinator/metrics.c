@@ -470,7 +470,8 @@ static void read_answer_times(const struct server *server, struct metrics_sink *
             apply ? "troth_participant_apply_seconds" : "troth_participant_vote_seconds";
         metrics_family(
             sink, name, METRIC_SUMMARY,
-            apply ? "From the decision to commit to its acknowledgement."
+            apply ? "From the decision to commit to its acknowledgement; 0 for a branch"
+                    " that committed with the acceptance that decided it."
                   : "From the beginning of a transaction, or the End of an open one, to its vote.");
         for (const struct list *at = all->next; at != all; at = at->next) {
             const struct participant *participant = CONTAINER(at, struct participant, all);
