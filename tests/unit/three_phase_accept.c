@@ -226,6 +226,56 @@ static void nothing_else_ends_it_meanwhile(void **state)
     assert_int_equal(database.count, 0);
 }
 
+/* Another process of this participant had it while this one's database was away. */
+static void load_an_order_to_abort(void)
+{
+    static const struct db_heuristic row = {.gid = "troth.shop.c1.5.1.1",
+                                            .commit = false,
+                                            .xid = 7,
+                                            .reason = "locks",
+                                            .by = "ann",
+                                            .at_us = 1};
+    be_asked();
+    events->down(events->self, "gone");
+    settle();
+    database.heuristics = &row;
+    database.heuristic_count = 1;
+    events->up(events->self, "1/1");
+    settle();
+    assert_int_equal(database.requests[0].kind, ACCEPT);
+    for (int i = 1; i < database.count; i++)
+        assert_int_not_equal(database.requests[i].kind, FINISH);
+    while (database.count > 1) /* a scan */
+        take_at(1);
+    clear_inbox();
+}
+
+static void an_order_that_is_found_meanwhile_is_compared_with_what_was_done(void **state)
+{
+    (void)state;
+    load_an_order_to_abort();
+    accepted(DB_ACCEPTED);
+    assert_true(granted()->applied);
+    int request = take(FINISH);
+    assert_false(database.requests[request].commit);
+    events->finished(events->self, database.requests[request].tag, DB_MISSING, "");
+    settle();
+    clear_inbox();
+    events->status(events->self, take_tag(STATUS), DB_STATUS_COMMITTED);
+    settle();
+    const Wire__Heuristics *told = got(WIRE__MESSAGE__BODY_HEURISTICS)->heuristics;
+    assert_string_equal(told->heuristics[0]->found, "its database says that it was committed");
+}
+
+static void an_order_that_is_found_meanwhile_is_carried_out_if_it_was_not(void **state)
+{
+    (void)state;
+    load_an_order_to_abort();
+    accepted(DB_ACCEPT_UNKNOWN);
+    expect_finish(false);
+    assert_true(nothing_came(WIRE__MESSAGE__BODY_FINISHED)); /* nobody was told an outcome yet */
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -244,6 +294,8 @@ int main(void)
         TEST(a_commit_that_is_told_meanwhile_is_carried_out_if_that_is_not_known),
         TEST(an_abort_that_is_told_meanwhile_is_a_hazard_if_it_was_committed),
         TEST(nothing_else_ends_it_meanwhile),
+        TEST(an_order_that_is_found_meanwhile_is_compared_with_what_was_done),
+        TEST(an_order_that_is_found_meanwhile_is_carried_out_if_it_was_not),
     };
     return cmocka_run_group_tests_name("three_phase_accept", tests, NULL, NULL);
 }
