@@ -58,11 +58,6 @@ static void row_inserted(struct pg_batch *batch, const struct pg_question *quest
 static const struct pg_question question = {
     .name = "first", .sql = pg_register_first_sql, .add = row_add, .row = row_inserted};
 
-static void row_renew(struct pg_ask *ask)
-{
-    accepting_of(ask)->inserted = false;
-}
-
 /* ---- the answer ------------------------------------------------------------------------------ */
 
 static void answer(struct pg *pg, struct accepting *accepting, enum db_accepted accepted)
@@ -97,7 +92,6 @@ void pg_register_commit(void *self, const struct db_register *row, const char *g
     CHECK(register_state_equal(&row->state, &first_commit));
     struct accepting *accepting = xcalloc(1, sizeof(*accepting));
     accepting->ask.question = &question;
-    accepting->ask.renew = row_renew;
     accepting->ask.answer = row_answer;
     accepting->ending.answer = ended;
     accepting->number = pg->acceptances++;

@@ -128,7 +128,7 @@ static void step_failed(struct pg *pg, struct pg_batch *batch, const PGresult *r
     }
     if (strcmp(sqlstate, "26000") == 0) /* somebody deallocated it */
         pg_connection_fail(&batch->connection, message);
-    if (batch->count > 1)
+    if (batch->count > 1 && !batch->lazy)
         return; /* each is tried again */
     if (batch->count == 1) {
         snprintf(batch->asks[0]->sqlstate, sizeof(batch->asks[0]->sqlstate), "%s", sqlstate);
@@ -162,7 +162,7 @@ static void ended(struct pg *pg, struct pg_batch *batch)
         if (batch->failed)
             pg_connection_fail(&batch->connection, batch->trouble);
         pg_review(pg);
-    } else if (batch->failed && batch->count > 1) {
+    } else if (batch->failed && batch->count > 1 && !batch->lazy) {
         try_each(batch);
     } else {
         if (!batch->failed)
@@ -272,6 +272,7 @@ void pg_batch_init(struct pg *pg, struct pg_batch *batch, const char *name,
     list_init(&batch->waiting);
     batch->name = name;
     batch->questions = questions;
+    batch->lazy = lazy;
     pg_connection_init(&batch->connection, &pg->shared, &owner, pg,
                        lazy ? lazy_settings : settings);
     batch->idle = xmalloc(sizeof(*batch->idle));

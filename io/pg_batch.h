@@ -5,8 +5,9 @@
  * given when the Sync has come back, so it is about what is committed.
  *
  * A statement that fails takes its whole batch with it, and nothing of that is stored: then each of
- * them goes again in a batch of its own, so that one that can't be done harms no other. When the
- * connection is lost, nobody knows what became of what was under way. */
+ * them goes again in a batch of its own, so that one that can't be done harms no other. Of a lazy
+ * batch all are answered at once: each has another way to go. When the connection is lost, nobody
+ * knows what became of what was under way. */
 #ifndef TROTH_IO_PG_BATCH_H
 #define TROTH_IO_PG_BATCH_H
 
@@ -64,6 +65,7 @@ struct pg_batch {
     struct list waiting;                /* struct pg_ask: for the batch after the one under way */
     struct pg_ask *asks[PG_BATCH_MOST]; /* under way */
     int count;
+    bool lazy;
     bool wanted; /* its connection is to be open whenever the database is up */
     bool was_ready;
     bool preparing; /* the statements, before the first batch */

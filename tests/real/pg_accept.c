@@ -411,6 +411,14 @@ static void what_keeps_the_row_out_keeps_no_end_out(void **state)
         rig_sql(rig, "rollback");
     }
     expect_counts(of, "1", "3");
+    time_t begun = time(NULL);
+    rig_sql(rig, "begin; lock table troth.register");
+    for (int i = 6; i <= MOST; i++)
+        begin(of, i);
+    for (int i = 6; i <= MOST; i++) /* together, and not one second after the other */
+        expect(of, i, DB_ACCEPT_UNKNOWN);
+    assert_in_range(time(NULL) - begun, 0, 20);
+    rig_sql(rig, "rollback");
     assert_int_equal(rig->downs, 0);
     expect_now(of, 1, DB_ACCEPTED);
     expect_now(of, 3, DB_ACCEPTED);
@@ -539,6 +547,7 @@ static void while_the_server_is_down_all_is_answered(void **state)
     cluster_call("cluster_start", "payments");
     rig->side = PQconnectdb(rig->conninfo);
     rig_until_count(rig, &rig->ups, ups + 1, "the port is up again");
+    turn_until_ready(of);
     expect_counts(of, "0", "0");
     expect_now(of, 1, DB_ACCEPTED);
 }
