@@ -282,6 +282,9 @@ static void a_hazard_is_told_to_the_hook_and_seen_in_top(struct shop *shop)
 {
     struct purchase purchase = {.timeout = "5s"};
     open_pages(shop);
+    /* It counts from here, and knows of nothing that was prepared before. */
+    shop_stop(shop, PAYMENTS);
+    shop_start(shop, PAYMENTS, NULL);
     shop_stop(shop, COORDINATOR);
     shop_start(shop, COORDINATOR, "coordinator.decided");
     shop_wait_ready(shop);
