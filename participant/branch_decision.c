@@ -213,6 +213,8 @@ void branch_accepted(struct branch *branch, enum db_accepted accepted,
         branch_finish(branch, !aborted, actions);
     } else {
         branch_move(branch, BRANCH_IN_DOUBT);
+        if (branch->orphan) /* a verdict that came meanwhile was not heard */
+            branch_add(actions, BRANCH_DO_ASK);
     }
 }
 

@@ -482,6 +482,23 @@ static void an_orphan_is_adopted_while_it_is_asked_about(void **state)
     assert_false(branch.orphan);
 }
 
+static void an_orphan_whose_acceptance_came_to_nothing_is_asked_about_again(void **state)
+{
+    (void)state;
+    struct branch branch = {0};
+    STEP(&branch, BRANCH_FOUND, .xid = 9);
+    STEP(&branch, BRANCH_JUDGED, .verdict = WIRE__VERDICT__VERDICT_WAIT);
+    STEP(&branch, BRANCH_ACCEPTS);
+    assert_int_equal(actions.count, 0);
+    assert_false(branch.retrying);
+    STEP(&branch, BRANCH_JUDGED, .verdict = WIRE__VERDICT__VERDICT_COMMIT); /* not heard */
+    assert_int_equal(actions.count, 0);
+    STEP(&branch, BRANCH_ACCEPTED, .accepted = DB_ACCEPT_UNKNOWN);
+    only(BRANCH_DO_ASK);
+    STEP(&branch, BRANCH_JUDGED, .verdict = WIRE__VERDICT__VERDICT_COMMIT);
+    assert_true(only(BRANCH_DO_FINISH)->commit);
+}
+
 static void what_is_not_adopted_votes_no_and_is_rolled_back(void **state)
 {
     (void)state;
@@ -665,6 +682,7 @@ int main(void)
         cmocka_unit_test(work_that_runs_is_cancelled_and_then_rolled_back),
         cmocka_unit_test(what_is_adopted_votes_yes_with_its_xid),
         cmocka_unit_test(an_orphan_is_adopted_while_it_is_asked_about),
+        cmocka_unit_test(an_orphan_whose_acceptance_came_to_nothing_is_asked_about_again),
         cmocka_unit_test(what_is_not_adopted_votes_no_and_is_rolled_back),
         cmocka_unit_test(an_abort_while_it_is_adopted_rolls_it_back),
         cmocka_unit_test(what_was_forced_is_reported_and_nobody_else_is_told),
