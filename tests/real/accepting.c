@@ -113,25 +113,36 @@ static void who_is_asked_is_killed(struct shop *shop)
 
 /* ---- between the row and COMMIT PREPARED ----------------------------------------------------- */
 
-/* The sessions in which the agent of orders ends branches, four of its eight; and others. */
-static const char finishers[] =
-    "select pid from pg_stat_activity where application_name like 'troth:shop:orders:%'"
-    " and query ~* '(^(commit|rollback) prepared|postmaster_start_time)'"
-    " and query !~* 'synchronous_commit'";
+/* Those of the agent of orders before it is asked: for control, for registers, eight for work, and
+ * four that end branches. The one that it accepts in is made when it is first asked. */
+enum { SESSIONS = 14 };
+static const char sessions[] =
+    "select pid from pg_stat_activity where application_name like 'troth:shop:orders:%'";
 static const char flushers[] = "select pid from pg_stat_activity where backend_type in"
                                " ('walwriter', 'background writer', 'checkpointer')";
 
-static bool four_finishers_are_there(void *self)
+static int64_t count_sessions(void)
 {
-    (void)self;
-    char *sql = xasprintf("select count(*) from (%s) found", finishers);
+    char *sql = xasprintf("select count(*) from (%s) found", sessions);
     int64_t count = cluster_value("orders", sql);
     free(sql);
-    return count == 4;
+    return count;
+}
+
+static bool its_sessions_are_there(void *self)
+{
+    (void)self;
+    return count_sessions() == SESSIONS;
+}
+
+static bool its_sessions_are_gone(void *self)
+{
+    (void)self;
+    return count_sessions() == 0;
 }
 
 struct pids {
-    pid_t all[8];
+    pid_t all[SESSIONS];
     int count;
 };
 
@@ -139,7 +150,7 @@ static struct pids stop_processes(const char *sql)
 {
     struct pids pids = {0};
     PGresult *result = cluster_query("orders", sql);
-    assert_in_range(PQntuples(result), 1, 8);
+    assert_in_range(PQntuples(result), 1, SESSIONS);
     for (; pids.count < PQntuples(result); pids.count++) {
         pid_t pid = atoi(PQgetvalue(result, pids.count, 0));
         assert_int_equal(kill(pid, SIGSTOP), 0);
@@ -158,21 +169,16 @@ static bool the_row_is_there(void *self)
 /* The row is there, its branch is prepared, and the coordinator dead. */
 static struct pids hold_the_commit(struct shop *shop, struct purchase *purchase)
 {
+    shop_stop(shop, ORDERS);
+    start(shop, ORDERS);
+    wait_for(its_sessions_are_there, NULL, 20, "orders has its sessions");
     begin(shop, purchase, NULL, NULL);
-    wait_for(four_finishers_are_there, NULL, 20, "orders has its sessions");
-    struct pids pids = stop_processes(finishers);
+    struct pids pids = stop_processes(sessions);
     shop_signal(shop, COORDINATOR, SIGCONT);
     wait_for(the_row_is_there, NULL, 20, "orders has accepted");
     assert_int_equal(count_prepared(ORDERS), 1);
     shop_kill(shop, COORDINATOR);
     return pids;
-}
-
-static bool its_sessions_are_gone(void *self)
-{
-    (void)self;
-    return cluster_value("orders", "select count(*) from pg_stat_activity where"
-                                   " application_name like 'troth:shop:orders:%'") == 0;
 }
 
 /* The server may carry out what it was sent when nobody listens any more. */
