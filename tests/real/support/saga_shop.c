@@ -163,7 +163,7 @@ static const char linger[] =
     "    compensate: {call: inventory.cancel_delivery, with: {delivery_id: \"${ .input.id }\"}}\n"
     "  - name: linger\n"
     "    call: payments.linger\n"
-    "    with: {id: \"${ .input.id }\", seconds: 0.6}\n"
+    "    with: {id: \"${ .input.id }\", seconds: 1.5}\n"
     "    compensate: {call: payments.hurry, with: {id: \"${ .input.id }\"}}\n"
     "    timeout: 300ms\n"
     "    retry: {attempts: 1}\n";
