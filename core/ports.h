@@ -336,10 +336,10 @@ struct db_port {
      * share one flush. row and before live for the call only. */
     void (*register_store)(void *self, const struct db_register *row,
                            const struct register_state *before, void *tag);
-    /* Inserts the row and then commits the gid, in one flush: whoever finds the gid committed after
-     * whatever crash finds the row, too. Nothing is done where there is a row already, also one
-     * that is just being inserted: so of what this does and what a register_store does one comes
-     * first. */
+    /* Inserts the row, which is register_first_commit, and then commits the gid, in one flush:
+     * whoever finds the gid committed after whatever crash finds the row, too. Nothing is done
+     * where there is a row already, also one that is just being inserted: so of what this does and
+     * what a register_store does one comes first. */
     void (*register_commit)(void *self, const struct db_register *row, const char *gid, void *tag);
     /* These are committed and applied at every site: their rows are folded into a bit each. Lazy;
      * answered by nothing. */

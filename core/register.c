@@ -4,6 +4,8 @@
 #include "core/limits.h"
 #include "core/planted.h"
 
+const struct register_state register_first_commit = {.value = REGISTER_COMMIT};
+
 /* Above every ballot that a site can choose. */
 static const struct ballot above_all = {UINT32_MAX, UINT32_MAX};
 

@@ -69,4 +69,7 @@ enum register_reply register_answer(struct register_state *state, const struct r
 bool register_learn(struct register_state *state, enum register_value value);
 bool register_decided(const struct register_state *state);
 
+/* Of a fresh register that has accepted the coordinator's commit, at ballot {0,0}. */
+extern const struct register_state register_first_commit;
+
 #endif

@@ -86,10 +86,9 @@ static void row_answer(struct pg *pg, struct pg_ask *ask, bool known)
 
 void pg_register_commit(void *self, const struct db_register *row, const char *gid, void *tag)
 {
-    static const struct register_state first_commit = {.value = REGISTER_COMMIT};
     struct pg *pg = self;
     CHECK(pg_gid_valid(gid));
-    CHECK(register_state_equal(&row->state, &first_commit));
+    CHECK(register_state_equal(&row->state, &register_first_commit));
     struct accepting *accepting = xcalloc(1, sizeof(*accepting));
     accepting->ask.question = &question;
     accepting->ask.answer = row_answer;

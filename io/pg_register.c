@@ -144,7 +144,6 @@ static const struct pg_question update_question = {
  * at ballot {0,0}. So it is not spelled out row by row: mostly for one that has no row yet, else
  * for that of a branch that was adopted. */
 static const struct register_state fresh;
-static const struct register_state first_commit = {.value = REGISTER_COMMIT};
 
 /* No list of sites: the branch has it. No look at what was settled, either: that was decided as
  * commit, which this is, too. */
@@ -303,7 +302,7 @@ static void stored(struct pg *pg, struct pg_ask *ask, bool known)
 static const struct pg_question *question_of(const struct register_state *state,
                                              const struct register_state *before)
 {
-    bool first = register_state_equal(state, &first_commit);
+    bool first = register_state_equal(state, &register_first_commit);
     if (!before)
         return first ? &first_question : &insert_question;
     return first && register_state_equal(before, &fresh) ? &accept_question : &update_question;

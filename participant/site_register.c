@@ -107,8 +107,7 @@ static void store(struct agent *agent, struct site *site, enum site_request requ
 /* The first acceptance of all is inserted without a flush of its own. */
 static bool may_be_unflushed(const struct register_state *state)
 {
-    static const struct register_state first = {.value = REGISTER_COMMIT};
-    return register_state_equal(state, &first) && !PLANTED(ACCEPTED_UNFLUSHED);
+    return register_state_equal(state, &register_first_commit) && !PLANTED(ACCEPTED_UNFLUSHED);
 }
 
 /* A row of that age may have been cleaned, with what it promised; but none is while its branch is

@@ -272,19 +272,6 @@ static void the_row_alone_waits_for_no_flush(void **state)
     assert_true(unflushed > TIMES / 2);
 }
 
-static void forget_standby(struct rig *rig)
-{
-    rig_sql(rig, "alter system reset synchronous_standby_names");
-    rig_sql(rig, "select pg_reload_conf()");
-    rig_await_sql(rig, "show synchronous_standby_names", "");
-}
-
-static int forget_standby_and_close(void **state)
-{
-    forget_standby(*state);
-    return rig_teardown(state);
-}
-
 static const char *one_of(const char *how)
 {
     static char sql[200];
@@ -319,7 +306,7 @@ static void what_no_standby_has_is_not_known(void **state)
     rig_turn_until_sql(rig, waits_for_standby, "2");
     rig_sql(rig, one_of("pg_terminate_backend"));
     rig_turn_until_sql(rig, waits_for_standby, "1");
-    forget_standby(rig);
+    rig_forget_standby(rig);
     int accepted_count = 0;
     for (int i = 1; i <= 3; i++) {
         rig_until(rig, &of->all[i].answer.done, "each is answered");
@@ -352,7 +339,7 @@ static void a_standby_is_waited_for_whatever_the_default_of_the_database(void **
     rig_await_sql(rig, "show synchronous_standby_names", "nobody");
     begin(of, 1);
     rig_turn_until_sql(rig, waits_for_standby, "1");
-    forget_standby(rig);
+    rig_forget_standby(rig);
     expect(of, 1, DB_ACCEPTED);
 }
 
@@ -584,10 +571,10 @@ int main(void)
         WITH_BRANCHES(what_was_accepted_survives_a_power_cut),
         WITH_BRANCHES(the_row_alone_waits_for_no_flush),
         cmocka_unit_test_setup_teardown(what_no_standby_has_is_not_known, setup,
-                                        forget_standby_and_close),
+                                        rig_forget_standby_and_teardown),
         cmocka_unit_test_setup_teardown(
             a_standby_is_waited_for_whatever_the_default_of_the_database, setup,
-            forget_standby_and_close),
+            rig_forget_standby_and_teardown),
         cmocka_unit_test_setup_teardown(where_no_session_can_be_had_nobody_waits_for_one, setup,
                                         allow_sessions_and_close),
         WITH_BRANCHES(what_keeps_the_row_out_keeps_no_end_out),

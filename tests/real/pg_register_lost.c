@@ -97,19 +97,6 @@ static void a_statement_that_somebody_deallocated_is_prepared_again(void **state
     registers_expect_none(rig, rig_gtrid);
 }
 
-static void forget_standby(struct rig *rig)
-{
-    rig_sql(rig, "alter system reset synchronous_standby_names");
-    rig_sql(rig, "select pg_reload_conf()");
-    rig_await_sql(rig, "show synchronous_standby_names", "");
-}
-
-static int forget_standby_and_close(void **state)
-{
-    forget_standby(*state);
-    return rig_teardown(state);
-}
-
 /* The wait for the standby is cancelled: what was stored can be read, and yet is not safe. */
 static void what_no_standby_has_is_neither_stored_nor_found(void **state)
 {
@@ -129,7 +116,7 @@ static void what_no_standby_has_is_neither_stored_nor_found(void **state)
     rig_load_begin(rig, rig_gtrid, &load);
     wait_for_register_to_wait(rig, "IPC");
     assert_false(load.done);
-    forget_standby(rig);
+    rig_forget_standby(rig);
     rig_until(rig, &load.done, "the load is answered");
     assert_int_equal(load.found, DB_FOUND);
     assert_true(register_state_equal(&load.row.state, &promised));
@@ -236,7 +223,7 @@ int main(void)
         WITH_RIG(while_the_server_is_down_all_is_answered),
         WITH_RIG(a_statement_that_somebody_deallocated_is_prepared_again),
         cmocka_unit_test_setup_teardown(what_no_standby_has_is_neither_stored_nor_found, rig_setup,
-                                        forget_standby_and_close),
+                                        rig_forget_standby_and_teardown),
         WITH_RIG(freeing_the_port_with_stores_under_way_is_clean),
         WITH_RIG(a_store_of_an_older_process_is_ended_before_up),
         WITH_RIG(the_connection_for_registers_is_opened_when_it_is_needed_first),

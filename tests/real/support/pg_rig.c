@@ -578,6 +578,19 @@ int rig_teardown(void **state)
     return 0;
 }
 
+void rig_forget_standby(struct rig *rig)
+{
+    rig_sql(rig, "alter system reset synchronous_standby_names");
+    rig_sql(rig, "select pg_reload_conf()");
+    rig_await_sql(rig, "show synchronous_standby_names", "");
+}
+
+int rig_forget_standby_and_teardown(void **state)
+{
+    rig_forget_standby(*state);
+    return rig_teardown(state);
+}
+
 const char *rig_balance(struct rig *rig)
 {
     return rig_sql(rig, "select n from rig where id = 'a'");

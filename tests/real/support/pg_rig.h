@@ -163,6 +163,9 @@ const char *rig_prepared_count(struct rig *rig);
 /* cmocka's setup and teardown: *state is a struct rig with two work connections. */
 int rig_setup(void **state);
 int rig_teardown(void **state);
+/* No synchronous standby is waited for any more, which tests name that wait for one. */
+void rig_forget_standby(struct rig *rig);
+int rig_forget_standby_and_teardown(void **state);
 
 /* By the side connection; each fails the test on an error. The value is valid until the next. */
 const char *rig_sql(struct rig *rig, const char *sql);
