@@ -224,6 +224,11 @@ TROTH_API const char *troth_tx_id(const struct troth_tx *tx);
  * database does not answer in time: PQstatus is CONNECTION_BAD then. What is set for that, and all
  * else that is set LOCAL, ends with the transaction.
  *
+ * By two phases a participant may be joined again, here or by another process: that is a branch of
+ * its own, which does not see what the first has done, and waits for its locks. By three phases
+ * that is refused (joined_already). So it goes with a request that arrives twice: see
+ * docs/library.md.
+ *
  * Waits. REFUSED: nothing has changed. Otherwise than OK the connection is idle as before, and the
  * transaction is aborted. */
 TROTH_API enum troth_status troth_join(struct troth_tx *tx, PGconn *connection,

@@ -132,6 +132,7 @@ orders_are_placed() {
 }
 
 services_are_killed() {
+    local by
     tell "" "kill -9 of payment-service between its PREPARE and its answer: the coordinator is stopped for" \
         "that moment, so that it stays at the door."
     hold_account
@@ -143,6 +144,18 @@ services_are_killed() {
     kill -CONT "$(shop_pid trothd)"
     bring_back payment-service
     order_placed service-killed-1
+
+    tell "" "kill -9 of payment-service in the middle of its part. nanomsg asks the next one the same again:" \
+        "that one can't know what became of the first, so only a new transaction places the order."
+    for by in 2pc 3pc; do
+        hold_account
+        begin_order "$by" "service-asked-twice-$by"
+        strike_service payment-service
+        bring_back payment-service
+        check "it is back" soon all_ready
+        release_account
+        order_placed "service-asked-twice-$by"
+    done
 
     tell "" "kill -9 of inventory-service, when it has answered that its part is done."
     hold_account

@@ -24,18 +24,24 @@ static void problem_of_words(struct problem *problem, const char *words)
 
 /* Bad data (22) and what the schema forbids (23) are the caller's mistakes, for ever. A lock, a
  * deadlock or a server that shuts down is not. */
+static bool is_for_ever(const char *sqlstate)
+{
+    return strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
+}
+
 static void problem_of_sql(struct problem *problem, PGresult *said, PGconn *connection)
 {
     const char *code = PQresultErrorField(said, PG_DIAG_SQLSTATE);
     const char *message = PQresultErrorField(said, PG_DIAG_MESSAGE_PRIMARY);
-    problem_set(problem, !code || (strncmp(code, "22", 2) != 0 && strncmp(code, "23", 2) != 0),
-                code ? code : "database_away", message ? message : PQerrorMessage(connection));
+    problem_set(problem, !code || !is_for_ever(code), code ? code : "database_away",
+                message ? message : PQerrorMessage(connection));
     problem->said = said;
 }
 
 void problem_of_troth(struct problem *problem, const struct troth_result *result)
 {
-    problem_set(problem, result->problem.passing, result->problem.code, result->problem.message);
+    problem_set(problem, !is_for_ever(result->problem.code), result->problem.code,
+                result->problem.message);
 }
 
 char *problem_answer(struct problem *problem)

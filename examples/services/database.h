@@ -14,6 +14,11 @@ struct problem {
     PGresult *said; /* by PostgreSQL, when the error is its own */
 };
 
+/* Why a service has no part in a transaction: it is over, somebody is away or does not answer, or
+ * this request came before, and what became of that is not known (a second branch is refused by
+ * three phases; by two it waits for the locks of the first). None of it is said of the request
+ * itself, so a new transaction may fare better, also where problem.passing is false. Only what
+ * PostgreSQL finds when it prepares, a deferred constraint, is for ever. */
 void problem_of_troth(struct problem *problem, const struct troth_result *result);
 /* As an answer: {"status": "refused", "code": ..., "message": ...}, or "failed" when another try
  * may fare better. To be freed with free(); the problem is cleared. */

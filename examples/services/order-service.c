@@ -41,15 +41,17 @@ static char *answer_with(const char *status, const struct troth_result *result)
                       result->id, result->problem.code, result->problem.message);
 }
 
-/* What Troth says, as an answer. final: what was aborted stays so. */
-static char *answer_of(const struct troth_result *result, bool final)
+/* What Troth says when an order is begun, or committed, as an answer. */
+static char *answer_of(const struct troth_result *result)
 {
+    struct problem problem = {0};
     switch (result->status) {
     case TROTH_OK:
         return answer_with("placed", result);
     case TROTH_ABORTED:
-        return answer_with(final || !result->problem.passing ? "refused" : "failed", result);
-    case TROTH_REFUSED:
+        problem_of_troth(&problem, result);
+        return answer_with(problem.passing ? "failed" : "refused", result);
+    case TROTH_REFUSED: /* key_conflict: by another protocol, say */
         return answer_with(result->problem.passing ? "failed" : "refused", result);
     case TROTH_UNAVAILABLE:
         return answer_with("failed", result);
@@ -61,21 +63,41 @@ static char *answer_of(const struct troth_result *result, bool final)
     return answer_with("unknown", result);
 }
 
+/* Of a saga that has begun: what was undone stays so, and it goes on when nobody can be asked. */
+static char *answer_of_saga(const struct troth_result *result)
+{
+    return answer_with(result->status == TROTH_OK        ? "placed"
+                       : result->status == TROTH_ABORTED ? "refused"
+                                                         : "unknown",
+                       result);
+}
+
+/* There is an order with this id, and it can't be told whether it is this one and stays. */
+static char *answer_unknown(struct problem *problem)
+{
+    char *answer = troth_json("{\"status\": \"unknown\", \"code\": %s, \"message\": %s}",
+                              problem->code, problem->message);
+    problem_clear(problem);
+    return answer;
+}
+
 /* ---- a transaction over three services ----------------------------------------------------- */
 
-static bool insert_order(PGconn *connection, const struct order *order, struct problem *problem)
+/* NULL: it is inserted. Otherwise the answer. */
+static char *insert_order(PGconn *connection, const struct order *order)
 {
+    struct problem problem = {0};
     const char *const values[] = {order->id,       order->customer, order->sku,
                                   order->quantity, order->amount,   NULL};
-    bool done = change_one_row(connection,
-                               "insert into purchase (order_id, customer, sku, quantity, amount)"
-                               " values ($1, $2, $3, $4, $5) on conflict do nothing",
-                               values, "id_taken: there is an order with this id", NULL, problem);
+    if (change_one_row(connection,
+                       "insert into purchase (order_id, customer, sku, quantity, amount)"
+                       " values ($1, $2, $3, $4, $5) on conflict do nothing",
+                       values, "id_taken: there is an order with this id", NULL, &problem))
+        return NULL;
     /* By an earlier request with this id, most likely, that has just been committed. Who asks once
      * more hears of it. */
-    if (strcmp(problem->code, "id_taken") == 0)
-        problem->passing = true;
-    return done;
+    return strcmp(problem.code, "id_taken") == 0 ? answer_unknown(&problem)
+                                                 : problem_answer(&problem);
 }
 
 /* Asks another service to do its part. request: freed. NULL: it has. Otherwise the answer for who
@@ -103,12 +125,13 @@ static char *do_parts(struct worker *worker, struct troth_tx *tx, const struct o
     struct troth_result result = {0};
     char *answer = NULL;
     PGconn *connection = database_connection(&worker->database, &problem);
-    if (!connection)
+    if (connection && troth_join(tx, connection, "orders", &result) == TROTH_OK)
+        answer = insert_order(connection, order);
+    else {
+        if (connection)
+            problem_of_troth(&problem, &result);
         answer = problem_answer(&problem);
-    else if (troth_join(tx, connection, "orders", &result) != TROTH_OK)
-        answer = answer_of(&result, false);
-    else if (!insert_order(connection, order, &problem))
-        answer = problem_answer(&problem);
+    }
     const char *context = troth_tx_context(tx);
     if (!answer)
         answer =
@@ -139,7 +162,9 @@ static char *answer_again(struct worker *worker, const struct order *order,
                        values, "another_order: this id was used for an order that was another one",
                        NULL, &problem))
         return answer_with("placed", result);
-    return problem_answer(&problem);
+    /* The database is away; or the order is not carried out there yet. */
+    return problem.passing || !result->applied ? answer_unknown(&problem)
+                                               : problem_answer(&problem);
 }
 
 static char *by_transaction(struct worker *worker, const struct order *order)
@@ -160,7 +185,7 @@ static char *by_transaction(struct worker *worker, const struct order *order)
     if (status == TROTH_OK && !answer)
         troth_commit(tx, &result);
     if (!answer)
-        answer = answer_of(&result, false);
+        answer = answer_of(&result);
     troth_tx_free(tx); /* aborts it, unless it was committed */
     troth_result_clear(&result);
     return answer;
@@ -175,11 +200,19 @@ static char *by_saga(struct worker *worker, const struct order *order)
                    " \"amount\": %j}",
                    order->id, order->customer, order->sku, order->quantity, order->amount);
     struct troth_result started = {0}, ended = {0};
-    bool begun = troth_saga_start(worker->troth, "place-order", input, order->id, QUESTION_MS,
-                                  &started) == TROTH_OK;
-    if (begun)
+    char *answer;
+    switch (
+        troth_saga_start(worker->troth, "place-order", input, order->id, QUESTION_MS, &started)) {
+    case TROTH_OK:
         troth_saga_wait(worker->troth, started.id, ORDER_MS, &ended);
-    char *answer = answer_of(begun ? &ended : &started, begun);
+        answer = answer_of_saga(&ended);
+        break;
+    case TROTH_ABORTED: /* an earlier request with this id began it */
+        answer = answer_of_saga(&started);
+        break;
+    default:
+        answer = answer_of(&started);
+    }
     troth_result_clear(&started);
     troth_result_clear(&ended);
     free(input);

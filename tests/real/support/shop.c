@@ -109,7 +109,7 @@ int shop_free_port(void)
     enum { FIRST = 20000, PORTS = 6000, TRIES = 100 };
     static int last;
     if (!last)
-        last = (int)(wait_now_ms() * 31 + (uint64_t)getpid() * 101) % PORTS;
+        last = (int)((wait_now_ms() * 31 + (uint64_t)getpid() * 101) % PORTS);
     for (int i = 0; i < TRIES; i++) {
         last = (last + 7) % PORTS;
         if (is_free(FIRST + last))
