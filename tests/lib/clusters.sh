@@ -37,17 +37,23 @@ as_postgres() {
 cluster_conninfo() { local name=TROTH_TEST_PG_${1^^}; printf '%s\n' "${!name}"; }
 cluster_data() { local name=TROTH_TEST_PG_${1^^}_DATA; printf '%s\n' "${!name}"; }
 
-# clusters_start FOLDER: makes, configures and starts all three.
-clusters_start() {
+# clusters_use FOLDER: from here on the three of that folder are meant.
+clusters_use() {
     local folder=$1/postgresql name
     clusters_find_bin
-    mkdir -m 700 "$folder"
-    ((EUID != 0)) || chown postgres: "$folder"
-    clusters_template "$folder/template"
     for name in "${clusters[@]}"; do
         export "TROTH_TEST_PG_${name^^}_DATA=$folder/$name"
         export "TROTH_TEST_PG_${name^^}=host=$folder/$name dbname=$name user=postgres"
     done
+}
+
+# clusters_start FOLDER: makes, configures and starts all three, and uses them.
+clusters_start() {
+    local folder=$1/postgresql
+    clusters_use "$1"
+    mkdir -m 700 "$folder"
+    ((EUID != 0)) || chown postgres: "$folder"
+    clusters_template "$folder/template"
     clusters_each cluster_create
     rm -rf "$folder/template"
 }

@@ -15,9 +15,7 @@ declare -A cluster_of=([north]=orders [south]=payments)
 
 bank_sql() { "$TROTH_TEST_PG_BIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -d "service=$1" -c "$2" </dev/null; }
 
-bank_drop() { cluster_sql "${cluster_of[$1]}" "drop database if exists bank_$1 with (force)"; }
-
-# A database of its own in one of the clusters of the tests, and its participant.
+# A database in a cluster of its own, and its participant.
 bank_create() { # NAME
     cluster_sql "${cluster_of[$1]}" "create database bank_$1"
     printf '[%s]\nhost=%s\ndbname=bank_%s\nuser=postgres\n' "$1" "$(cluster_data "${cluster_of[$1]}")" "$1" >>"$PGSERVICEFILE"
@@ -48,10 +46,10 @@ banks_answer() {
 }
 
 leave() {
-    local pid bank
+    local pid
     for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${started[@]}"; do wait_until 15 process_gone "$pid" || kill -9 "$pid"; done
-    for bank in "${banks[@]}"; do bank_drop "$bank"; done
+    clusters_stop
     rm -rf "$folder"
 }
 
@@ -102,6 +100,7 @@ cd "$folder"
 export PGSERVICEFILE=$folder/pg_service.conf PSQLRC=/dev/null
 TROTH_COORDINATOR=tcp://127.0.0.1:$(free_port)
 export TROTH_COORDINATOR
+clusters_start "$folder"
 installed_create "$folder/troth"
 
 ok "the sample services build against what is installed, by pkg-config" services_build

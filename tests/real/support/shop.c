@@ -90,20 +90,25 @@ int shop_reap(pid_t pid)
     return status;
 }
 
-static bool is_free(int port)
+/* Binds it for the life of the test, without listening there. Whoever sets SO_REUSEADDR, as all
+ * that listen do, can still bind it and listen; another test that looks for a port does not. */
+static bool hold_port(int port)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                   .sin_port = htons((uint16_t)port)};
-    bool bound = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
-    close(fd);
-    return bound;
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        close(fd);
+        return false;
+    }
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)), 0);
+    return true;
 }
 
-/* A port that was free a moment ago, below the kernel's own range: nobody who dials takes it while
- * its owner is down, not even for a connection to itself. Scripts that start shops beside this one
- * take ports above these (tests/lib/common.sh). */
+/* A port that nobody else has until the test ends, below the kernel's own range: nobody who dials
+ * takes it while its owner is down, not even for a connection to itself. Scripts that start shops
+ * beside this one take ports above these (tests/lib/common.sh). */
 int shop_free_port(void)
 {
     enum { FIRST = 20000, PORTS = 6000, TRIES = 100 };
@@ -112,7 +117,7 @@ int shop_free_port(void)
         last = (int)((wait_now_ms() * 31 + (uint64_t)getpid() * 101) % PORTS);
     for (int i = 0; i < TRIES; i++) {
         last = (last + 7) % PORTS;
-        if (is_free(FIRST + last))
+        if (hold_port(FIRST + last))
             return FIRST + last;
     }
     fail_msg("no free port between %d and %d", FIRST, FIRST + PORTS);
