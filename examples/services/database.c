@@ -46,9 +46,11 @@ void problem_of_troth(struct problem *problem, const struct troth_result *result
 
 char *problem_answer(struct problem *problem)
 {
-    char *answer =
-        troth_json("{\"status\": %s, \"code\": %s, \"message\": %s}",
-                   problem->passing ? "failed" : "refused", problem->code, problem->message);
+    static const char format[] = "{\"status\": %s, \"code\": %s, \"message\": %s}";
+    const char *status = problem->passing ? "failed" : "refused";
+    char *answer = troth_json(format, status, problem->code, problem->message);
+    if (!answer) /* the message is no UTF-8: cut within a character, or before one has logged in */
+        answer = troth_json(format, status, problem->code, "");
     problem_clear(problem);
     return answer;
 }
@@ -68,9 +70,11 @@ PGconn *database_connection(struct database *database, struct problem *problem)
         PQtransactionStatus(connection) == PQTRANS_IDLE)
         return connection;
     database_close(database);
-    /* A lock is waited for shortly: no database sees a deadlock that spans two of them. */
-    static const char *const names[] = {"dbname", "connect_timeout", "options", NULL};
-    const char *const values[] = {database->conninfo, "3", "-c lock_timeout=2s", NULL};
+    /* A lock is waited for shortly: no database sees a deadlock that spans two of them. Texts are
+     * those of JSON, whatever encoding the database has. */
+    static const char *const names[] = {"dbname", "connect_timeout", "client_encoding", "options",
+                                        NULL};
+    const char *const values[] = {database->conninfo, "3", "UTF8", "-c lock_timeout=2s", NULL};
     connection = PQconnectdbParams(names, values, true);
     if (connection && PQstatus(connection) == CONNECTION_OK)
         return database->connection = connection;

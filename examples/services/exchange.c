@@ -100,11 +100,13 @@ static void answer_one(struct exchange_thread *thread)
     if (size < 0)
         return; /* another thread has taken it */
     char *request = text_of(body, size), *answer = NULL;
+    const char *text = "{\"status\": \"refused\", \"code\": \"bad_request\"}";
     nn_freemsg(body);
-    if (request)
+    if (request) {
         answer = exchange->answer(thread->self, request);
+        text = answer ? answer : "{\"status\": \"unknown\", \"code\": \"no_words\"}";
+    }
     free(request);
-    const char *text = answer ? answer : "{\"status\": \"refused\", \"code\": \"bad_request\"}";
     part = (struct nn_iovec){.iov_base = (void *)text, .iov_len = strlen(text)};
     if (nn_sendmsg(exchange->socket, &message, 0) < 0) {
         fprintf(stderr, "an answer was not sent: %s\n", nn_strerror(nn_errno()));

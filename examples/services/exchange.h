@@ -18,7 +18,7 @@ struct exchange_line {
 char *exchange_ask(struct exchange_line *line, const char *request, int timeout_ms);
 void exchange_hang_up(struct exchange_line *line);
 
-/* Answers one request with a text that free() frees. */
+/* Answers one request with a text that free() frees. NULL: what became of it can't be said. */
 typedef char *exchange_answer(void *self, const char *request);
 
 struct exchange;

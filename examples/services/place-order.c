@@ -107,21 +107,23 @@ static int place(const struct words *words, const char *request)
     int code;
     do {
         int64_t left = end - now_ms();
-        char *newer = exchange_ask(&line, request, left < ANSWER_MS ? (int)left : ANSWER_MS);
-        if (!newer)
+        free(answer);
+        answer = exchange_ask(&line, request, left < ANSWER_MS ? (int)left : ANSWER_MS);
+        if (!answer)
             fprintf(stderr, "place-order: no answer from %s: %s\n", words->at, strerror(errno));
-        code = newer ? judge(newer) : 5;
+        code = answer ? judge(answer) : 5;
         lost = lost || code == 5;
-        if (newer) {
-            free(answer);
-            answer = newer;
-        }
     } while (code >= 3 && pause_before(end));
     exchange_hang_up(&line);
-    if (answer)
-        printf("%s\n", answer);
+    if (!answer || (code == 3 && lost)) {
+        code = 5;
+        free(answer);
+        answer = troth_json("{\"status\": \"unknown\", \"code\": \"no_answer\", \"message\":"
+                            " \"what became of it was not told: ask again with the same id\"}");
+    }
+    printf("%s\n", answer);
     free(answer);
-    return code == 3 && lost ? 5 : code;
+    return code;
 }
 
 int main(int argc, char **argv)
