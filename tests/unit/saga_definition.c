@@ -86,7 +86,7 @@ static void a_step_holds_what_its_definition_says(void **state)
     assert_int_equal(book->call_count, 2);
     assert_int_equal(book->protocol, SAGA_2PC);
     assert_string_equal(plan->calls[book->first_call + 1].operation, "ship");
-    assert_int_equal(book->retry.attempts, saga_retry_default.attempts);
+    assert_int_equal(book->retry.attempts, 5);
     assert_int_equal(book->timeout_us, SAGA_TIMEOUT_US);
     assert_int_equal(step_of(plan, "notify")->retry.attempts, 0);
     assert_true(step_of(plan, "quote")->compensation_none);
@@ -119,6 +119,7 @@ static void every_type_of_step_is_read(void **state)
         "      - {name: j, call: p.q, compensate: none}\n");
     const struct saga_step *a = step_of(plan, "a");
     assert_int_equal(plan->calls[a->compensation].with, plan->calls[a->first_call].with);
+    assert_int_equal(a->retry.attempts, saga_retry_default.attempts);
     assert_int_equal(step_of(plan, "w1")->wait, SAGA_WAIT_FOR);
     assert_int_equal(step_of(plan, "w1")->wait_us, 600 * 1000 * 1000);
     assert_int_equal(step_of(plan, "w2")->wait, SAGA_WAIT_UNTIL);
