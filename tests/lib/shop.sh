@@ -97,11 +97,13 @@ shop_stop_all() {
     done
 }
 
-# The first starts: somebody may have taken the port since it was looked for.
+# The first starts: somebody may have taken the port since it was looked for. Then it ends; one that
+# is slow is waited for.
 shop_start_trothd() {
     for _ in {1..5}; do
         shop_start trothd
-        if wait_until 15 shop_answers_or_gone && shop_running trothd; then return; fi
+        wait_until 60 shop_answers_or_gone || break
+        if shop_running trothd; then return; fi
         shop_address "$(shop_free_address)"
     done
     tail -n 20 "$shop/log/trothd.log" >&2
@@ -114,7 +116,8 @@ shop_answers_or_gone() { shop_gone trothd || shop_answers; }
 shop_start_participant() {
     for _ in {1..5}; do
         shop_start "$1"
-        if wait_until 15 shop_ready_or_gone "$1" && shop_running "$1"; then return; fi
+        wait_until 60 shop_ready_or_gone "$1" || break
+        if shop_running "$1"; then return; fi
         shop_listen[$1]=$(shop_free_address)
         shop_configure "$1"
     done
