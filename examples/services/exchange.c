@@ -20,7 +20,12 @@ static char *text_of(const char *message, int size)
         errno = EBADMSG;
         return NULL;
     }
-    return strndup(message, (size_t)size);
+    char *text = malloc((size_t)size + 1);
+    if (text) {
+        memcpy(text, message, (size_t)size);
+        text[size] = '\0';
+    }
+    return text;
 }
 
 static int open_socket(int domain, int protocol)

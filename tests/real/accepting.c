@@ -65,9 +65,8 @@ static void lose_the_coordinator(struct shop *shop, struct purchase *purchase)
 static void others_wait(struct shop *shop, const struct purchase *purchase)
 {
     each_other(shop, start, purchase);
-    ending_expect_waiting(shop, PAYMENTS,
-                          purchase->pair ? "1 of 3 sites has answered"
-                                         : "2 of 4 sites have answered");
+    ending_expect_waiting(shop, purchase->pair ? "1 of 3 sites has answered"
+                                               : "2 of 4 sites have answered");
     assert_int_equal(count_prepared(PAYMENTS), 1);
     assert_int_equal(count_prepared(INVENTORY), purchase->pair ? 0 : 1);
 }

@@ -215,7 +215,7 @@ static void ends_alike_when_it_is_back(struct shop *shop)
     if (both->alone)
         pause_others(shop, both->victim, SIGCONT);
     if (both->answered)
-        ending_expect_waiting(shop, both->victim == ORDERS ? PAYMENTS : ORDERS, both->answered);
+        ending_expect_waiting(shop, both->answered);
     shop_start(shop, both->victim, NULL);
     int took_ms = books_wait_none_prepared(LIMIT_SECONDS);
     shop_remark("ended %d ms after it was back", took_ms);
@@ -399,7 +399,7 @@ static void a_database_that_is_down_without_the_coordinator_is_waited_for(struct
     struct purchase purchase;
     struct waiting waiting;
     begin_without_both(shop, "coordinator.proposed", &purchase, &waiting);
-    ending_expect_waiting(shop, ORDERS, "2 of 4 sites have answered");
+    ending_expect_waiting(shop, "2 of 4 sites have answered");
     wait_for(payments_waits_for_its_database, &waiting, 20, "payments waits for its database");
     assert_int_equal(cluster_value("orders", "select count(*) from pg_prepared_xacts"), 1);
     assert_int_equal(cluster_value("inventory", "select count(*) from pg_prepared_xacts"), 1);

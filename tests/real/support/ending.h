@@ -13,9 +13,9 @@ void ending_expect_killed(struct shop *shop, enum process process);
 /* The client of the purchase can't know. */
 void ending_expect_unknown(struct shop *shop, struct purchase *purchase);
 
-/* The participant waits for a majority, says so of the newest transaction with these words, and its
- * doctor too: after a whole second without one. */
-void ending_expect_waiting(struct shop *shop, enum process process, const char *answered);
+/* The participants that are there wait for a majority: one says so of the newest transaction with
+ * these words, and its doctor too, after a whole second without one. */
+void ending_expect_waiting(struct shop *shop, const char *answered);
 
 /* What a client was told is so, and it is what must have come out. */
 void ending_judge(const struct purchase *purchase, int told, enum ending ending);

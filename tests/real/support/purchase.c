@@ -82,6 +82,11 @@ struct said shop_command(struct shop *shop, const char *const *words)
     return command_at(shop, COORDINATOR, shop->addresses[COORDINATOR], words);
 }
 
+struct said shop_command_at(struct shop *shop, enum process process, const char *const *words)
+{
+    return command_at(shop, process, shop->addresses[process], words);
+}
+
 static void gather_words(const char *words[WORDS], va_list arguments)
 {
     for (int i = 0; (words[i] = va_arg(arguments, const char *)) != NULL; i++)
@@ -105,7 +110,7 @@ struct said shop_say_at(struct shop *shop, enum process process, ...)
     va_start(arguments, process);
     gather_words(words, arguments);
     va_end(arguments);
-    return command_at(shop, process, shop->addresses[process], words);
+    return shop_command_at(shop, process, words);
 }
 
 struct said shop_say_to(struct shop *shop, const char *address, ...)

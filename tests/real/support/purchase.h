@@ -20,6 +20,7 @@ pid_t shop_command_begin(struct shop *shop, const char *const *words, int *outpu
 bool shop_command_ended(pid_t pid); /* without waiting; reaps nothing */
 struct said shop_command_end(pid_t pid, int output);
 /* troth beside that process, asking at its own address; or anywhere. */
+struct said shop_command_at(struct shop *shop, enum process process, const char *const *words);
 struct said shop_say_at(struct shop *shop, enum process process, ...) __attribute__((sentinel));
 struct said shop_say_to(struct shop *shop, const char *address, ...) __attribute__((sentinel));
 void said_fini(struct said *said);
