@@ -76,6 +76,16 @@ static void paused_in_the_middle_of_purchases_ends_alike(struct shop *shop)
     buyers_judge(shop, &buyers);
 }
 
+static bool has_inventorys_vote(void *self)
+{
+    char gtrid[160];
+    books_newest_gtrid(gtrid, sizeof(gtrid));
+    struct said said = shop_say(self, "tx", "show", gtrid, NULL);
+    bool has = strstr(said.output, "inventory: voted yes") != NULL;
+    said_fini(&said);
+    return has;
+}
+
 /* Its vote is in; it's paused before the others have voted; COMMIT is decided without it. */
 static void a_participant_paused_after_its_vote_hears_the_decision_later(struct shop *shop)
 {
@@ -84,6 +94,7 @@ static void a_participant_paused_after_its_vote_hears_the_decision_later(struct 
     purchase_begin(shop, &purchase);
     books_wait_prepared("orders", 1);
     books_wait_prepared("inventory", 1);
+    wait_for(has_inventorys_vote, shop, 20, "the coordinator has the vote of inventory");
     wait_for(is_waiting_for_a_lock, (void *)"payments", 10, "payments waits for the account");
     shop_signal(shop, INVENTORY, SIGSTOP);
     PQfinish(holder);
