@@ -3,7 +3,10 @@
  * is wrong with a server that can't be worked on is just what somebody wants to know.
  *
  * A look has 2 s: each of its statements is sent with what is left of them as its
- * statement_timeout. One that fails is left out of the report, unless there is none without it. */
+ * statement_timeout. One that fails is left out of the report, unless there is none without it.
+ *
+ * A connection that takes longer goes on being made for whoever asks next: begun anew for each, a
+ * server that needs seconds for a session would never be looked into. */
 #include "io/pg_inspect.h"
 
 #include <stdio.h>
@@ -127,12 +130,25 @@ static void go_on(struct pg *pg)
         timer_set(inspector, IDLE_CLOSE_MS);
 }
 
+/* What was found until then is told. */
+static void answer_all(struct pg *pg, const char *problem)
+{
+    struct pg_inspector *inspector = pg->inspector;
+    inspector->queued = 0;
+    for (struct list *at = inspector->queue.next; at != &inspector->queue; at = at->next)
+        if (!look_of(at)->found.ok && !look_of(at)->problem)
+            look_of(at)->problem = xstrdup(problem);
+    pg_refuse_all(pg, &inspector->queue);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct pg *pg = timer->data;
     struct pg_inspector *inspector = pg->inspector;
     if (!first(inspector))
         pg_connection_close(&inspector->connection);
+    else if (inspector->connection.state != PG_CONNECTION_READY)
+        answer_all(pg, no_time);
     else
         pg_connection_fail(&inspector->connection, no_time);
 }
@@ -159,19 +175,15 @@ static void on_result(struct pg_connection *connection, PGresult *result)
     }
 }
 
-/* What was found until then is told; the connection is made again when somebody wants it. */
+/* It is made again when somebody wants it. */
 static void on_closed(struct pg_connection *connection, bool was_ready, const char *reason)
 {
     struct pg *pg = connection->self;
     struct pg_inspector *inspector = pg->inspector;
     (void)was_ready;
     inspector->busy = false;
-    inspector->queued = 0;
     uv_timer_stop(inspector->timer);
-    for (struct list *at = inspector->queue.next; at != &inspector->queue; at = at->next)
-        if (!look_of(at)->found.ok && !look_of(at)->problem)
-            look_of(at)->problem = xstrdup(reason);
-    pg_refuse_all(pg, &inspector->queue);
+    answer_all(pg, reason);
 }
 
 static const struct pg_connection_owner owner = {on_ready, on_result, on_closed};
@@ -187,14 +199,16 @@ void pg_inspect(void *self, const struct db_inspection *inspection, void *tag)
         refuse_later(pg, look, "too many questions at once");
         return;
     }
+    bool is_first = list_empty(&inspector->queue);
     list_append(&inspector->queue, &look->owed.link);
     inspector->queued++;
     if (inspector->connection.state == PG_CONNECTION_CLOSED) {
         /* One try for those who ask now: no waiting for the time of a next one. */
         inspector->connection.failures = 0;
         pg_connection_open(&inspector->connection);
-        timer_set(inspector, GUARD_MS);
     }
+    if (is_first && inspector->connection.state != PG_CONNECTION_READY)
+        timer_set(inspector, GUARD_MS);
     go_on(pg);
 }
 

@@ -597,6 +597,30 @@ static void a_connection_that_hangs_or_dies_costs_one_look(void **state)
     assert_int_equal(rig->downs, 0); /* nobody else has noticed */
 }
 
+/* A postmaster that stands still accepts, as far as a client sees, and says nothing. */
+static void a_connection_that_comes_late_serves_who_asks_again(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_look first, second;
+    struct rig_answer answer = {.look = &second};
+    const struct db_inspection inspection = {.look = DB_LOOK_PREPARED};
+    uint64_t serial = rig->pg->shared.serial;
+    char pid[16];
+    snprintf(pid, sizeof(pid), "%s",
+             rig_sql(rig, "select split_part(pg_read_file('postmaster.pid'), e'\n', 1)"));
+    signal_backend(pid, "STOP");
+    rig_inspect(rig, &inspection, &first);
+    rig_inspect_begin(rig, &inspection, &answer);
+    signal_backend(pid, "CONT");
+    rig_until(rig, &answer.done, "the one after it is answered");
+    assert_false(first.ok);
+    assert_non_null(strstr(first.problem, "within 2 s"));
+    if (!second.ok)
+        fail_msg("%s", second.problem);
+    assert_int_equal(rig->pg->shared.serial, serial + 1); /* one was made, and not given up */
+    assert_int_equal(rig->downs, 0);
+}
+
 static void a_database_that_is_away_is_the_answer(void **state)
 {
     (void)state;
@@ -764,6 +788,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_a_standby_and_what_has_one_says_so, setup_standby,
                                         teardown_standby),
         WITH_RIG(a_connection_that_hangs_or_dies_costs_one_look),
+        WITH_RIG(a_connection_that_comes_late_serves_who_asks_again),
         cmocka_unit_test(a_database_that_is_away_is_the_answer),
         WITH_RIG(many_looks_at_once_are_each_answered),
         WITH_RIG(an_outcome_that_was_forced_is_kept_until_it_is_forgotten),
