@@ -50,7 +50,7 @@ static void well(struct shop *shop)
 static void a_shop_that_is_well_is_said_to_be(struct shop *shop)
 {
     well(shop);
-    struct said said = shop_say(shop, "doctor", NULL);
+    struct said said = shop_ask(shop, "doctor", NULL);
     assert_int_equal(said.code, 0);
     said_has(&said, "\ndatabase of payments\n  ok       PostgreSQL 1");
     said_has(&said, "\ndatabase of inventory\n  ok       PostgreSQL 1");
@@ -58,7 +58,7 @@ static void a_shop_that_is_well_is_said_to_be(struct shop *shop)
     said_has(&said, "\nnothing is wrong\n");
     said_fini(&said);
     /* A participant can't vouch for the coordinator, and for the rest it can. */
-    said = shop_say_at(shop, PAYMENTS, "doctor", NULL);
+    said = shop_ask_to(shop, shop->addresses[PAYMENTS], "doctor", NULL);
     assert_int_equal(said.code, 1);
     said_has(&said, "\ncoordinator\n  warning  not asked");
     said_has(&said, "\ndatabase of payments\n  ok       PostgreSQL 1");

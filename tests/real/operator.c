@@ -23,7 +23,7 @@ struct settled {
 static bool is_forgotten(void *self)
 {
     const struct settled *settled = self;
-    struct said said = shop_say(settled->shop, "tx", "forget", settled->gtrid, "--reason",
+    struct said said = shop_ask(settled->shop, "tx", "forget", settled->gtrid, "--reason",
                                 "looked at by a test", NULL);
     bool done = said.code == 0;
     if (!done && !strstr(said.output, "(owed)"))
@@ -57,14 +57,14 @@ a_dead_coordinator_is_seen_at_a_participant_and_nothing_is_forced_by_a_slip(stru
     doubt_make(shop, &purchase, "coordinator.decided", gtrid, sizeof(gtrid));
     const char *door = address(shop, PAYMENTS);
     said_expect(shop_say_to(shop, door, "tx", "list", "--in-doubt", NULL), 0, gtrid, NULL, NULL);
-    said_expect(shop_say_to(shop, door, "tx", "explain", gtrid, NULL), 0, "prepared", "wait", NULL);
+    said_expect(shop_ask_to(shop, door, "tx", "explain", gtrid, NULL), 0, "prepared", "wait", NULL);
     /* Whose branch is meant must be said, and the right one. */
-    said_expect(shop_say_to(shop, door, "tx", "resolve", gtrid, "--abort", "--reason", "r", NULL),
+    said_expect(shop_ask_to(shop, door, "tx", "resolve", gtrid, "--abort", "--reason", "r", NULL),
                 2, "--participant", NULL, NULL);
-    said_expect(shop_say_to(shop, door, "tx", "resolve", gtrid, "--abort", "--reason", "r",
+    said_expect(shop_ask_to(shop, door, "tx", "resolve", gtrid, "--abort", "--reason", "r",
                             "--participant", "orders", NULL),
                 2, "payments", NULL, NULL);
-    said_expect(shop_say_to(shop, door, "tx", "resolve", gtrid, "--abort", "--reason", "r",
+    said_expect(shop_ask_to(shop, door, "tx", "resolve", gtrid, "--abort", "--reason", "r",
                             "--participant", "payments", "--dry-run", NULL),
                 0, "ROLLBACK PREPARED", NULL, NULL);
     assert_int_equal(doubt_prepared("payments"), 1);
@@ -78,7 +78,7 @@ static void what_was_forced_as_it_was_decided_is_heuristic_and_can_be_forgotten(
     char gtrid[160];
     struct purchase purchase = {0};
     doubt_make(shop, &purchase, "coordinator.decided", gtrid, sizeof(gtrid));
-    said_expect(shop_say_to(shop, address(shop, PAYMENTS), "tx", "resolve", gtrid, "--commit",
+    said_expect(shop_ask_to(shop, address(shop, PAYMENTS), "tx", "resolve", gtrid, "--commit",
                             "--reason", "ada waits", "--participant", "payments", NULL),
                 0, "COMMIT PREPARED", NULL, NULL);
     assert_int_equal(doubt_prepared("payments"), 0);
@@ -104,17 +104,17 @@ static void what_was_forced_against_the_decision_ends_as_mixed(struct shop *shop
     char gtrid[160];
     struct purchase purchase = {0};
     doubt_make(shop, &purchase, "coordinator.decided", gtrid, sizeof(gtrid));
-    said_expect(shop_say_to(shop, address(shop, PAYMENTS), "tx", "resolve", gtrid, "--abort",
+    said_expect(shop_ask_to(shop, address(shop, PAYMENTS), "tx", "resolve", gtrid, "--abort",
                             "--reason", "ada waits", "--participant", "payments", NULL),
                 0, "ROLLBACK PREPARED", NULL, NULL);
     shop_start_all(shop);
     wait_for(is_mixed, shop, 20, "the coordinator lists it as mixed");
     books_wait_none_prepared(20);
-    said_expect(shop_say(shop, "tx", "explain", gtrid, NULL), 0, "payments", "mixed", "ada waits");
-    said_expect(shop_say(shop, "tx", "show", gtrid, NULL), 0, "ada waits", NULL, NULL);
+    said_expect(shop_ask(shop, "tx", "explain", gtrid, NULL), 0, "payments", "mixed", "ada waits");
+    said_expect(shop_ask(shop, "tx", "show", gtrid, NULL), 0, "ada waits", NULL, NULL);
     assert_int_equal(cluster_value("orders", "select count(*) from orders"), 1);
     assert_int_equal(cluster_value("payments", "select count(*) from charge"), 0);
-    said_expect(shop_say(shop, "tx", "resolve", gtrid, "--abort", "--reason", "r", NULL), 4, NULL,
+    said_expect(shop_ask(shop, "tx", "resolve", gtrid, "--abort", "--reason", "r", NULL), 4, NULL,
                 NULL, NULL);
     forget(shop, gtrid);
 }
@@ -149,13 +149,13 @@ a_participant_that_is_gone_is_waited_for_and_nothing_contradicts_the_decision(st
     PQclear(result);
     wait_for(is_told_down, shop, 10, "inventory is seen to be down");
     said_expect(shop_say(shop, "tx", "list", "--in-doubt", NULL), 0, gtrid, "inventory", NULL);
-    said_expect(shop_say(shop, "tx", "explain", gtrid, NULL), 0, "wait", "inventory",
+    said_expect(shop_ask(shop, "tx", "explain", gtrid, NULL), 0, "wait", "inventory",
                 "not connected");
-    said_expect(shop_say(shop, "tx", "resolve", gtrid, "--abort", "--reason", "r", NULL), 4,
+    said_expect(shop_ask(shop, "tx", "resolve", gtrid, "--abort", "--reason", "r", NULL), 4,
                 "commit", NULL, NULL);
-    said_expect(shop_say(shop, "tx", "resolve", gtrid, "--commit", "--reason", "r", NULL), 0, NULL,
+    said_expect(shop_ask(shop, "tx", "resolve", gtrid, "--commit", "--reason", "r", NULL), 0, NULL,
                 NULL, NULL);
-    said_expect(shop_say(shop, "tx", "forget", gtrid, "--reason", "r", NULL), 2, "neither", NULL,
+    said_expect(shop_ask(shop, "tx", "forget", gtrid, "--reason", "r", NULL), 2, "neither", NULL,
                 NULL);
     assert_int_equal(doubt_prepared("inventory"), 1);
     shop_start_all(shop);
@@ -196,9 +196,9 @@ static void a_branch_rolled_back_by_hand_is_a_hazard_that_names_what_was_found(s
     shop_start_all(shop);
     books_wait_none_prepared(20);
     wait_for(is_hazard, &(struct settled){shop, gtrid}, 20, "the coordinator lists it as a hazard");
-    said_expect(shop_say(shop, "tx", "explain", gtrid, NULL), 0, "payments", "rolled back",
+    said_expect(shop_ask(shop, "tx", "explain", gtrid, NULL), 0, "payments", "rolled back",
                 "committed");
-    said_expect(shop_say(shop, "tx", "resolve", gtrid, "--abort", "--reason", "r", NULL), 4, NULL,
+    said_expect(shop_ask(shop, "tx", "resolve", gtrid, "--abort", "--reason", "r", NULL), 4, NULL,
                 NULL, NULL);
     assert_int_equal(cluster_value("orders", "select count(*) from orders"), 1);
     forget(shop, gtrid);
@@ -227,21 +227,21 @@ static void what_a_lost_journal_leaves_is_held_and_ends_as_an_operator_says(stru
     char gtrid[160];
     struct purchase purchase = {0};
     doubt_hold(shop, &purchase, gtrid, sizeof(gtrid));
-    said_expect(shop_say(shop, "tx", "orphans", NULL), 0, gtrid, "held", NULL);
-    said_expect(shop_say(shop, "tx", "explain", gtrid, NULL), 0, "tx resolve", "prepared", NULL);
-    said_expect(shop_say(shop, "tx", "resolve", gtrid, "--commit", "--reason", "the shop says so",
+    said_expect(shop_ask(shop, "tx", "orphans", NULL), 0, gtrid, "held", NULL);
+    said_expect(shop_ask(shop, "tx", "explain", gtrid, NULL), 0, "tx resolve", "prepared", NULL);
+    said_expect(shop_ask(shop, "tx", "resolve", gtrid, "--commit", "--reason", "the shop says so",
                          "--dry-run", NULL),
                 0, "COMMIT PREPARED", NULL, NULL);
     for (enum process p = ORDERS; p < PROCESSES; p++)
         assert_int_equal(doubt_prepared(process_names[p]), 1);
     said_expect(
-        shop_say(shop, "tx", "resolve", gtrid, "--commit", "--reason", "the shop says so", NULL), 0,
+        shop_ask(shop, "tx", "resolve", gtrid, "--commit", "--reason", "the shop says so", NULL), 0,
         "heuristic", NULL, NULL);
     books_wait_none_prepared(10);
     assert_int_equal(books_check(), 1);
     said_expect(shop_say(shop, "tx", "list", "--heuristic", "--json", NULL), 0, gtrid,
                 "\"heuristic\":\"commit\"", "the shop says so");
-    said_expect(shop_say(shop, "tx", "resolve", gtrid, "--abort", "--reason", "r", NULL), 4, NULL,
+    said_expect(shop_ask(shop, "tx", "resolve", gtrid, "--abort", "--reason", "r", NULL), 4, NULL,
                 NULL, NULL);
     shop_kill(shop, COORDINATOR);
     shop_start_all(shop);
@@ -256,7 +256,7 @@ static void a_participant_that_comes_later_ends_as_the_others_were_made_to(struc
     doubt_hold(shop, &purchase, gtrid, sizeof(gtrid));
     shop_kill(shop, INVENTORY);
     said_expect(
-        shop_say(shop, "tx", "resolve", gtrid, "--abort", "--reason", "the shop says so", NULL), 0,
+        shop_ask(shop, "tx", "resolve", gtrid, "--abort", "--reason", "the shop says so", NULL), 0,
         "inventory", NULL, NULL);
     books_wait_prepared("payments", 0);
     assert_int_equal(doubt_prepared("inventory"), 1);
@@ -282,7 +282,7 @@ a_branch_that_a_restored_database_has_prepared_again_ends_as_it_was_decided(stru
     cluster_call("cluster_go_back", "payments");
     books_wait_settled(shop);
     assert_int_equal(books_check(), 1);
-    said_expect(shop_say(shop, "tx", "show", gtrid, NULL), 0, "applied", NULL, NULL);
+    said_expect(shop_ask(shop, "tx", "show", gtrid, NULL), 0, "applied", NULL, NULL);
 }
 
 /* Its coordinator has forgotten it: its journal is lost as well. */
@@ -299,9 +299,9 @@ static void one_that_nobody_remembers_is_held_and_never_guessed(struct shop *sho
     cluster_call("cluster_go_back", "payments");
     shop_start_all(shop);
     books_wait_prepared("payments", 1);
-    said_expect(shop_say(shop, "tx", "explain", gtrid, NULL), 0, "payments", "tx resolve", NULL);
+    said_expect(shop_ask(shop, "tx", "explain", gtrid, NULL), 0, "payments", "tx resolve", NULL);
     said_expect(
-        shop_say(shop, "tx", "resolve", gtrid, "--commit", "--reason", "orders has it", NULL), 0,
+        shop_ask(shop, "tx", "resolve", gtrid, "--commit", "--reason", "orders has it", NULL), 0,
         NULL, NULL, NULL);
     books_wait_none_prepared(10);
     assert_int_equal(books_check(), 1);
@@ -315,11 +315,11 @@ static void a_foreign_prepared_transaction_is_listed_explained_and_never_touched
 {
     cluster_do("payments", "begin; insert into note values ('foreign');"
                            " prepare transaction 'other-system-17'");
-    said_expect(shop_say(shop, "tx", "orphans", NULL), 0, "other-system-17", "foreign", NULL);
-    said_expect(shop_say(shop, "tx", "explain", "other-system-17", NULL), 0, "other-system-17",
+    said_expect(shop_ask(shop, "tx", "orphans", NULL), 0, "other-system-17", "foreign", NULL);
+    said_expect(shop_ask(shop, "tx", "explain", "other-system-17", NULL), 0, "other-system-17",
                 "ROLLBACK PREPARED", NULL);
     said_expect(
-        shop_say(shop, "tx", "resolve", "other-system-17", "--abort", "--reason", "r", NULL), 4,
+        shop_ask(shop, "tx", "resolve", "other-system-17", "--abort", "--reason", "r", NULL), 4,
         NULL, NULL, NULL);
     assert_int_equal(doubt_prepared("payments"), 1);
     cluster_do("payments", "rollback prepared 'other-system-17'");
@@ -342,12 +342,12 @@ static void explain_names_the_blocked_session_and_its_query(struct shop *shop)
         PQsendQuery(blocked, "update account set balance = balance + 1 where customer = 'ada'"), 1);
     snprintf(pid, sizeof(pid), "%d", PQbackendPID(blocked));
     wait_for(somebody_is_blocked, NULL, 10, "the second client waits for the lock");
-    said_expect(shop_say(shop, "tx", "explain", gtrid, NULL), 0, "the-till", pid,
+    said_expect(shop_ask(shop, "tx", "explain", gtrid, NULL), 0, "the-till", pid,
                 "update account set balance = balance + 1");
-    said_expect(shop_say(shop, "tx", "explain", gtrid, "--json", NULL), 0, "the-till",
+    said_expect(shop_ask(shop, "tx", "explain", gtrid, "--json", NULL), 0, "the-till",
                 "update account set balance = balance + 1", "account");
     said_expect(
-        shop_say(shop, "tx", "resolve", gtrid, "--abort", "--reason", "the till waits", NULL), 0,
+        shop_ask(shop, "tx", "resolve", gtrid, "--abort", "--reason", "the till waits", NULL), 0,
         NULL, NULL, NULL);
     books_wait_none_prepared(10);
     PGresult *result = PQgetResult(blocked);
@@ -381,7 +381,7 @@ static bool orders_rolls_back(void *self)
 {
     const struct stuck *stuck = self;
     struct said said =
-        shop_say_to(stuck->shop, address(stuck->shop, ORDERS), "tx", "resolve", stuck->gtrid,
+        shop_ask_to(stuck->shop, address(stuck->shop, ORDERS), "tx", "resolve", stuck->gtrid,
                     "--abort", "--reason", "ada waits", "--participant", "orders", NULL);
     bool done = said.code == 0 && strstr(said.output, "ROLLBACK PREPARED");
     if (!done && said.code != 4)
@@ -398,7 +398,7 @@ a_minority_says_so_and_what_is_forced_there_is_compared_with_the_decision(struct
     doubt_make(shop, &purchase, "coordinator.proposed", gtrid, sizeof(gtrid));
     shop_kill(shop, INVENTORY);
     wait_for(waits_for_a_majority, shop, 20, "orders says that it waits for a majority");
-    said_expect(shop_say_to(shop, address(shop, ORDERS), "tx", "explain", gtrid, NULL), 0,
+    said_expect(shop_ask_to(shop, address(shop, ORDERS), "tx", "explain", gtrid, NULL), 0,
                 "majority", "inventory", NULL);
     /* Refused as long as a majority may come. */
     wait_for(orders_rolls_back, &(struct stuck){shop, gtrid}, 20, "orders takes the order");

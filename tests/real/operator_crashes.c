@@ -32,7 +32,7 @@ static bool is_listed_as_commit(void *self)
 static bool knows_that_it_was_forced(void *self)
 {
     const struct listing *listing = self;
-    struct said said = shop_say_to(listing->shop, listing->shop->addresses[PAYMENTS], "tx",
+    struct said said = shop_ask_to(listing->shop, listing->shop->addresses[PAYMENTS], "tx",
                                    "resolve", listing->gtrid, "--commit", "--reason", "again",
                                    "--participant", "payments", NULL);
     bool knows =
@@ -53,7 +53,7 @@ static void payments_dies(struct shop *shop, const char *point, int prepared_the
     shop_start(shop, PAYMENTS, point);
     shop_wait_ready(shop);
     doubt_make(shop, &purchase, "coordinator.decided", gtrid, sizeof(gtrid));
-    said_expect(shop_say_to(shop, shop->addresses[PAYMENTS], "tx", "resolve", gtrid, "--commit",
+    said_expect(shop_ask_to(shop, shop->addresses[PAYMENTS], "tx", "resolve", gtrid, "--commit",
                             "--reason", "it burnt", "--participant", "payments", NULL),
                 TOLD_UNKNOWN, "not known whether", NULL, NULL);
     shop_wait_end(shop, PAYMENTS);
@@ -88,7 +88,7 @@ static void what_a_coordinator_has_recorded_is_told_to_who_inquires(struct shop 
     shop_stop(shop, COORDINATOR);
     shop_start(shop, COORDINATOR, "coordinator.heuristic-recorded");
     wait_for(doubt_all_held, shop, 20, "all three branches are held again");
-    said_expect(shop_say(shop, "tx", "resolve", gtrid, "--abort", "--reason", "it burnt", NULL),
+    said_expect(shop_ask(shop, "tx", "resolve", gtrid, "--abort", "--reason", "it burnt", NULL),
                 TOLD_UNKNOWN, "not known whether", NULL, NULL);
     shop_wait_end(shop, COORDINATOR);
     for (enum process p = ORDERS; p < PROCESSES; p++)

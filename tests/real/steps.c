@@ -175,8 +175,8 @@ static void is_shown_and_aborted_by_an_operator(struct shop *shop)
     assert_true(reserve(&buying, tx));
     assert_int_equal(troth_hand_over(tx, buying.inventory, &buying.result), TROTH_OK);
     said_expect(shop_say(shop, "tx", "list", "--state", "open", NULL), 0, buying.id, NULL, NULL);
-    said_expect(shop_say(shop, "tx", "show", buying.id, NULL), 0, "open", "create", "prepared");
-    said_expect(shop_say(shop, "tx", "resolve", buying.id, "--abort", "--reason", "it hangs",
+    said_expect(shop_ask(shop, "tx", "show", buying.id, NULL), 0, "open", "create", "prepared");
+    said_expect(shop_ask(shop, "tx", "resolve", buying.id, "--abort", "--reason", "it hangs",
                          "--yes", NULL),
                 0, "aborted", NULL, NULL);
     buying.status = troth_commit(tx, &buying.result);

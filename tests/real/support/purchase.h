@@ -23,6 +23,11 @@ struct said shop_command_end(pid_t pid, int output);
 struct said shop_command_at(struct shop *shop, enum process process, const char *const *words);
 struct said shop_say_at(struct shop *shop, enum process process, ...) __attribute__((sentinel));
 struct said shop_say_to(struct shop *shop, const char *address, ...) __attribute__((sentinel));
+/* As operators ask of what a database has to tell: again when it, or who asks it, just had no time
+ * (`try again` is the hint then), for 20 s at most. To a participant's own address, or by the
+ * coordinator. */
+struct said shop_ask(struct shop *shop, ...) __attribute__((sentinel));
+struct said shop_ask_to(struct shop *shop, const char *address, ...) __attribute__((sentinel));
 void said_fini(struct said *said);
 /* Fails the test unless the output has this text; says what it was. */
 void said_has(struct said *said, const char *text);
