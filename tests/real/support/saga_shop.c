@@ -153,7 +153,7 @@ static const char *const operations[PROCESSES] = {
                                                  ":restock_id", "concat_ws(' ', :lines, :price)"),
 };
 
-/* Its second step is given up before it is done, and may be done all the same. */
+/* Its second step is given up long before it is done, however slow a restart is meanwhile. */
 static const char linger[] =
     "saga: linger\nversion: 1\ninput: {id: string}\n"
     "steps:\n"
@@ -163,7 +163,7 @@ static const char linger[] =
     "    compensate: {call: inventory.cancel_delivery, with: {delivery_id: \"${ .input.id }\"}}\n"
     "  - name: linger\n"
     "    call: payments.linger\n"
-    "    with: {id: \"${ .input.id }\", seconds: 1.5}\n"
+    "    with: {id: \"${ .input.id }\", seconds: 60}\n"
     "    compensate: {call: payments.hurry, with: {id: \"${ .input.id }\"}}\n"
     "    timeout: 300ms\n"
     "    retry: {attempts: 1}\n";

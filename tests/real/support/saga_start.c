@@ -44,6 +44,16 @@ static void read_id(saga_id id, const char *output)
     }
 }
 
+static void read_why(struct saga_start *start, const char *output)
+{
+    size_t line = strcspn(output, "\n");
+    const char *why = memmem(output, line, ": ", 2);
+    start->why[0] = '\0';
+    if (why)
+        snprintf(start->why, sizeof(start->why), "%.*s", (int)(line - (size_t)(why - output)) - 2,
+                 why + 2);
+}
+
 int saga_start_end(struct saga_start *start, saga_id id)
 {
     struct said said = shop_command_end(start->pid, start->output);
@@ -51,6 +61,7 @@ int saga_start_end(struct saga_start *start, saga_id id)
         fail_msg("troth saga start %s: %s", start->name, said.output);
     if (id)
         read_id(id, said.output);
+    read_why(start, said.output);
     said_fini(&said);
     return said.code;
 }

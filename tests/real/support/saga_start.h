@@ -23,6 +23,7 @@ struct saga_start {
     bool wait;
     pid_t pid;
     int output;
+    char why[200]; /* when it has ended: the problem that it told, or "" */
 };
 void saga_start_begin(struct shop *shop, struct saga_start *start);
 bool saga_start_ended(const struct saga_start *start); /* without waiting; reaps nothing */

@@ -347,7 +347,7 @@ static void install(struct shop *shop, enum process participant)
         fail_msg("troth-participant --install failed: see %s/install.log", shop->folder);
 }
 
-static bool network_wanted, sagas_wanted;
+static bool network_wanted, sagas_wanted, armed_wanted;
 static const char *services_wanted[PROCESSES];
 
 void shop_use_service(enum process participant, const char *program)
@@ -358,6 +358,11 @@ void shop_use_service(enum process participant, const char *program)
 void shop_use_sagas(void)
 {
     sagas_wanted = true;
+}
+
+void shop_use_armed(void)
+{
+    armed_wanted = true;
 }
 
 void shop_use_network(void)
@@ -463,7 +468,7 @@ static void prepare(struct shop *shop)
     if (shop->sagas)
         saga_shop_empty();
     for (enum process p = COORDINATOR; p < PROCESSES; p++) {
-        if (shop->processes[p].pid && shop->processes[p].doomed)
+        if (shop->processes[p].pid && shop->processes[p].doomed && !armed_wanted)
             shop_stop(shop, p);
     }
     shop_start_all(shop);

@@ -54,6 +54,9 @@ void shop_use_network(void);
 void shop_use_service(enum process participant, const char *program);
 /* Called before shop_run: a shop in which the sagas of examples/sagas run. */
 void shop_use_sagas(void);
+/* Called before shop_run: what was started to die or stop at a crash point, and did not, runs on
+ * into the next test, which sees to it itself. */
+void shop_use_armed(void);
 /* The test can't be made here; it does not return. */
 _Noreturn void shop_skip(struct shop *shop, const char *reason);
 /* A line of TAP for a reader: not judged. */
