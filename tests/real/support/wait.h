@@ -5,11 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Asks again and again until condition(self), for at most so many seconds; fails the test with
- * `what` otherwise. */
+/* Monotonic, without what passes while the machine stands still: the time that others had. */
+uint64_t wait_now_ms(void);
+/* Asks again and again until condition(self), for at most so many seconds of that time; fails the
+ * test with `what` otherwise. */
 void wait_for(bool (*condition)(void *self), void *self, int seconds, const char *what);
 /* The same with the answer: false when the time is over. */
 bool wait_while_not(bool (*condition)(void *self), void *self, int seconds);
-uint64_t wait_now_ms(void); /* monotonic */
 
 #endif
