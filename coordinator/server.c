@@ -515,8 +515,8 @@ uint64_t server_settle(struct server *server)
         server_checkpoint(server);
     stop_when_quiet(server);
     uint64_t next_us = transport_settle(server->transport);
-    /* A crash here: what was told in this turn is on its way, or lost with this process where a
-     * peer is paced or the link is full (core/peer.c). Nobody may count on either. */
+    /* A crash here: what was told in this turn is on its way, or lost with this process where the
+     * link is full. Nobody may count on either. */
     CRASH_POINT("coordinator.settled");
     const uint64_t others_us[] = {timers_next(&server->timers),
                                   timers_next(&server->rounds),

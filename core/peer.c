@@ -12,9 +12,6 @@
 /* An acknowledgement waits so long for a message to travel with: a fraction of the time after which
  * the other side sends again. */
 #define ACK_DELAY_US 40000
-/* Frames of messages to one peer that go out at once within a window of time; see paced(). */
-#define PACE_FRAMES    2
-#define PACE_WINDOW_US 1000
 
 /* Cuts, and never in the middle of a UTF-8 character. */
 void peer_copy_text(char *to, size_t room, const char *from)
@@ -126,34 +123,17 @@ static bool send_beat(struct peer *peer)
     return send_bytes(peer, head, sizeof(head));
 }
 
-/* A frame costs as much as the messages in it. Where more than a few go out within a millisecond
- * the next waits for its end, so that what a busy peer gets comes in fewer frames; where few do,
- * none waits. */
-static bool paced(struct peer *peer, uint64_t now_us)
-{
-    const struct session *session = &peer->session;
-    if (now_us >= peer->pace_began_us + PACE_WINDOW_US) {
-        peer->pace_began_us = now_us;
-        peer->paced_frames = 0;
-    }
-    return peer->paced_frames >= PACE_FRAMES && !session->ack_urgent &&
-           session->queued_bytes - session->flight_bytes < session->frame_bytes / 2;
-}
-
-/* Stays in the dirty list when the link is full, or when it is paced. */
+/* Stays in the dirty list when the link is full. */
 void peer_flush(struct peer *peer)
 {
     struct session *session = &peer->session;
     struct transport *transport = peer->transport;
     uint64_t now_us = transport_now(transport);
     bool had_flight = session->flight_frames > 0;
-    if (paced(peer, now_us))
-        return;
     for (struct session_frame *frame; (frame = session_next(session));) {
         head_encode(peer, frame->bytes, FRAME_DATA, frame->number, frame->size - FRAME_HEAD_BYTES);
         if (!send_bytes(peer, frame->bytes, frame->size))
             return;
-        peer->paced_frames++;
         if (session_sent(session, frame, now_us))
             transport->counters.frames_resent++;
     }
@@ -291,7 +271,6 @@ void peer_end(struct peer *peer, const char *reason, bool tell)
         peer_copy_text(text, sizeof(text), reason);
         Wire__Bye bye = WIRE__BYE__INIT;
         bye.reason = text;
-        peer->paced_frames = 0;
         peer_flush(peer); /* what was said before comes before it, if it comes */
         transport_control(transport, peer->route,
                           &(struct frame){.kind = FRAME_BYE,

@@ -35,8 +35,6 @@ struct peer {
     uint64_t route;
     uint64_t boot, attempt;
     uint64_t since_us, heard_us, spoken_us;
-    uint64_t pace_began_us;
-    int paced_frames;    /* sent since then */
     uint64_t ack_due_us; /* an acknowledgement that is owed goes out alone then */
     uint64_t beat_us;    /* the slower end's heartbeat */
     Wire__Role role;

@@ -14,8 +14,7 @@ enum {
     ARENA_BYTES = 64 * 1024,
 };
 
-/* A link that was full may have room before any event says so, and a paced peer may send by then.
- */
+/* A link that was full may have room before any event says so. */
 #define BLOCKED_RETRY_US 1000
 
 uint64_t transport_now(const struct transport *transport)

@@ -9,8 +9,7 @@
  * LIMIT_WINDOW_* unacknowledged and sends them again when no acknowledgement comes.
  *
  * Messages given to peer_send are collected; transport_settle, called at the end of each turn,
- * sends what is there for a peer as one frame, as far as its window allows. To a busy peer frames
- * are paced: what is there may wait for up to a millisecond (docs/wire.md). */
+ * sends what is there for a peer as one frame, as far as its window allows. */
 #ifndef TROTH_CORE_TRANSPORT_H
 #define TROTH_CORE_TRANSPORT_H
 

@@ -346,7 +346,7 @@ uint64_t agent_settle(struct agent *agent)
         next = at < next ? at : next;
     }
     /* A crash here: what was queued is on its way, or lost with this process where the link is
-     * paced or full (core/peer.c). The coordinator has it, or the session's end undoes it. */
+     * full. The coordinator has it, or the session's end undoes it. */
     CRASH_POINT("participant.settled");
     const struct timers *timers[] = {&agent->timers, &agent->task_timers, &agent->retries,
                                      &agent->turns};
