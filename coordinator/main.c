@@ -128,6 +128,7 @@ static uint64_t settle(void *self)
     uint64_t next = server_settle(daemon->server), now = now_us(daemon);
     if (!daemon->ready && server_ready(daemon->server)) {
         daemon->ready = true;
+        nano_pause(daemon->nano, false);
         log_write(LOG_INFO, "ready: %s, epoch %" PRIu64 ", %zu transactions to be carried out",
                   daemon->config.listen, server_epoch(daemon->server),
                   server_unapplied(daemon->server));
@@ -213,6 +214,9 @@ static bool open_all(struct daemon *daemon, struct error *error)
         nano_listen(daemon->loop, config->listen, LIMIT_AGENT_FRAME_BYTES, &nano_events, error);
     if (!daemon->nano || !open_pages(daemon, error))
         return false;
+    /* A HELLO that comes before the journal is read is answered after it, and need not be said
+     * again a heartbeat later: who waits for this coordinator holds locks. */
+    nano_pause(daemon->nano, true);
     daemon->server = server_new(&server, loop_host(daemon->loop), nano_link(daemon->nano));
     daemon->journal = file_journal_open(daemon->loop, &options, &journal_events, error);
     if (!daemon->journal || !open_audit(daemon, error))

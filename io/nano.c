@@ -419,6 +419,15 @@ bool nano_listens(const struct nano *nano)
     return nano->acceptor && nano->endpoint >= 0;
 }
 
+void nano_pause(struct nano *nano, bool pause)
+{
+    CHECK(nano->acceptor && !nano->closed);
+    if (pause)
+        CHECK(uv_poll_stop(&nano->readable) == 0);
+    else
+        CHECK(uv_poll_start(&nano->readable, UV_READABLE, on_readable) == 0);
+}
+
 const struct link_port *nano_link(struct nano *nano)
 {
     return &nano->link;

@@ -30,6 +30,9 @@ struct nano *nano_connect(struct loop *loop, const char *address, size_t frame_b
                           const struct nano_events *events, struct error *error);
 /* Of an acceptor: false while it waits for its address. A turn of the loop follows the change. */
 bool nano_listens(const struct nano *nano);
+/* Of an acceptor whose runner can't answer yet: what comes waits in its connection, the first frame
+ * of each and what its buffers take. Not after nano_close. */
+void nano_pause(struct nano *nano, bool pause);
 const struct link_port *nano_link(struct nano *nano);
 /* Checks the text of an address without opening anything. */
 bool nano_address_check(const char *address, bool loopback_only, struct error *error);

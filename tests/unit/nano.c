@@ -38,6 +38,7 @@ struct bench {
     int port;
     bool (*done)(struct bench *bench);
     uint64_t until_us;
+    int turns;
     bool happened;
 };
 
@@ -407,6 +408,38 @@ static void a_port_in_use_is_told_with_its_address(void **state)
     bench_free(bench);
 }
 
+static bool greeting_taken(struct bench *bench)
+{
+    return send_from(&bench->connector, "hello", 5);
+}
+
+/* The loop turns every 5 ms: a frame over loopback takes less than one. */
+static bool many_turns(struct bench *bench)
+{
+    return ++bench->turns == 20;
+}
+
+static bool frame_came(struct bench *bench)
+{
+    return bench->acceptor.frames > 0;
+}
+
+static void what_comes_to_a_paused_acceptor_waits(void **state)
+{
+    (void)state;
+    struct bench *bench = bench_new("127.0.0.1", true);
+    nano_pause(bench->acceptor.nano, true);
+    assert_true(happens(bench, greeting_taken));
+    assert_true(happens(bench, many_turns));
+    assert_int_equal(bench->acceptor.frames, 0);
+    nano_pause(bench->acceptor.nano, false);
+    assert_true(happens(bench, frame_came));
+    assert_int_equal(bench->acceptor.frames, 1);
+    assert_true(send_from(&bench->acceptor, "welcome", 7));
+    assert_true(happens(bench, answer_came));
+    bench_free(bench);
+}
+
 static void a_port_in_use_can_be_waited_for(void **state)
 {
     (void)state;
@@ -609,6 +642,7 @@ int main(void)
         cmocka_unit_test(a_frame_to_a_connection_that_is_gone_harms_nobody),
         cmocka_unit_test(garbage_on_the_port_reaches_nobody),
         cmocka_unit_test(a_port_in_use_is_told_with_its_address),
+        cmocka_unit_test(what_comes_to_a_paused_acceptor_waits),
         cmocka_unit_test(a_port_in_use_can_be_waited_for),
         cmocka_unit_test(only_numeric_addresses_are_taken),
         cmocka_unit_test(a_session_runs_over_sockets_and_survives_a_restart),
