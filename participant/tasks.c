@@ -258,7 +258,7 @@ static void format_keys(const struct link *link, const Wire__Execute *execute, b
     gtrid_format(saga, link->agent->cluster, link->coordinator,
                  (struct txid){task->epoch, task->seq});
     snprintf(step_key, sizeof(barrier_key), "%s/%s", saga, task->step);
-    snprintf(key, sizeof(barrier_key), "%s%s", step_key,
+    snprintf(key, sizeof(barrier_key), "%s/%s%s", saga, task->step,
              execute->how == WIRE__HOW__HOW_COMPENSATE ? "/undo" : "");
 }
 

@@ -110,7 +110,8 @@ void node_instance(const struct saga *saga, const struct node *node, struct saga
     CHECK(at == 0);
 }
 
-static void node_free(struct saga *saga, struct node *node)
+/* All that it has, and not itself: the root is part of its saga. */
+static void node_fini(struct saga *saga, struct node *node)
 {
     if (node->task)
         task_drop(saga, node);
@@ -122,18 +123,17 @@ static void node_free(struct saga *saga, struct node *node)
     } else if (node->children) {
         for (uint32_t i = 0; i < node->children->count; i++) {
             if (node->children->list[i])
-                node_free(saga, node->children->list[i]);
+                node_fini(saga, node->children->list[i]);
+            free(node->children->list[i]);
         }
         json_free(node->children->items);
         free(node->children);
     }
-    if (node->parent)
-        free(node);
 }
 
 void nodes_free(struct saga *saga)
 {
-    node_free(saga, &saga->root);
+    node_fini(saga, &saga->root);
 }
 
 void nodes_each_leaf(const struct saga *saga, const struct node *top, visit_leaf *visit, void *self)
