@@ -60,11 +60,11 @@ static void is_decided(struct order_book *book, const struct order *order, struc
 {
     enum register_value wanted = order->commit ? REGISTER_COMMIT : REGISTER_ABORT;
     enum register_value decision = affair ? affair_decision(book, affair) : REGISTER_EMPTY;
-    if (affair)
-        affair->waited[order->commit] = true;
-    /* Somebody else's order for the same is being carried out. */
+    /* Somebody else's order for the same is being carried out, on a branch or two. */
     if (order->dry_run && affair && affair_forced(affair))
         return;
+    if (affair)
+        affair->waited[order->commit] = true;
     /* What nobody wrote in, nobody decided. */
     if (order->commit && decision == REGISTER_EMPTY && affair &&
         (affair->denied || !has_written(affair)))
