@@ -537,7 +537,9 @@ static void what_is_a_standby_and_what_has_one_says_so(void **state)
     struct rig *rig = *state;
     struct rig_look look;
     prepare(rig);
-    rig_await_sql(rig, "select state from pg_stat_replication", "streaming");
+    /* It streams before it has said how far it is. */
+    rig_await_sql(rig, "select state from pg_stat_replication where flush_lsn is not null",
+                  "streaming");
     struct json *report = look_at_server(rig, &look);
     const struct json *standby = item(part(report, "standbys"), 0);
     expect_text(standby, "name", "payments_standby");
