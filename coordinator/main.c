@@ -214,8 +214,9 @@ static bool open_all(struct daemon *daemon, struct error *error)
         nano_listen(daemon->loop, config->listen, LIMIT_AGENT_FRAME_BYTES, &nano_events, error);
     if (!daemon->nano || !open_pages(daemon, error))
         return false;
-    /* A HELLO that comes before the journal is read is answered after it, and need not be said
-     * again a heartbeat later: who waits for this coordinator holds locks. */
+    /* A HELLO that comes before this run is ready is answered when it is, and need not be said
+     * again a heartbeat later: who waits for this coordinator holds locks. A crash here: the
+     * connection ends with the HELLO in it, and it is said to the next run. */
     nano_pause(daemon->nano, true);
     daemon->server = server_new(&server, loop_host(daemon->loop), nano_link(daemon->nano));
     daemon->journal = file_journal_open(daemon->loop, &options, &journal_events, error);

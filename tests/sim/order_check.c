@@ -60,7 +60,7 @@ static void is_decided(struct order_book *book, const struct order *order, struc
 {
     enum register_value wanted = order->commit ? REGISTER_COMMIT : REGISTER_ABORT;
     enum register_value decision = affair ? affair_decision(book, affair) : REGISTER_EMPTY;
-    /* Somebody else's order for the same is being carried out, on a branch or two. */
+    /* Somebody else's order is being carried out, on one branch perhaps: no decision on all. */
     if (order->dry_run && affair && affair_forced(affair))
         return;
     if (affair)
